@@ -1,0 +1,78 @@
+"""Every field of a run with its default. Experiments override a few of them.
+
+Durations are in epochs unless the name says otherwise; an epoch has
+floor(training images / batch_size) steps.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+
+    config.init_seeds = 0  # seed of the initial parameters
+    config.seeds = 0  # seed of data order, augmentation, dropout and every other draw in training
+    config.batch_size = 256  # images per step over all devices and hosts
+    config.total_epochs = 200  # length of training
+
+    config.base_lr = 0.1  # peak learning rate
+    config.use_learning_rate_schedule = True  # False: base_lr throughout
+    config.lr_schedule_type = "cosine"  # cosine, constant, stepped or exponential
+    config.lr_stepped_schedule = (
+        (60, 0.2),
+        (120, 0.04),
+        (160, 0.008),
+    )  # (epoch, factor of base_lr)
+    config.warmup_epochs = 0  # linear warmup of the learning rate, and of the penalty
+
+    config.gradient_clipping = 5.0  # largest global norm of the mixed gradient; 0: off
+    config.l2_regularization = 1e-3  # l2 in loss + l2/2 * sum of squared parameters
+    config.no_weight_decay_on_bn = False  # True: only parameters with ndim > 1 enter that sum
+    config.label_smoothing = 0.0  # share of the label spread evenly over the classes
+
+    config.gr_warmup_strategy = "none"  # none, r, lambda or zero
+    config.use_hybrid_training = False  # True: penalize each step with probability p, else standard
+    config.hybrid_config = ml_collections.ConfigDict()
+    config.hybrid_config.p = 0.0  # that probability
+
+    config.gnp = ml_collections.ConfigDict()
+    config.gnp.r = 0.0  # radius of the perturbation; 0: standard training
+    config.gnp.alpha = 0.0  # weight of the perturbed gradient; 1: SAM, 0: standard training
+    config.gnp.norm_perturbations = False  # True: mix the unit gradient (the reference's default)
+    config.gnp.sync_perturbations = False  # True: one perturbation for all devices
+
+    config.opt = ml_collections.ConfigDict()
+    config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp
+    config.opt.opt_params = ml_collections.ConfigDict()  # arguments of that optimizer, by its names
+
+    config.model = ml_collections.ConfigDict()
+    config.model.model_name = "WideResNet_28_10"  # a registered model
+    config.model.model_params = ml_collections.ConfigDict()  # arguments of its constructor
+    config.model.model_module = ""  # Python path or file that registers models of your own
+    config.use_additional_skip_connections_in_wrn = False  # shortcuts over each group and the body
+
+    config.dataset = ml_collections.ConfigDict()
+    config.dataset.dataset_name = "cifar10"  # a data source
+    config.dataset.data_dir = ""  # root of an image folder
+    config.dataset.image_level_augmentations = "basic"  # none, crop or basic (crop and flip)
+    config.dataset.batch_level_augmentations = "none"  # none
+    config.dataset.image_size = 32  # height and width that the model gets, in pixels
+    config.dataset.num_classes = 10  # number of classes
+    config.dataset.num_channels = 3  # 1: gray, 3: colour
+    config.dataset.num_train_images = 0  # use the first n after the seeded shuffle; 0: all
+    config.use_test_set = (
+        True  # False: hold out the last 10 % of the training set and evaluate on it
+    )
+
+    config.compute_top_5_error_rate = False  # True: report the top-5 error rate too
+    config.evaluate_every_n_epochs = 1  # the last epoch is always evaluated
+    config.save_ckpt_every_n_epochs = 200  # the end is always saved
+    config.retrain = False  # True: delete the run's folder and start over
+    config.write_config_to_json = True  # write config.json into the run's folder
+
+    config.logging = ml_collections.ConfigDict()
+    config.logging.tensorboard_logging_frequency = 1  # steps between two records of metrics
+    config.logging.basic_logger_level = "debug"  # debug, info, warning or error
+    config.logging.logger_sys_output = False  # True: log lines go to standard output
+
+    return config

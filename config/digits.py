@@ -1,0 +1,16 @@
+"""The 1,797 handwritten digits that scikit-learn ships, 8x8x1: minutes on a laptop, no download."""
+
+from config import base
+
+
+def get_config():
+    config = base.get_config()
+    config.dataset.dataset_name = "digits"
+    config.dataset.image_size = 8
+    config.dataset.num_channels = 1
+    config.dataset.image_level_augmentations = "crop"
+    config.model.model_name = "WideResNet_10_1"
+    config.batch_size = 64
+    config.total_epochs = 30
+    config.save_ckpt_every_n_epochs = 5
+    return config

@@ -1,0 +1,51 @@
+"""What a data source is: the contract that every kind of source keeps."""
+
+import abc
+from collections.abc import Iterator
+from typing import NotRequired, TypedDict
+
+import numpy as np
+
+
+class Batch(TypedDict):
+    """One process's share of a global batch, as numpy arrays."""
+
+    image: np.ndarray  # float32, batch x height x width x channels, normalized
+    label: np.ndarray  # float32, batch x classes; one-hot, or mixed by a batch-level augmentation
+    mask: NotRequired[np.ndarray]  # float32, batch; evaluation only: 1 for an image, 0 for padding
+
+
+class DataSource(abc.ABC):
+    """Batches for training and evaluation.
+
+    A source is made for one process of `process_count`. The global batch of a step is the same
+    whatever the number of processes; process p gets the p-th contiguous share of it. What a step
+    sees depends on (seed, epoch, position) alone.
+
+    Attributes:
+      num_train_images: images in one epoch of training, over all processes.
+      num_eval_images: images in the evaluation set, over all processes.
+      image_shape: (height, width, channels) of the images that the model gets.
+      class_names: one name per class, in the order of the labels.
+    """
+
+    num_train_images: int
+    num_eval_images: int
+    image_shape: tuple[int, int, int]
+    class_names: list[str]
+
+    @abc.abstractmethod
+    def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, `num_train_images // batch_size` of them.
+
+        Args:
+          epoch: from 0; decides order and augmentation, with the seed.
+          first_step: skip this many steps of the epoch (to go on where a run was cut off).
+        """
+
+    @abc.abstractmethod
+    def eval_batches(self) -> Iterator[Batch]:
+        """Every evaluation image exactly once, over all processes; the last batch is padded.
+
+        All batches have the same size, and every process gets the same number of them.
+        """

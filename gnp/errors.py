@@ -1,0 +1,32 @@
+"""The one exception for bad input, and the sentence for a name nobody knows.
+
+Standard library only: every other module may import this one.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input. The message is one sentence: what was given, what was expected, what to do.
+
+    Commands print it without a traceback and exit with code 2.
+    """
+
+
+def unknown_name(kind: str, given: object, known: Iterable[str]) -> UserError:
+    """An error for a name that is not in a table of names.
+
+    Args:
+      kind: what the name stands for, as the user would say it, such as "model".
+      given: what the user wrote.
+      known: the names that exist.
+
+    Returns:
+      A `UserError` that lists the known names, those nearest to the given one first.
+    """
+
+    def distance(name: str) -> float:
+        return -difflib.SequenceMatcher(None, str(given).lower(), name.lower()).ratio()
+
+    return UserError(f"Unknown {kind} {given!r}; known: {', '.join(sorted(known, key=distance))}.")

@@ -1,0 +1,1 @@
+"""Commands: each file reads its flags and calls the library."""

@@ -1,0 +1,78 @@
+"""Models by name: registering, listing, creating."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+
+from flax import linen as nn
+
+from gnp.errors import UserError, unknown_name
+
+# One file per family; importing it registers its members.
+_FAMILIES = ()
+
+_factories: dict[str, Callable[..., nn.Module]] = {}
+
+
+def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Registers a module class or a factory under a name and returns it unchanged.
+
+    The factory is called as `factory(num_outputs=..., **model_params)`; the module it returns as
+    `module(inputs, train=bool)`, inputs being batch x height x width x channels. A module whose
+    `__call__` also takes `true_gradient` is given it in the first pass of a penalized step.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+
+    def register(factory):
+        if name in _factories:
+            raise ValueError(f"A model named {name!r} is registered already; choose another name.")
+        _factories[name] = factory
+        return factory
+
+    return register
+
+
+# The reference's name, so that models written for it register unchanged.
+_register_model = register_model
+
+
+def model_names() -> list[str]:
+    """The names of all registered models, sorted."""
+    _load_families()
+    return sorted(_factories)
+
+
+def create_model(name: str, num_outputs: int, **model_params) -> nn.Module:
+    """Creates a registered model.
+
+    Args:
+      name: a name of `model_names()`.
+      num_outputs: number of classes.
+      **model_params: fields of the model's constructor.
+
+    Raises:
+      UserError: the name or one of the fields is unknown.
+    """
+    _load_families()
+    if name not in _factories:
+        raise unknown_name("model", name, _factories)
+    factory = _factories[name]
+    _check_fields(name, factory, model_params)
+    return factory(num_outputs=num_outputs, **model_params)
+
+
+def _load_families():
+    for family in _FAMILIES:
+        importlib.import_module(f"gnp.model.{family}")
+
+
+def _check_fields(name, factory, model_params):
+    parameters = inspect.signature(factory).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [field for field in parameters if field not in ("num_outputs", "parent", "name")]
+    for field in model_params:
+        if field not in known:
+            raise UserError(str(unknown_name(f"parameter of model {name}", field, known)))

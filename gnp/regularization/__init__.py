@@ -1,0 +1,1 @@
+"""Penalties and the gradients they lead to, as pure functions."""
