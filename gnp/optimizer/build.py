@@ -1,0 +1,63 @@
+"""Optimizers by name, as optax gradient transformations."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import optax
+
+from gnp.errors import UserError, unknown_name
+
+# Name -> (optax constructor, default arguments, arguments that a user may set).
+_MOMENTUM_ARGUMENTS = ("momentum", "nesterov")
+_ADAM_ARGUMENTS = ("weight_decay", "b1", "b2", "eps")
+_OPTIMIZERS = {
+    "SGD": (optax.sgd, {}, _MOMENTUM_ARGUMENTS),
+    "Momentum": (optax.sgd, {"momentum": 0.9, "nesterov": True}, _MOMENTUM_ARGUMENTS),
+    "Adam": (optax.adamw, {"weight_decay": 0.3}, _ADAM_ARGUMENTS),
+    "AdamW": (optax.adamw, {"weight_decay": 0.3}, _ADAM_ARGUMENTS),
+    "RMSProp": (optax.rmsprop, {}, ("decay", "eps", "momentum", "nesterov", "centered")),
+}
+
+
+def optimizer_names() -> list[str]:
+    """The names that `build_optimizer` knows, sorted."""
+    return sorted(_OPTIMIZERS)
+
+
+def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientTransformation:
+    """An optimizer whose learning rate is set from outside, step by step.
+
+    `set_learning_rate` writes the rate into the optimizer's state before each update, so that the
+    rate follows the step of the run even where an update was skipped.
+
+    Args:
+      name: one of `optimizer_names()`.
+      opt_params: arguments of the optimizer, by optax's names; they override the defaults.
+
+    Raises:
+      UserError: the optimizer or an argument is unknown.
+    """
+    if name not in _OPTIMIZERS:
+        raise unknown_name("optimizer (opt.opt_type)", name, _OPTIMIZERS)
+    constructor, defaults, allowed = _OPTIMIZERS[name]
+    for argument in opt_params:
+        if argument not in allowed:
+            raise unknown_name(f"parameter of {name} (opt.opt_params)", argument, allowed)
+    fixed = [p for p in inspect.signature(constructor).parameters if p != "learning_rate"]
+    arguments = {**defaults, **opt_params}
+    _check_numbers(name, arguments)
+    return optax.inject_hyperparams(constructor, static_args=fixed)(learning_rate=0.0, **arguments)
+
+
+def set_learning_rate(opt_state: optax.OptState, learning_rate) -> optax.OptState:
+    """The state of `build_optimizer`'s optimizer with another learning rate."""
+    return opt_state._replace(hyperparams=opt_state.hyperparams | {"learning_rate": learning_rate})
+
+
+def _check_numbers(name, arguments):
+    for argument, value in arguments.items():
+        if not isinstance(value, (bool, int, float)):
+            raise UserError(
+                f"opt.opt_params.{argument} of {name} must be a number or a bool, not {value!r}."
+            )
