@@ -1,0 +1,136 @@
+"""The folder of a run: where it lies, what it was configured with, how files get into it."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from gnp.errors import UserError
+
+CONFIG_FILE = "config.json"
+
+# Fields that may change between two starts of the same run.
+_FREE_FIELDS = ("retrain",)
+_FREE_BLOCKS = ("logging.",)
+
+_UNSET = "unset"
+
+
+def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
+    """Where a run lies below `working_dir`: one folder level for each of its main fields."""
+    dataset, gnp = config["dataset"], config["gnp"]
+    levels = [
+        config["model"]["model_name"],
+        dataset["dataset_name"],
+        f"{dataset['image_level_augmentations']}_{dataset['batch_level_augmentations']}",
+        f"lr_{config['base_lr']}",
+        f"bs_{config['batch_size']}",
+        f"l2reg_{config['l2_regularization']}",
+        f"grad_clip_{config['gradient_clipping']}",
+        f"opt_{config['opt']['opt_type']}",
+        f"warmup_epochs_{config['warmup_epochs']}",
+        f"gr_warmup_strategy_{config['gr_warmup_strategy']}",
+        f"r_{gnp['r']}",
+        f"alpha_{gnp['alpha']}",
+        f"epoch_{config['total_epochs']}",
+        f"seeds_{config['init_seeds']}_{config['seeds']}",
+    ]
+    return pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
+
+
+def open_run(
+    path: pathlib.Path,
+    config: Any,
+    *,
+    defaults: Any = None,
+    retrain: bool = False,
+    is_writer: bool = True,
+) -> pathlib.Path:
+    """Creates the folder of a run, or makes sure that the run in it has the same config.
+
+    Writes `config.json` into a new folder, unless `config.write_config_to_json` is False. Fields
+    that have no influence on the result (`retrain`, `logging.*`) may differ.
+
+    Args:
+      path: the folder, from `run_path`.
+      config: the whole resolved config, a `ConfigDict`.
+      defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks.
+      retrain: delete what is in the folder first.
+      is_writer: False in all processes but one; they only compare.
+
+    Returns:
+      `path`.
+
+    Raises:
+      UserError: the folder holds a run with another config.
+    """
+    if retrain and is_writer:
+        shutil.rmtree(path, ignore_errors=True)
+    if not retrain:
+        _check_same_config(path, config, defaults)
+    if is_writer:
+        path.mkdir(parents=True, exist_ok=True)
+        if config.write_config_to_json:
+            write_atomically(path / CONFIG_FILE, config_json(config))
+    return path
+
+
+def config_json(config: Any) -> str:
+    """A config as JSON, with sorted fields."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
+    """Writes a file so that whoever reads it sees the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, the keys joined by dots; empty dictionaries vanish."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _check_same_config(path, config, defaults):
+    if not (path / CONFIG_FILE).exists():
+        return
+    default = _plain(defaults) if defaults is not None else {}
+    old = default | flatten(json.loads((path / CONFIG_FILE).read_text()))
+    new = _plain(config)
+    changes = [
+        f"{field}: {old.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
+    ]
+    if changes:
+        raise UserError(
+            f"{path} holds a run with another config ({'; '.join(changes)}); set another "
+            "--working_dir, or --config.retrain=True to delete that run and start over."
+        )
+
+
+def _plain(config):
+    return flatten(json.loads(config_json(config)))
+
+
+def _is_free(field):
+    return field in _FREE_FIELDS or field.startswith(_FREE_BLOCKS)

@@ -1,0 +1,60 @@
+"""Pictures of runs: they are drawn whatever was measured."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gnp.diagnostics.curves import _is_noisy, _running_mean, draw_comparison, draw_curves
+
+
+def lines(num_steps=30, **extra):
+    for step in range(1, num_steps + 1):
+        line = {"step": step, "train/loss": 1 / step, "train/learning_rate": 0.1}
+        yield line | {name: value / step for name, value in extra.items()}
+
+
+def coloured_share(path):
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return np.mean(np.ptp(pixels, axis=2) > 60)
+
+
+def test_a_run_is_drawn(tmp_path):
+    metrics = [*lines(**{"train/sharpness": 0.1, "eval/error_rate": 0.5})]
+    draw_curves(metrics, tmp_path / "curves.png")
+    assert coloured_share(tmp_path / "curves.png") > 0.001
+
+
+def test_there_is_a_panel_for_what_was_measured_alone(tmp_path):
+    draw_curves([*lines()], tmp_path / "two.png")
+    draw_curves([*lines(**{"train/gradient_norm": 1.0})], tmp_path / "three.png")
+    assert Image.open(tmp_path / "two.png").width < Image.open(tmp_path / "three.png").width
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
+def test_a_run_that_went_wrong_is_drawn_too(tmp_path, value):
+    draw_curves(
+        [{"step": 1, "train/loss": value}, {"step": 2, "train/loss": value}], tmp_path / "a.png"
+    )
+    draw_curves([], tmp_path / "b.png")
+    assert (tmp_path / "a.png").exists()
+    assert (tmp_path / "b.png").exists()
+
+
+def test_runs_are_compared(tmp_path):
+    groups = {
+        "plain": [[*lines()], [*lines(400)]],
+        "penalized": [[*lines(**{"train/sharpness": 1.0})]],
+    }
+    draw_comparison(groups, tmp_path / "curves.png")
+    assert coloured_share(tmp_path / "curves.png") > 0.001
+
+
+def test_running_mean_is_the_mean_of_the_last_values():
+    assert _running_mean([1.0, 3.0, math.nan, 5.0], window=2) == [1.0, 2.0, 3.0, 5.0]
+
+
+def test_a_schedule_is_not_noise():
+    assert not _is_noisy([math.cos(x / 50) for x in range(300)])
+    assert _is_noisy([math.cos(x / 50) + 0.1 * (-1) ** x for x in range(300)])

@@ -1,0 +1,102 @@
+"""metrics.jsonl and TensorBoard events: whole lines, all digits, cut at a resume."""
+
+import json
+import math
+
+import numpy as np
+
+from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
+
+
+def open_writer(folder, first_step=0, tensorboard=False):
+    return MetricsWriter(folder, tensorboard=tensorboard, first_step=first_step)
+
+
+def test_floats_keep_every_digit(tmp_path):
+    value = 0.1 + 0.2
+    with open_writer(tmp_path) as writer:
+        writer.write(1, {"train/loss": value, "train/r": np.float32(0.1)})
+    assert read_metrics(tmp_path / METRICS_FILE) == [
+        {"step": 1, "train/loss": value, "train/r": float(np.float32(0.1))}
+    ]
+
+
+def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
+    with open_writer(tmp_path) as writer:
+        writer.write(1, {"a": math.nan, "b": math.inf, "c": -math.inf})
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    line = json.loads((tmp_path / METRICS_FILE).read_text(), parse_constant=refuse)
+    assert line == {"step": 1, "a": "nan", "b": "inf", "c": "-inf"}
+    (read,) = read_metrics(tmp_path / METRICS_FILE)
+    assert math.isnan(read["a"])
+    assert (read["b"], read["c"]) == (math.inf, -math.inf)
+
+
+def test_a_line_is_on_disk_as_soon_as_it_is_written(tmp_path):
+    writer = open_writer(tmp_path)
+    writer.write(1, {"a": 1.0})
+    assert read_metrics(tmp_path / METRICS_FILE) == [{"step": 1, "a": 1.0}]
+    writer.close()
+
+
+def test_resuming_drops_what_came_after_the_checkpoint(tmp_path):
+    with open_writer(tmp_path) as writer:
+        for step in range(1, 8):
+            writer.write(step, {"a": step / 3})
+    with (tmp_path / METRICS_FILE).open("a") as file:
+        file.write('{"step": 8, "a": 2.6')
+    with open_writer(tmp_path, first_step=5) as writer:
+        writer.write(6, {"a": math.nan})
+    lines = read_metrics(tmp_path / METRICS_FILE)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line["a"] for line in lines[:5]] == [step / 3 for step in range(1, 6)]
+
+
+def test_a_run_from_the_start_starts_an_empty_file(tmp_path):
+    with open_writer(tmp_path) as writer:
+        writer.write(0, {"a": 1.0})
+    open_writer(tmp_path).close()
+    assert read_metrics(tmp_path / METRICS_FILE) == []
+
+
+def test_a_line_cut_off_while_written_is_not_read(tmp_path):
+    (tmp_path / METRICS_FILE).write_text('{"step": 1, "a": 1.0}\n{"step": 2, "a')
+    assert read_metrics(tmp_path / METRICS_FILE) == [{"step": 1, "a": 1.0}]
+
+
+def read_events(folder):
+    from tensorboardX.proto.event_pb2 import Event
+
+    for path in sorted(folder.rglob("events.out.tfevents.*")):
+        data = path.read_bytes()
+        position = 0
+        while position < len(data):
+            length = int.from_bytes(data[position : position + 8], "little")
+            yield Event.FromString(data[position + 12 : position + 12 + length])
+            position += 12 + length + 4
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    with open_writer(tmp_path, tensorboard=True) as writer:
+        writer.write(1, {"train/loss": 0.5, "train/r": 0.25})
+        writer.write(2, {"train/loss": 0.375})
+    found = [
+        (event.step, value.tag, value.simple_value)
+        for event in read_events(tmp_path)
+        for value in event.summary.value
+    ]
+    assert found == [(1, "train/loss", 0.5), (1, "train/r", 0.25), (2, "train/loss", 0.375)]
+
+
+def test_tensorboard_is_told_to_forget_the_steps_after_the_checkpoint(tmp_path):
+    open_writer(tmp_path, tensorboard=True, first_step=5).close()
+    starts = [e.step for e in read_events(tmp_path) if e.session_log.status == e.session_log.START]
+    assert starts == [6]
+
+
+def test_no_events_unless_wished(tmp_path):
+    open_writer(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == [METRICS_FILE]

@@ -1,0 +1,92 @@
+"""The folder of a run: its path, its config.json, and the refusal of another config."""
+
+import json
+
+import pytest
+
+from config import base, digits
+from gnp.errors import UserError
+from gnp.training.run_folder import open_run, run_path, write_atomically
+
+
+def changed_config(**changes):
+    config = digits.get_config()
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def test_path_nests_the_main_fields_in_order(tmp_path):
+    config = changed_config(**{"gnp.r": 0.1, "gnp.alpha": 0.8, "init_seeds": 3, "seeds": 4})
+    assert run_path(config, tmp_path).relative_to(tmp_path).as_posix() == (
+        "WideResNet_10_1/digits/crop_none/lr_0.1/bs_64/l2reg_0.001/grad_clip_5.0/opt_Momentum/"
+        "warmup_epochs_0/gr_warmup_strategy_none/r_0.1/alpha_0.8/epoch_30/seeds_3_4"
+    )
+
+
+def test_a_slash_in_a_name_adds_no_level(tmp_path):
+    config = changed_config(**{"dataset.dataset_name": "imagenet_v2/top"})
+    assert run_path(config, tmp_path).relative_to(tmp_path).parts[1] == "imagenet_v2_top"
+
+
+def test_config_json_holds_every_field(tmp_path):
+    config = digits.get_config()
+    open_run(tmp_path / "run", config)
+    written = json.loads((tmp_path / "run/config.json").read_text())
+    assert written == json.loads(json.dumps(config.to_dict()))
+    assert list(written) == sorted(written)
+
+
+def test_the_same_config_opens_again(tmp_path):
+    open_run(tmp_path, digits.get_config())
+    open_run(tmp_path, digits.get_config())
+    open_run(tmp_path, changed_config(**{"logging.basic_logger_level": "error"}))
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path):
+    open_run(tmp_path, digits.get_config())
+    other = changed_config(label_smoothing=0.1)
+    other.opt.opt_params.momentum = 0.8
+    with pytest.raises(UserError) as error:
+        open_run(tmp_path, other)
+    assert "label_smoothing: 0.0 -> 0.1; opt.opt_params.momentum: unset -> 0.8" in str(error.value)
+    assert "--config.retrain=True" in str(error.value)
+    assert json.loads((tmp_path / "config.json").read_text())["label_smoothing"] == 0.0
+
+
+def test_processes_that_do_not_write_refuse_too_and_leave_no_trace(tmp_path):
+    open_run(tmp_path / "new", digits.get_config(), is_writer=False)
+    assert not (tmp_path / "new").exists()
+    open_run(tmp_path, digits.get_config())
+    with pytest.raises(UserError):
+        open_run(tmp_path, changed_config(label_smoothing=0.1), is_writer=False)
+
+
+def test_a_field_newer_than_the_run_has_its_default(tmp_path):
+    open_run(tmp_path, digits.get_config())
+    old = json.loads((tmp_path / "config.json").read_text())
+    del old["label_smoothing"], old["gnp"]["r"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    open_run(tmp_path, digits.get_config(), defaults=base.get_config())
+    with pytest.raises(UserError, match=r"gnp.r: 0.0 -> 0.5\)"):
+        open_run(tmp_path, changed_config(**{"gnp.r": 0.5}), defaults=base.get_config())
+
+
+def test_retrain_empties_the_folder(tmp_path):
+    open_run(tmp_path / "run", digits.get_config())
+    (tmp_path / "run/metrics.jsonl").write_text("{}\n")
+    open_run(tmp_path / "run", changed_config(retrain=True, label_smoothing=0.1), retrain=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
