@@ -55,11 +55,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.dataset_name = "cifar10"  # a data source
     config.dataset.data_dir = ""  # root of an image folder
     config.dataset.image_level_augmentations = "basic"  # none, crop or basic (crop and flip)
-    config.dataset.batch_level_augmentations = "none"  # none
+    config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
+    config.dataset.crop_padding = 0  # pixels around the image before a crop; 0: image_size / 8
+    config.dataset.mixup_alpha = 1.0  # mixup and CutMix draw from Beta(alpha, alpha)
+    config.dataset.cutout_length = 16  # side of the square that cutout blanks, in pixels
     config.dataset.image_size = 32  # height and width that the model gets, in pixels
     config.dataset.num_classes = 10  # number of classes
     config.dataset.num_channels = 3  # 1: gray, 3: colour
-    config.dataset.num_train_images = 0  # use the first n after the seeded shuffle; 0: all
+    config.dataset.num_train_images = 0  # train on n images, the same in every run; 0: all
     config.use_test_set = (
         True  # False: hold out the last 10 % of the training set and evaluate on it
     )

@@ -1,0 +1,83 @@
+"""Mixup, CutMix and cutout: what is drawn for a step, and how it is applied.
+
+What is drawn is the same for all images of a batch; it is repeated for each of them, so that it
+can be split over devices along with the images. The functions that apply it use operators and
+`where` alone: with xp = numpy, jax.numpy or tensorflow they run on the arrays of that library.
+"""
+
+import numpy as np
+
+from gnp.ds_pipeline.augment.names import BatchLevel
+
+
+def draw(
+    level: BatchLevel,
+    rng: np.random.Generator,
+    count: int,
+    image_shape: tuple[int, int, int],
+    *,
+    mixup_alpha: float,
+    cutout_length: int,
+) -> dict[str, np.ndarray]:
+    """Draws what `apply` needs, for `count` images of one batch.
+
+    Returns:
+      With mixing: `lam`, float32, count: the weight of an image's own label, and for mixup of its
+      own pixels. For CutMix: `patch`, int32, count x 4: the box (top, bottom, left, right) that
+      comes from the partner. For cutout: `hole`, a box likewise.
+    """
+    height, width = image_shape[:2]
+    drawn = {}
+    if level.mix:
+        lam = rng.beta(mixup_alpha, mixup_alpha)
+        if level.mix == "mixup":
+            lam = max(lam, 1 - lam)
+        else:
+            ratio = np.sqrt(1 - lam)
+            drawn["patch"] = _box(rng, height, width, height * ratio / 2, width * ratio / 2)
+            top, bottom, left, right = drawn["patch"]
+            lam = 1 - (bottom - top) * (right - left) / (height * width)
+        drawn["lam"] = np.float32(lam)
+    if level.cutout:
+        drawn["hole"] = _box(rng, height, width, cutout_length / 2, cutout_length / 2)
+    return {name: np.broadcast_to(v, (count, *np.shape(v))).copy() for name, v in drawn.items()}
+
+
+def apply(xp, images, labels, partner_images, partner_labels, drawn):
+    """Applies what was drawn to normalized images and one-hot labels.
+
+    Args:
+      xp: the library of the arrays.
+      images, labels: float32, batch x height x width x channels and batch x classes.
+      partner_images, partner_labels: the same for the images to mix with; unused without mixing.
+      drawn: what `draw` returned.
+
+    Returns:
+      (images, labels)
+    """
+    if "lam" in drawn:
+        lam = drawn["lam"][:, None]
+        labels = labels * lam + partner_labels * (1 - lam)
+        if "patch" in drawn:
+            images = xp.where(_inside(drawn["patch"], images.shape), partner_images, images)
+        else:
+            lam = lam[:, :, None, None]
+            images = images * lam + partner_images * (1 - lam)
+    if "hole" in drawn:
+        images = xp.where(_inside(drawn["hole"], images.shape), np.float32(0), images)
+    return images, labels
+
+
+def _box(rng, height, width, half_height, half_width):
+    """A box around a uniformly drawn centre, cut off at the image's border."""
+    row, column = rng.integers(height), rng.integers(width)
+    box = [row - half_height, row + half_height, column - half_width, column + half_width]
+    return np.clip(np.round(box), 0, [height, height, width, width]).astype(np.int32)
+
+
+def _inside(boxes, shape):
+    """True where a pixel lies in its image's box; batch x height x width x 1."""
+    rows = np.arange(shape[1], dtype=np.int32)[None, :, None, None]
+    columns = np.arange(shape[2], dtype=np.int32)[None, None, :, None]
+    top, bottom, left, right = (boxes[:, i][:, None, None, None] for i in range(4))
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
