@@ -23,8 +23,15 @@ def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones)
         raise UserError(
             "The stepped schedule needs lr_stepped_schedule, a list of (epoch, factor) pairs."
         )
-    factors = {int(epoch * steps_per_epoch): factor for epoch, factor in milestones}
-    return _with_linear_warmup(optax.piecewise_constant_schedule(base_lr, factors), warmup_steps)
+    epochs, factors = zip(*sorted(milestones), strict=True)
+    # As in the reference, the step on the boundary itself still has the rate before it.
+    boundaries = jnp.array(epochs) * steps_per_epoch
+    rates = base_lr * jnp.array((1.0, *factors))
+
+    def rate(step):
+        return rates[jnp.sum(step > boundaries)]
+
+    return _with_linear_warmup(rate, warmup_steps)
 
 
 def _cosine(base_lr, total_steps, warmup_steps, **_):
@@ -76,7 +83,7 @@ def build_schedule(
     Args:
       name: one of `schedule_names()`. `cosine` falls in half a cosine from the end of the warmup to
         zero at the end of training; `exponential` falls to 1.2 % of `base_lr` at the end;
-        `stepped` multiplies the rate by each milestone's factor from its epoch on.
+        `stepped` is `base_lr` times the factor of the last milestone whose epoch has begun.
       base_lr: learning rate at the end of the warmup.
       total_epochs: length of training.
       warmup_epochs: length of the linear warmup from zero; 0 for none.

@@ -1,0 +1,54 @@
+"""Evaluation: every image counted once."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gnp.training import loss as losses
+from gnp.training import parallel
+from gnp.training.state import TrainState
+
+
+def make_eval_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+    """A step that `parallel.map_eval_step` maps over devices.
+
+    It returns sums over the images whose mask is one: `loss`, `error_rate`, `top_5_error_rate` and
+    `num_images`.
+    """
+
+    def step(state, batch):
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits = model.apply(variables, batch["image"], train=False)
+        sums = {
+            "loss": losses.cross_entropy(logits, batch["label"]),
+            "error_rate": losses.top_k_errors(logits, batch["label"]),
+            "top_5_error_rate": losses.top_k_errors(logits, batch["label"], k=5),
+            "num_images": jnp.ones_like(batch["mask"]),
+        }
+        # Padding may hold anything, so it is left out rather than multiplied by zero.
+        masked = {k: jnp.sum(jnp.where(batch["mask"] > 0, v, 0)) for k, v in sums.items()}
+        return parallel.total(masked)
+
+    return step
+
+
+def evaluate(eval_step: Callable, state: TrainState, batches: Iterable[dict]) -> dict[str, float]:
+    """Means over a whole evaluation set.
+
+    Args:
+      eval_step: a mapped step of `make_eval_step`.
+      state: what to evaluate.
+      batches: this process's batches, with masks.
+
+    Returns:
+      `loss`, `error_rate`, `top_5_error_rate` (means), and `num_images`.
+    """
+    # Sums stay on the device until the end; the host adds them in double precision.
+    sums = jax.device_get([eval_step(state, parallel.split(batch)) for batch in batches])
+    totals = {key: sum(float(s[key]) for s in sums) for key in sums[0]}
+    num_images = totals.pop("num_images")
+    return {key: value / num_images for key, value in totals.items()} | {
+        "num_images": int(num_images)
+    }

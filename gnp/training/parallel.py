@@ -1,0 +1,62 @@
+"""Mapping over devices: the only file that knows how many there are.
+
+State is one logical copy on all devices; batches are split over them along their first axis.
+`mean`, `total` and `device_index` are for use inside a mapped function.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+PyTree = Any
+
+AXIS = "batch"
+
+
+def mean(tree: PyTree) -> PyTree:
+    """Mean over all devices of all processes."""
+    return jax.lax.pmean(tree, AXIS)
+
+
+def total(tree: PyTree) -> PyTree:
+    """Sum over all devices of all processes."""
+    return jax.lax.psum(tree, AXIS)
+
+
+def device_index() -> jax.Array:
+    """Index of this device among all."""
+    return jax.lax.axis_index(AXIS)
+
+
+def map_train_step(step: Callable) -> Callable:
+    """Maps `step(state, batch) -> (state, metrics)`; the state's buffers are reused."""
+    return jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0
+    )
+
+
+def map_eval_step(step: Callable) -> Callable:
+    """Maps `step(state, batch) -> sums`, the sums being over all devices already."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+
+
+def replicate(tree: PyTree) -> PyTree:
+    """Puts a tree of host arrays, the same in every process, on all devices."""
+    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split(batch: PyTree) -> PyTree:
+    """Splits this process's share of a batch over its devices.
+
+    Args:
+      batch: tree of arrays whose first axis divides by the number of local devices.
+
+    Returns:
+      The arrays as devices x examples per device x ...
+    """
+    devices = jax.local_device_count()
+    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)

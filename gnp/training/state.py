@@ -1,0 +1,63 @@
+"""All that training changes, in one tree."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+PyTree = Any
+
+
+@struct.dataclass
+class TrainState:
+    """What a checkpoint holds and a step updates.
+
+    Attributes:
+      step: number of steps taken, int32.
+      params: the model's parameters.
+      batch_stats: running statistics of its batch norms; empty if it has none.
+      opt_state: the optimizer's state.
+      key: the run's random key; a step folds its number into it.
+    """
+
+    step: jax.Array
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: optax.OptState
+    key: jax.Array
+
+
+def create_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    image_shape: tuple[int, int, int],
+    init_seed: int,
+    seed: int,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      model: called as `model(images, train=False)`.
+      optimizer: its state is made for the model's parameters.
+      image_shape: height, width and channels.
+      init_seed: seed of the parameters.
+      seed: seed of everything random in training.
+    """
+
+    @jax.jit
+    def create():
+        images = jnp.zeros((1, *image_shape))
+        variables = model.init(jax.random.PRNGKey(init_seed), images, train=False)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=optimizer.init(variables["params"]),
+            key=jax.random.PRNGKey(seed),
+        )
+
+    return create()

@@ -1,0 +1,134 @@
+"""The training gradient in closed form, by its properties, and inside other people's loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gnp.regularization import gradient_norm
+
+MATRIX = jnp.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
+START = jnp.array([1.0, -2.0, 0.5])
+
+
+def quadratic(params):
+    return 0.5 * params @ MATRIX @ params
+
+
+def exact_gradient(params, r, alpha):
+    """On a quadratic the two-pass gradient is g + α·r·H·g/‖g‖ without error."""
+    gradient = MATRIX @ params
+    return gradient + alpha * r * MATRIX @ gradient / jnp.linalg.norm(gradient)
+
+
+@pytest.mark.parametrize("r", [0.05, 1.0, 10.0])
+@pytest.mark.parametrize("alpha", [0.3, 0.8, 1.0])
+def test_quadratic_is_exact_in_plain_jax(r, alpha):
+    loss, gradient = gradient_norm.value_and_grad(quadratic, r=r, alpha=alpha)(START)
+    np.testing.assert_allclose(loss, quadratic(START), rtol=1e-6)
+    np.testing.assert_allclose(gradient, exact_gradient(START, r, alpha), rtol=1e-5)
+
+
+def test_one_step_of_an_optax_optimizer_on_a_quadratic():
+    optimizer = optax.sgd(0.1)
+    _, gradient = gradient_norm.value_and_grad(quadratic, r=0.5, alpha=0.8)(START)
+    updates, _ = optimizer.update(gradient, optimizer.init(START), START)
+    expected = START - 0.1 * exact_gradient(START, 0.5, 0.8)
+    np.testing.assert_allclose(optax.apply_updates(START, updates), expected, rtol=1e-5)
+
+
+def test_alpha_one_is_sam():
+    _, gradient = gradient_norm.value_and_grad(quadratic, r=0.3, alpha=1.0)(START)
+    clean = jax.grad(quadratic)(START)
+    sam = jax.grad(quadratic)(START + 0.3 * clean / jnp.linalg.norm(clean))
+    np.testing.assert_allclose(gradient, sam, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("r", "alpha"), [(0.0, 0.8), (0.5, 0.0)])
+def test_zero_r_or_alpha_is_the_standard_gradient(r, alpha):
+    for wrap in (float, jnp.float32):
+        _, gradient = gradient_norm.value_and_grad(quadratic, r=wrap(r), alpha=wrap(alpha))(START)
+        np.testing.assert_array_equal(gradient, jax.grad(quadratic)(START))
+
+
+def test_normed_mixing_takes_the_unit_gradient():
+    _, gradient = gradient_norm.value_and_grad(
+        quadratic, r=0.3, alpha=0.6, norm_perturbations=True
+    )(START)
+    clean = jax.grad(quadratic)(START)
+    direction = clean / jnp.linalg.norm(clean)
+    expected = 0.4 * direction + 0.6 * jax.grad(quadratic)(START + 0.3 * direction)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+def test_zero_gradient_gives_no_perturbation_and_no_nan():
+    loss, gradient = gradient_norm.value_and_grad(quadratic, r=0.3, alpha=0.8)(jnp.zeros(3))
+    assert loss == 0
+    np.testing.assert_array_equal(gradient, np.zeros(3))
+
+
+def test_aux_is_that_of_the_clean_pass():
+    def loss(params, scale):
+        return scale * quadratic(params), {"params": params}
+
+    penalized = gradient_norm.value_and_grad(loss, r=0.5, alpha=1.0, has_aux=True)
+    (value, aux), _ = penalized(START, 2.0)
+    np.testing.assert_array_equal(aux["params"], START)
+    np.testing.assert_allclose(value, 2 * quadratic(START), rtol=1e-6)
+
+
+def test_schedules_need_the_step():
+    penalized = gradient_norm.value_and_grad(
+        quadratic, r=lambda step: 0.1 * step, alpha=optax.linear_schedule(0.0, 1.0, 10)
+    )
+    _, gradient = jax.jit(penalized)(START, step=5)
+    np.testing.assert_allclose(gradient, exact_gradient(START, 0.5, 0.5), rtol=1e-5)
+    with pytest.raises(TypeError, match="step"):
+        penalized(START)
+
+
+def test_transforms_vmap_and_pmap_and_shard_map():
+    starts = jnp.stack([START, 2 * START, -START, START + 1])
+    expected = jnp.stack([exact_gradient(start, 0.2, 0.8) for start in starts])
+    penalized = gradient_norm.value_and_grad(quadratic, r=0.2, alpha=0.8)
+    np.testing.assert_allclose(jax.vmap(penalized)(starts)[1], expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.pmap(penalized)(starts)[1], expected, rtol=1e-5)
+
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("batch")
+    sharded = jax.shard_map(
+        lambda start: penalized(start[0])[1][None], mesh=mesh, in_specs=spec, out_specs=spec
+    )
+    np.testing.assert_allclose(sharded(starts), expected, rtol=1e-5)
+
+
+def test_synced_perturbation_is_one_for_all_devices():
+    scales = jnp.array([1.0, 2.0, 3.0, 6.0])
+
+    def loss(params, scale):
+        return scale * quadratic(params)
+
+    def gradient_of(axis_name):
+        penalized = gradient_norm.value_and_grad(loss, r=0.2, alpha=0.8, axis_name=axis_name)
+
+        def step(scale):
+            return jax.lax.pmean(penalized(START, scale)[1], "batch")
+
+        return jax.pmap(step, axis_name="batch", out_axes=None)(scales)
+
+    # The mean loss is three times the quadratic; one perturbation makes it exactly that gradient.
+    mean_clean = 3 * MATRIX @ START
+    direction = mean_clean / jnp.linalg.norm(mean_clean)
+    expected = 0.2 * mean_clean + 0.8 * 3 * MATRIX @ (START + 0.2 * direction)
+    np.testing.assert_allclose(gradient_of("batch"), expected, rtol=1e-5)
+
+
+def test_norm_is_taken_in_float32_for_bfloat16_parameters():
+    tree = {"a": jnp.ones(3000, jnp.bfloat16)}
+    assert gradient_norm.global_norm(tree).dtype == jnp.float32
+    np.testing.assert_allclose(gradient_norm.global_norm(tree), 3000**0.5, rtol=1e-6)
+    _, gradient = gradient_norm.value_and_grad(
+        lambda p: jnp.sum(p["a"] ** 2).astype(jnp.float32), r=0.1, alpha=0.5
+    )(tree)
+    assert gradient["a"].dtype == jnp.bfloat16
