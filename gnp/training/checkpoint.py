@@ -15,14 +15,14 @@ class Position(NamedTuple):
     """Where a run stands, beside its state.
 
     Attributes:
-      epoch: the epoch that the next step belongs to, from 0.
-      step_in_epoch: how many of its steps are done.
+      step: number of steps taken; with the batch size it is the place in the data.
       evaluated_step: the last step after which the model was evaluated; 0 if never.
+      seconds: time in training so far, over all starts.
     """
 
-    epoch: int
-    step_in_epoch: int
-    evaluated_step: int
+    step: int = 0
+    evaluated_step: int = 0
+    seconds: float = 0.0
 
 
 class Checkpoints:
@@ -46,12 +46,11 @@ class Checkpoints:
         )
 
     def save(self, state: TrainState, position: Position) -> None:
-        """Saves under the state's step, unless that is saved already."""
-        step = int(state.step)
-        if step == self._manager.latest_step():
+        """Saves under the position's step, unless that step is saved already."""
+        if position.step == self._manager.latest_step():
             return
         self._manager.save(
-            step,
+            position.step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
                 position=ocp.args.JsonSave(position._asdict()),

@@ -10,7 +10,10 @@ class Interrupted(SystemExit):
 
     def __init__(self, signal_number: int, message: str):
         super().__init__(128 + signal_number)
-        self.message = message
+        self._message = message
+
+    def __str__(self) -> str:
+        return self._message
 
 
 class StopRequest:

@@ -1,0 +1,203 @@
+"""Training from wherever a run stands to its last step."""
+
+import contextlib
+import logging
+import pathlib
+import time
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from gnp.diagnostics.curves import draw_curves
+from gnp.errors import UserError
+from gnp.optimizer.build import build_optimizer
+from gnp.training import parallel
+from gnp.training.checkpoint import Checkpoints, Position
+from gnp.training.evaluate import evaluate, make_eval_step
+from gnp.training.interrupt import Interrupted, StopRequest
+from gnp.training.metrics_log import MetricsLog
+from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
+from gnp.training.progress import Progress
+from gnp.training.state import create_state
+from gnp.training.step_kinds import StepKinds
+from gnp.training.summary import write_summary
+
+CHECKPOINTS_FOLDER = "checkpoints"
+CURVES_FILE = "curves.png"
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: Any, *, model: nn.Module, source: Any, folder: pathlib.Path) -> dict:
+    """Trains a model and leaves everything about it in a folder.
+
+    Goes on from the newest checkpoint in the folder, if there is one.
+
+    Args:
+      config: the resolved config.
+      model: the classifier.
+      source: a `gnp.ds_pipeline.source.DataSource` made for this process.
+      folder: the run's folder; it exists.
+
+    Returns:
+      The summary of the run, as in `summary.json`; empty in all processes but the first.
+
+    Raises:
+      UserError: the training set is smaller than a batch.
+      Interrupted: the run was asked to stop; its state is saved.
+    """
+    folder = pathlib.Path(folder).absolute()
+    is_writer = jax.process_index() == 0
+    with contextlib.ExitStack() as resources:
+        run = _Run(config, model, source, folder, is_writer, resources)
+        while not run.is_finished:
+            run.train_to_end_of_epoch()
+            run.evaluate_if_due()
+            run.save_if_due()
+        seconds = run.position.seconds
+    if not is_writer:
+        return {}
+    metrics = read_metrics(folder / METRICS_FILE)
+    draw_curves(metrics, folder / CURVES_FILE)
+    return write_summary(
+        folder, metrics, seconds=seconds, images=run.total_steps * config.batch_size
+    )
+
+
+class _Run:
+    """Where a run stands, and what can be done with it."""
+
+    def __init__(self, config, model, source, folder, is_writer, resources):
+        self.config = config
+        self.source = source
+        self.steps_per_epoch = _steps_per_epoch(config, source)
+        self.total_steps = config.total_epochs * self.steps_per_epoch
+        optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
+        self.step_kinds = StepKinds(config, model, optimizer, self.steps_per_epoch)
+        self.eval_step = parallel.map_eval_step(make_eval_step(model))
+
+        self.stop = resources.enter_context(StopRequest())
+        self.checkpoints = resources.enter_context(Checkpoints(folder / CHECKPOINTS_FOLDER))
+        self.state, self.position = self._restore_or_create(model, optimizer)
+        step = self.position.step
+        self.progress = Progress(
+            self.total_steps, step, self.steps_per_epoch, config.batch_size, show=is_writer
+        )
+        resources.callback(self.progress.close)
+        self.writer = None
+        if is_writer:
+            self.writer = resources.enter_context(
+                MetricsWriter(
+                    folder,
+                    tensorboard=True,
+                    first_step=step,
+                    evaluated_step=self.position.evaluated_step,
+                )
+            )
+        self.log = MetricsLog(
+            self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
+        )
+        self.clock = time.monotonic()
+
+    def _restore_or_create(self, model, optimizer):
+        fresh = parallel.replicate(
+            create_state(
+                model,
+                optimizer,
+                image_shape=self.source.image_shape,
+                init_seed=self.config.init_seeds,
+                seed=self.config.seeds,
+            )
+        )
+        restored = self.checkpoints.restore_latest(fresh)
+        if restored is None:
+            return fresh, Position()
+        _log.info("Going on after step %d of %d.", restored[1].step, self.total_steps)
+        return restored
+
+    @property
+    def epoch(self):
+        """The epoch that the last step belongs to, or the first one."""
+        return max(self.position.step - 1, 0) // self.steps_per_epoch
+
+    @property
+    def is_finished(self):
+        return self.position.evaluated_step == self.total_steps
+
+    @property
+    def _is_at_end_of_epoch(self):
+        return self.position.step > 0 and self.position.step % self.steps_per_epoch == 0
+
+    def train_to_end_of_epoch(self):
+        """Takes the steps that are left of the epoch, or of the next one."""
+        if self._is_at_end_of_epoch and self._evaluation_is_due:
+            return  # the run was stopped just before this evaluation
+        epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
+        step_of = self.step_kinds.for_epoch(self.state.key, epoch)
+        for index, batch in enumerate(self.source.train_batches(epoch, first_step), first_step):
+            self.state, metrics = step_of(index)(self.state, parallel.split(batch))
+            self.position = self.position._replace(step=self.position.step + 1)
+            self.log.add(self.position.step, metrics)
+            self._leave_if_asked()
+
+    @property
+    def _evaluation_is_due(self):
+        done = self.position.evaluated_step == self.position.step
+        return not done and self._is_due(self.config.evaluate_every_n_epochs)
+
+    def evaluate_if_due(self):
+        if not self._evaluation_is_due:
+            return
+        self.log.flush()
+        result = evaluate(self.eval_step, self.state, self.source.eval_batches())
+        if result["num_images"] != self.source.num_eval_images:
+            raise RuntimeError(
+                f"The evaluation counted {result['num_images']} images, "
+                f"but the data set has {self.source.num_eval_images}."
+            )
+        if not self.config.compute_top_5_error_rate:
+            del result["top_5_error_rate"]
+        metrics = {f"eval/{name}": value for name, value in result.items()}
+        if self.writer is not None:
+            self.writer.write(self.position.step, metrics)
+        self.progress.update(self.position.step, metrics)
+        self.position = self.position._replace(evaluated_step=self.position.step)
+
+    def save_if_due(self):
+        if self._is_due(self.config.save_ckpt_every_n_epochs):
+            self._save()
+        self._leave_if_asked()
+
+    def _is_due(self, every_n_epochs):
+        is_last = self.position.step == self.total_steps
+        return is_last or (self.epoch + 1) % every_n_epochs == 0
+
+    def _save(self):
+        # The metrics must be in their file before the checkpoint that follows them.
+        self.log.flush()
+        now = time.monotonic()
+        self.position = self.position._replace(seconds=self.position.seconds + now - self.clock)
+        self.clock = now
+        self.checkpoints.save(self.state, self.position)
+
+    def _leave_if_asked(self):
+        if self.stop.signal_number is None:
+            return
+        self._save()
+        self.checkpoints.wait()
+        raise Interrupted(
+            self.stop.signal_number,
+            f"Stopped after step {self.position.step} of {self.total_steps}; everything is saved. "
+            "The same command goes on from there.",
+        )
+
+
+def _steps_per_epoch(config, source):
+    steps = source.num_train_images // config.batch_size
+    if steps == 0:
+        raise UserError(
+            f"batch_size is {config.batch_size}, but the training set has only "
+            f"{source.num_train_images} images; choose a smaller batch."
+        )
+    return steps

@@ -1,0 +1,48 @@
+"""From metrics on the device to files and progress bar, without the host waiting."""
+
+import collections
+from typing import Any
+
+import jax
+
+from gnp.training.metrics_writer import MetricsWriter
+from gnp.training.progress import Progress
+
+
+class MetricsLog:
+    """Holds the metrics of the steps under way and writes those that are done."""
+
+    def __init__(self, writer: MetricsWriter | None, progress: Progress, *, every: int):
+        """Args:
+        writer: gets the records; None: nothing is written.
+        progress: is told of each step.
+        every: steps between two records; the others are dropped.
+        """
+        self._writer = writer
+        self._progress = progress
+        self._every = every
+        self._pending: collections.deque[tuple[int, dict[str, Any]]] = collections.deque()
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of a step that may still be running."""
+        if step % self._every == 0:
+            self._pending.append((step, metrics))
+        while self._pending and _is_done(self._pending[0][1]):
+            self._write_oldest()
+        self._progress.update(step, None)
+
+    def flush(self) -> None:
+        """Waits for all steps and writes their metrics."""
+        while self._pending:
+            self._write_oldest()
+
+    def _write_oldest(self):
+        step, metrics = self._pending.popleft()
+        values = {f"train/{name}": value.item() for name, value in jax.device_get(metrics).items()}
+        if self._writer is not None:
+            self._writer.write(step, values)
+        self._progress.update(step, values)
+
+
+def _is_done(metrics):
+    return all(value.is_ready() for value in metrics.values())

@@ -1,0 +1,130 @@
+"""A whole run: what it leaves behind, and that stopping and going on changes nothing."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from gnp.errors import UserError
+from gnp.training.interrupt import Interrupted
+from gnp.training.loop import train
+from gnp.training.metrics_writer import read_metrics
+from tests.training.toy import ToyModel, ToySource, toy_config
+
+
+def run(folder, source=None, **overrides):
+    folder.mkdir(exist_ok=True)
+    model = ToyModel(dropout_rate=0.3)
+    return train(toy_config(**overrides), model=model, source=source or ToySource(), folder=folder)
+
+
+class InterruptedSource(ToySource):
+    """Sends this process a signal before one of the training batches."""
+
+    def __init__(self, *, before_batch, number=signal.SIGTERM, **kwargs):
+        super().__init__(**kwargs)
+        self._left = before_batch
+        self._number = number
+
+    def train_batches(self, epoch, first_step=0):
+        for batch in super().train_batches(epoch, first_step):
+            if self._left == 0:
+                os.kill(os.getpid(), self._number)
+            self._left -= 1
+            yield batch
+
+
+class DyingSource(ToySource):
+    """Raises in place of one of the training batches, as a crash would."""
+
+    def __init__(self, *, before_batch, **kwargs):
+        super().__init__(**kwargs)
+        self._left = before_batch
+
+    def train_batches(self, epoch, first_step=0):
+        for batch in super().train_batches(epoch, first_step):
+            if self._left == 0:
+                raise OSError("the disk is gone")
+            self._left -= 1
+            yield batch
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    run(folder)
+    return read_metrics(folder / "metrics.jsonl")
+
+
+def test_leaves_summary_metrics_curves_events_and_checkpoints(tmp_path):
+    summary = run(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert summary["steps"] == 12
+    assert summary["final"]["eval/num_images"] == 21
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert (tmp_path / "checkpoints" / "12").is_dir()
+
+
+def test_every_step_and_epoch_is_in_the_metrics_once(uninterrupted):
+    assert [m["step"] for m in uninterrupted if "train/loss" in m] == list(range(1, 13))
+    assert [m["step"] for m in uninterrupted if "eval/loss" in m] == [4, 8, 12]
+    assert all(np.isfinite(list(m.values())).all() for m in uninterrupted)
+
+
+def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
+@pytest.mark.parametrize("before_batch", [0, 2, 3, 7, 11])
+def test_terminated_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_batch):
+    with pytest.raises(Interrupted, match=f"step {before_batch + 1} of 12"):
+        run(tmp_path, InterruptedSource(before_batch=before_batch))
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
+@pytest.mark.parametrize("before_batch", [0, 6, 8])
+def test_crashed_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_batch):
+    with pytest.raises(OSError, match="disk"):
+        run(tmp_path, DyingSource(before_batch=before_batch))
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
+def test_exit_code_tells_the_signal(tmp_path):
+    with pytest.raises(Interrupted) as caught:
+        run(tmp_path, InterruptedSource(before_batch=1, number=signal.SIGINT))
+    assert caught.value.code == 128 + signal.SIGINT
+    assert "goes on" in str(caught.value)
+
+
+def test_finished_run_started_again_keeps_its_results(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert again == first
+
+
+def test_batch_larger_than_the_training_set_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"batch_size is 128.*70 images"):
+        run(tmp_path, ToySource(batch_size=128), batch_size=128)
+
+
+def test_evaluation_that_misses_images_is_an_error(tmp_path):
+    source = ToySource()
+    source.num_eval_images += 1
+    with pytest.raises(RuntimeError, match=r"counted 21 images.*22"):
+        run(tmp_path, source)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_devices_share_one_state_and_a_batch(devices, tmp_path, monkeypatch):
+    all_devices = jax.devices()
+    monkeypatch.setattr(jax, "devices", lambda *a: all_devices[:devices])
+    monkeypatch.setattr(jax, "local_device_count", lambda *a: devices)
+    summary = run(tmp_path, total_epochs=1)
+    assert summary["steps"] == 4
