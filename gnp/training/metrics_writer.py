@@ -21,16 +21,27 @@ class MetricsWriter:
     wrote about them is removed.
     """
 
-    def __init__(self, folder: pathlib.Path, *, tensorboard: bool, first_step: int):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        tensorboard: bool,
+        first_step: int,
+        evaluated_step: int | None = None,
+    ):
         """Opens the files.
 
         Args:
           folder: the run's folder; it exists.
           tensorboard: write TensorBoard events too.
           first_step: the number of steps already taken; 0: a new run.
+          evaluated_step: the last step whose evaluation is not going to be made again;
+            None: `first_step`.
         """
         path = pathlib.Path(folder) / METRICS_FILE
-        _remove_later_lines(path, first_step)
+        if evaluated_step is None:
+            evaluated_step = first_step
+        _remove_later_lines(path, first_step, evaluated_step)
         self._file = path.open("a")
         self._tensorboard = _open_tensorboard(folder, first_step) if tensorboard else None
 
@@ -62,11 +73,15 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
     return [_from_line(line) for line in lines]
 
 
-def _remove_later_lines(path, first_step):
+def _remove_later_lines(path, first_step, evaluated_step):
     if not path.exists():
         return
-    kept = [line for line in read_metrics(path) if line["step"] <= first_step] if first_step else []
-    write_atomically(path, "".join(map(_to_line, kept)))
+
+    def is_kept(line):
+        is_evaluation = any(name.startswith("eval/") for name in line)
+        return 0 < line["step"] <= (evaluated_step if is_evaluation else first_step)
+
+    write_atomically(path, "".join(_to_line(line) for line in read_metrics(path) if is_kept(line)))
 
 
 def _open_tensorboard(folder, first_step):

@@ -96,6 +96,15 @@ def test_crashed_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_b
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
+def test_evaluation_made_after_the_stop_is_recorded_once(tmp_path, uninterrupted):
+    with pytest.raises(Interrupted, match="step 4 of 12"):
+        run(tmp_path, InterruptedSource(before_batch=3))
+    with pytest.raises(OSError, match="disk"):
+        run(tmp_path, DyingSource(before_batch=0))
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
 def test_exit_code_tells_the_signal(tmp_path):
     with pytest.raises(Interrupted) as caught:
         run(tmp_path, InterruptedSource(before_batch=1, number=signal.SIGINT))
