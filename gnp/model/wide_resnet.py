@@ -1,0 +1,87 @@
+"""Wide residual networks (arXiv 1605.07146)."""
+
+import functools
+
+from flax import linen as nn
+
+from gnp.model.layers import batch_norm, head, kaiming, pool_and_pad
+from gnp.model.registry import register_model
+
+
+class WideResNetBlock(nn.Module):
+    """BN-ReLU-conv twice, plus the shortcut.
+
+    Attributes:
+      channels: channels of the result.
+      stride: of the first convolution.
+      activate_before_shortcut: the shortcut branches off behind the first BN-ReLU.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    channels: int
+    stride: int = 1
+    activate_before_shortcut: bool = False
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train):
+        norm = functools.partial(batch_norm, use_running_average=not train, dtype=self.dtype)
+        conv = functools.partial(
+            nn.Conv, self.channels, (3, 3), use_bias=False, kernel_init=kaiming, dtype=self.dtype
+        )
+        shortcut = x
+        x = nn.relu(norm()(x))
+        if self.activate_before_shortcut:
+            shortcut = x
+        x = conv(strides=self.stride)(x)
+        x = conv()(nn.relu(norm()(x)))
+        return x + pool_and_pad(shortcut, self.channels, self.stride)
+
+
+class WideResNet(nn.Module):
+    """A network of depth 6n + 4 and width factor k.
+
+    Attributes:
+      num_outputs: number of classes.
+      depth: number of layers, 6n + 4.
+      width: factor k of the widths 16, 32, 64.
+      use_additional_skip_connections: a shortcut over each group and over the whole body too.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    num_outputs: int
+    depth: int = 28
+    width: int = 10
+    use_additional_skip_connections: bool = False
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = nn.Conv(16, (3, 3), use_bias=False, kernel_init=kaiming, dtype=self.dtype)(inputs)
+        body = x
+        for group, channels in enumerate((16 * self.width, 32 * self.width, 64 * self.width)):
+            x = self._group(x, channels, group, train)
+        if self.use_additional_skip_connections:
+            x += pool_and_pad(body, x.shape[-1], 4)
+        x = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype)(x))
+        return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
+
+    def _group(self, x, channels, group, train):
+        stride = 1 if group == 0 else 2
+        before = x
+        for index in range((self.depth - 4) // 6):
+            x = WideResNetBlock(
+                channels,
+                stride=stride if index == 0 else 1,
+                activate_before_shortcut=group == index == 0,
+                dtype=self.dtype,
+            )(x, train)
+        if self.use_additional_skip_connections:
+            x += pool_and_pad(before, channels, stride)
+        return x
+
+
+for _depth, _width in ((10, 1), (16, 4), (28, 10), (40, 10)):
+    register_model(f"WideResNet_{_depth}_{_width}")(
+        functools.partial(WideResNet, depth=_depth, width=_width)
+    )
