@@ -1,0 +1,48 @@
+"""How every command starts and ends: flags in, one sentence and an exit code when it fails."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from gnp.errors import UserError
+from gnp.main import config
+from gnp.training.interrupt import Interrupted
+
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, calls `main` and exits.
+
+    Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
+    2; a run that was asked to stop says so and exits with 128 + the signal's number.
+    """
+    app.run(lambda _: _call(main), flags_parser=_parse_flags)
+
+
+def _call(main):
+    try:
+        main()
+    except UserError as error:
+        _exit(error, _BAD_INPUT)
+    except Interrupted as stop:
+        _exit(stop, stop.code)
+    except KeyboardInterrupt:
+        _exit("Interrupted.", _INTERRUPTED)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(config.as_plain_flags(argv))
+    except flags.Error as error:
+        _exit(error, _BAD_INPUT)
+    if len(rest) > 1:
+        _exit(f"Unexpected argument {rest[1]!r}; arguments are flags, --name=value.", _BAD_INPUT)
+    return rest
+
+
+def _exit(message, code):
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(code)

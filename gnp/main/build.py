@@ -1,0 +1,77 @@
+"""What a config names, built."""
+
+import importlib
+import importlib.util
+import pathlib
+import sys
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from gnp.ds_pipeline import build as data
+from gnp.ds_pipeline.source import DataSource
+from gnp.errors import UserError
+from gnp.model import create_model
+
+
+def build_model(config: Any) -> nn.Module:
+    """The classifier that a config names.
+
+    Raises:
+      UserError: the model, its module or one of its parameters is unknown.
+    """
+    import_model_module(config.model.model_module)
+    params = config.model.model_params.to_dict()
+    if config.use_additional_skip_connections_in_wrn:
+        params["use_additional_skip_connections"] = True
+    return create_model(config.model.model_name, config.dataset.num_classes, **params)
+
+
+def build_source(config: Any) -> DataSource:
+    """This process's part of the data set that a config names.
+
+    Raises:
+      UserError: the data set is unknown, or does not fit the config.
+    """
+    return data.build_source(
+        config, process_index=jax.process_index(), process_count=jax.process_count()
+    )
+
+
+def import_model_module(name: str) -> None:
+    """Imports a user's module of models, once.
+
+    Args:
+      name: a Python path such as `my_package.models`, a file such as `my_models.py`, or "".
+
+    Raises:
+      UserError: there is no such module.
+    """
+    if not name:
+        return
+    try:
+        if name.endswith(".py"):
+            _import_file(pathlib.Path(name).absolute())
+        else:
+            importlib.import_module(name)
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise UserError(
+            f"model.model_module {name!r} cannot be imported ({error}); give the Python path or "
+            "the .py file of a module that registers models."
+        ) from error
+
+
+def _import_file(file):
+    name = f"gnp_models_{file.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(file):
+        return
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

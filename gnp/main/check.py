@@ -1,0 +1,113 @@
+"""Whether a config makes sense, said before anything is computed."""
+
+import logging
+import math
+from typing import Any
+
+from gnp.ds_pipeline import build as data
+from gnp.errors import UserError, unknown_name
+from gnp.main.build import import_model_module
+from gnp.model import model_names
+from gnp.optimizer.build import build_optimizer
+from gnp.optimizer.schedule import schedule_names
+from gnp.regularization.warmup import strategy_names
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_AT_LEAST_ONE = (
+    "batch_size",
+    "total_epochs",
+    "evaluate_every_n_epochs",
+    "save_ckpt_every_n_epochs",
+    "dataset.image_size",
+    "dataset.num_classes",
+    "dataset.num_channels",
+    "logging.tensorboard_logging_frequency",
+)
+_AT_LEAST_ZERO = (
+    "init_seeds",
+    "seeds",
+    "base_lr",
+    "warmup_epochs",
+    "gradient_clipping",
+    "l2_regularization",
+    "dataset.num_train_images",
+    "gnp.r",
+    "gnp.alpha",
+)
+_SHARES = ("label_smoothing", "hybrid_config.p")
+
+_log = logging.getLogger(__name__)
+
+
+def check_config(config: Any, *, num_devices: int) -> None:
+    """Checks names and numbers, and how they go together.
+
+    Args:
+      config: the resolved config.
+      num_devices: devices that share a batch, over all processes.
+
+    Raises:
+      UserError: names the field, what it holds and what it may hold.
+    """
+    _check_names(config)
+    _check_numbers(config)
+    _check_batch_divides(config.batch_size, num_devices)
+    build_optimizer(config.opt.opt_type, config.opt.opt_params)
+    if config.warmup_epochs >= config.total_epochs:
+        raise UserError(
+            f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
+            f"{config.total_epochs}; choose a shorter warmup."
+        )
+    if config.gnp.alpha > 1:
+        _log.warning(
+            "gnp.alpha is %s; above 1 the step goes beyond the perturbed gradient.",
+            config.gnp.alpha,
+        )
+
+
+def _check_names(config):
+    import_model_module(config.model.model_module)
+    tables = {
+        "model.model_name": model_names(),
+        "dataset.dataset_name": data.source_names(),
+        "dataset.image_level_augmentations": data.image_level_names(),
+        "dataset.batch_level_augmentations": data.batch_level_names(),
+        "lr_schedule_type": schedule_names(),
+        "gr_warmup_strategy": strategy_names(),
+        "logging.basic_logger_level": _LOG_LEVELS,
+    }
+    for field, names in tables.items():
+        if _value(config, field) not in names:
+            raise unknown_name(field, _value(config, field), names)
+
+
+def _check_numbers(config):
+    _check_range(config, _AT_LEAST_ONE, 1, math.inf)
+    _check_range(config, _AT_LEAST_ZERO, 0, math.inf)
+    _check_range(config, _SHARES, 0, 1)
+
+
+def _check_range(config, fields, low, high):
+    for field in fields:
+        value = _value(config, field)
+        if not low <= value <= high:
+            limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise UserError(f"{field} is {value}; it must be {limits}.")
+
+
+def _check_batch_divides(batch_size, num_devices):
+    rest = batch_size % num_devices
+    if rest:
+        below, above = batch_size - rest, batch_size - rest + num_devices
+        nearest = f"{below} or {above}" if below else str(above)
+        raise UserError(
+            f"batch_size is {batch_size}, which does not divide over {num_devices} devices; "
+            f"the nearest sizes that do: {nearest}."
+        )
+
+
+def _value(config, field):
+    for name in field.split("."):
+        config = config[name]
+    return config

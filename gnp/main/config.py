@@ -1,0 +1,140 @@
+"""The config of a run: its file, and the fields that the command line overrides."""
+
+import importlib.util
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import ml_collections
+from absl import flags
+
+import gnp
+from gnp.errors import UserError
+from gnp.main.fields import CommandLineText, merge
+
+_CONFIG = flags.DEFINE_string(
+    "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."
+)
+_FIELDS = flags.DEFINE_multi_string(
+    "config_field", [], "FIELD=VALUE, another way to write --config.FIELD=VALUE."
+)
+# Flags of the reference, and the field that each one sets.
+_FLAG_FIELDS = {"cutout_length": "dataset.cutout_length"}
+for _flag, _field in _FLAG_FIELDS.items():
+    flags.DEFINE_string(_flag, None, f"Another way to write --config.{_field}.")
+
+# Where the packages gnp and config lie side by side, in a clone and in an installation.
+_ROOT = pathlib.Path(gnp.__file__).parents[1]
+
+
+def read_config() -> ml_collections.FrozenConfigDict:
+    """The config that the command line asks for.
+
+    Raises:
+      UserError: the file or a field is missing, unknown or of the wrong type.
+    """
+    if not _CONFIG.value:
+        raise UserError(
+            "--config is missing; name a config file, such as --config=config/digits.py."
+        )
+    overrides = list(_FIELDS.value)
+    for flag, field in _FLAG_FIELDS.items():
+        if flags.FLAGS[flag].value is not None:
+            overrides.append(f"{field}={flags.FLAGS[flag].value}")
+    return load_config(_CONFIG.value, overrides)
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.FrozenConfigDict:
+    """Resolves a config: the defaults, over them the file, over them the overrides.
+
+    Args:
+      path: a Python file with a function `get_config`, looked for in the current folder, then
+        beside the package.
+      overrides: as in `["gnp.r=0.1"]`.
+
+    Raises:
+      UserError: the file or a field is missing, unknown or of the wrong type.
+    """
+    fields = default_config().to_dict()
+    merge(fields, _from_file(path), set_by=path)
+    for override in overrides:
+        field, _, text = override.partition("=")
+        value: Any = CommandLineText(text)
+        for name in reversed(field.split(".")):
+            value = {name: value}
+        merge(fields, value, set_by="--config")
+    return ml_collections.FrozenConfigDict(fields)
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """Every field with its default, from `config/base.py`."""
+    return _load_module(_ROOT / "config" / "base.py").get_config()
+
+
+def as_plain_flags(argv: Sequence[str]) -> list[str]:
+    """Rewrites `--config.FIELD=VALUE` so that absl, which knows no such flags, understands it.
+
+    A field may also have its value in the next argument, or, if it is True or False, be switched
+    by `--config.FIELD` and `--noconfig.FIELD`.
+    """
+    plain = []
+    arguments = list(argv)
+    while arguments:
+        argument = arguments.pop(0)
+        if argument == "--":
+            return [*plain, argument, *arguments]
+        match = re.fullmatch(r"--?(no)?config\.([^=]+)(=(.*))?", argument, re.DOTALL)
+        if not match:
+            plain.append(argument)
+            continue
+        negated, field, has_value, value = match.groups()
+        if negated:
+            value = "False"
+        elif not has_value:
+            is_switch = not arguments or arguments[0].startswith("--")
+            value = "True" if is_switch else arguments.pop(0)
+        plain.append(f"--config_field={field}={value}")
+    return plain
+
+
+def _from_file(path: str) -> Mapping[str, Any]:
+    candidates = [pathlib.Path(path).absolute(), _ROOT / path]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        raise UserError(
+            f"There is no config file {candidates[0]}; name a Python file with a function "
+            "get_config, such as --config=config/digits.py."
+        )
+    try:
+        loaded = _load_module(file).get_config()
+        return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
+    except Exception as error:
+        raise UserError(
+            f"The config file {file} fails in line {_line(error, file)}: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+
+
+def _load_module(file: pathlib.Path) -> ModuleType:
+    """Runs a config file, which may import `config.base`, its neighbours and their packages."""
+    spec = importlib.util.spec_from_file_location(f"gnp_config_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    before = list(sys.path)
+    sys.path[:0] = [str(_ROOT), str(file.parent), str(file.parent.parent)]
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
+    return module
+
+
+def _line(error: Exception, file: pathlib.Path) -> int | str:
+    if isinstance(error, SyntaxError):
+        return error.lineno or "?"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+    return lines[-1] if lines else "?"

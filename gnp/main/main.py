@@ -1,0 +1,63 @@
+"""Trains a model.
+
+python -m gnp.main.main --config=config/digits.py --working_dir=DIR [--config.FIELD=VALUE ...]
+
+Called again with the same arguments, it goes on where the run stands.
+"""
+
+import pathlib
+
+import jax
+from absl import flags
+
+from gnp.errors import UserError
+from gnp.main import app, config, log
+from gnp.main.build import build_model, build_source
+from gnp.main.check import check_config
+from gnp.training.loop import CURVES_FILE, train
+from gnp.training.run_folder import open_run, run_path
+
+_WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
+flags.adopt_module_key_flags(config)
+
+
+def main() -> None:
+    """Trains what the flags ask for."""
+    settings = config.read_config()
+    if not _WORKING_DIR.value:
+        raise UserError("--working_dir is missing; name the folder that runs are put into.")
+    run(settings, pathlib.Path(_WORKING_DIR.value))
+
+
+def run(settings, working_dir: pathlib.Path) -> None:
+    """Checks a config, trains it in its folder below `working_dir` and prints what came out."""
+    check_config(settings, num_devices=jax.device_count())
+    model = build_model(settings)
+    source = build_source(settings)
+    is_first = jax.process_index() == 0
+    folder = open_run(
+        run_path(settings, working_dir),
+        settings,
+        defaults=config.default_config(),
+        retrain=settings.retrain,
+        is_writer=is_first,
+    )
+    if is_first:
+        log.start(folder, settings.logging)
+    summary = train(settings, model=model, source=source, folder=folder)
+    if is_first:
+        _print_summary(summary, folder)
+
+
+def _print_summary(summary, folder):
+    final, best = summary["final"], summary["best"]
+    print(
+        f"Test error {100 * final['eval/error_rate']:.2f} %, test loss {final['eval/loss']:.4f} "
+        f"(best error {100 * best['eval/error_rate']:.2f} % at step {best['step']}) "
+        f"after {summary['steps']} steps in {summary['seconds']:.0f} s."
+    )
+    print(f"Run: {folder}\nCurves: {folder / CURVES_FILE}")
+
+
+if __name__ == "__main__":
+    app.run(main)
