@@ -1,9 +1,11 @@
 """How every command starts and ends: flags in, one sentence and an exit code when it fails."""
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from gnp.errors import UserError
 from gnp.main import config
@@ -23,6 +25,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _call(main):
+    absl_logging.get_absl_handler().setLevel(logging.WARNING)  # the rest goes to the run's log
     try:
         main()
     except UserError as error:

@@ -6,7 +6,6 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import ml_collections
@@ -72,7 +71,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
 
 def default_config() -> ml_collections.ConfigDict:
     """Every field with its default, from `config/base.py`."""
-    return _load_module(_ROOT / "config" / "base.py").get_config()
+    return _run_config_file(_ROOT / "config" / "base.py")
 
 
 def as_plain_flags(argv: Sequence[str]) -> list[str]:
@@ -110,7 +109,7 @@ def _from_file(path: str) -> Mapping[str, Any]:
             "get_config, such as --config=config/digits.py."
         )
     try:
-        loaded = _load_module(file).get_config()
+        loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except Exception as error:
         raise UserError(
@@ -119,17 +118,17 @@ def _from_file(path: str) -> Mapping[str, Any]:
         ) from error
 
 
-def _load_module(file: pathlib.Path) -> ModuleType:
-    """Runs a config file, which may import `config.base`, its neighbours and their packages."""
+def _run_config_file(file: pathlib.Path) -> Any:
+    """What `get_config` of a file returns; it may import `config.base` and its neighbours."""
     spec = importlib.util.spec_from_file_location(f"gnp_config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     before = list(sys.path)
     sys.path[:0] = [str(_ROOT), str(file.parent), str(file.parent.parent)]
     try:
         spec.loader.exec_module(module)
+        return module.get_config()
     finally:
         sys.path[:] = before
-    return module
 
 
 def _line(error: Exception, file: pathlib.Path) -> int | str:

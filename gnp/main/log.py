@@ -1,8 +1,10 @@
 """The log of a run: log.txt in its folder, and standard output if wished."""
 
+import contextlib
 import logging
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 LOG_FILE = "log.txt"
@@ -10,8 +12,9 @@ LOG_FILE = "log.txt"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def start(folder: pathlib.Path, settings: Any) -> None:
-    """Sends what the package logs from now on to the folder's log.
+@contextlib.contextmanager
+def run_log(folder: pathlib.Path, settings: Any) -> Iterator[None]:
+    """Sends what the package logs meanwhile to the folder's log.
 
     Args:
       folder: the run's folder; it exists.
@@ -25,3 +28,9 @@ def start(folder: pathlib.Path, settings: Any) -> None:
     for handler in handlers:
         handler.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()

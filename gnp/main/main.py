@@ -5,15 +5,17 @@ python -m gnp.main.main --config=config/digits.py --working_dir=DIR [--config.FI
 Called again with the same arguments, it goes on where the run stands.
 """
 
+import contextlib
 import pathlib
 
 import jax
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.main import app, config, log
+from gnp.main import app, config
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
+from gnp.main.log import run_log
 from gnp.training.loop import CURVES_FILE, train
 from gnp.training.run_folder import open_run, run_path
 
@@ -42,9 +44,8 @@ def run(settings, working_dir: pathlib.Path) -> None:
         retrain=settings.retrain,
         is_writer=is_first,
     )
-    if is_first:
-        log.start(folder, settings.logging)
-    summary = train(settings, model=model, source=source, folder=folder)
+    with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
+        summary = train(settings, model=model, source=source, folder=folder)
     if is_first:
         _print_summary(summary, folder)
 

@@ -16,8 +16,14 @@ def lines(num_steps=30, **extra):
 
 
 def coloured_share(path):
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
     return np.mean(np.ptp(pixels, axis=2) > 60)
+
+
+def width(path):
+    with Image.open(path) as image:
+        return image.width
 
 
 def test_a_run_is_drawn(tmp_path):
@@ -29,7 +35,7 @@ def test_a_run_is_drawn(tmp_path):
 def test_there_is_a_panel_for_what_was_measured_alone(tmp_path):
     draw_curves([*lines()], tmp_path / "two.png")
     draw_curves([*lines(**{"train/gradient_norm": 1.0})], tmp_path / "three.png")
-    assert Image.open(tmp_path / "two.png").width < Image.open(tmp_path / "three.png").width
+    assert width(tmp_path / "two.png") < width(tmp_path / "three.png")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])

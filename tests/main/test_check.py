@@ -1,0 +1,80 @@
+"""Configs that make no sense are refused before anything is computed."""
+
+import logging
+
+import pytest
+
+from gnp.errors import UserError
+from gnp.main.check import check_config
+from gnp.main.config import load_config
+
+
+def check(*overrides, num_devices=1):
+    check_config(load_config("config/digits.py", overrides), num_devices=num_devices)
+
+
+def test_the_embedded_experiment_is_fine():
+    check()
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "model.model_name=WideResNet_10_2_1",
+            "Unknown model.model_name 'WideResNet_10_2_1'; known: WideResNet_10_1,",
+        ),
+        ("dataset.dataset_name=digit", "Unknown dataset.dataset_name 'digit'; known: digits,"),
+        ("dataset.image_level_augmentations=crops", "'crops'; known: crop,"),
+        ("dataset.batch_level_augmentations=mixup2", "'mixup2'; known: mixup,"),
+        ("lr_schedule_type=cosinus", "Unknown lr_schedule_type 'cosinus'; known: cosine,"),
+        ("gr_warmup_strategy=zeros", "Unknown gr_warmup_strategy 'zeros'; known: zero,"),
+        ("opt.opt_type=SDG", "'SDG'; known: SGD,"),
+        ("opt.opt_params.momentun=0.8", "'momentun'; known: momentum,"),
+        ("logging.basic_logger_level=warn", "'warn'; known: warning,"),
+        ("model.model_module=no_such_module", "model.model_module 'no_such_module' cannot be"),
+        ("model.model_module=no_such_file.py", "model.model_module 'no_such_file.py' cannot be"),
+        ("gnp.r=-0.1", "gnp.r is -0.1; it must be at least 0."),
+        ("gnp.alpha=-1", "gnp.alpha is -1.0; it must be at least 0."),
+        ("total_epochs=0", "total_epochs is 0; it must be at least 1."),
+        ("batch_size=-4", "batch_size is -4; it must be at least 1."),
+        ("label_smoothing=1.5", "label_smoothing is 1.5; it must be between 0 and 1."),
+        ("warmup_epochs=30", "warmup_epochs is 30, but training ends after total_epochs = 30;"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(override, sentence):
+    with pytest.raises(UserError) as error:
+        check(override)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_devices", "nearest"),
+    [(63, 2, "62 or 64"), (66, 4, "64 or 68"), (3, 4, "4")],
+)
+def test_a_batch_must_divide_over_the_devices(batch_size, num_devices, nearest):
+    with pytest.raises(UserError, match=f"over {num_devices} devices; .*: {nearest}\\.$"):
+        check(f"batch_size={batch_size}", num_devices=num_devices)
+
+
+def test_a_weight_above_one_is_allowed_with_a_warning(caplog):
+    check("gnp.alpha=1")
+    assert not caplog.records
+    check("gnp.alpha=1.5")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "gnp.alpha is 1.5" in record.getMessage()
+
+
+def test_models_of_a_file_of_ones_own_are_known(tmp_path):
+    file = tmp_path / "my_models.py"
+    file.write_text(
+        "from flax import linen as nn\n"
+        "from gnp.model import register_model\n\n\n"
+        "@register_model('MyModelOfTheCheck')\n"
+        "class MyModel(nn.Module):\n"
+        "    num_outputs: int\n"
+    )
+    for _ in range(2):
+        check(f"model.model_module={file}", "model.model_name=MyModelOfTheCheck")
