@@ -5,6 +5,7 @@ floor(training images / batch_size) steps.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -14,6 +15,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.seeds = 0  # seed of data order, augmentation, dropout and every other draw in training
     config.batch_size = 256  # images per step over all devices and hosts
     config.total_epochs = 200  # length of training
+
+    config.gradient_accumulation_steps = 1  # parts of a device's batch, taken one after another
+    config.on_nonfinite = "stop"  # a loss or gradient that is not finite: stop, skip or rollback
+    config.max_rollbacks = 3  # stop after so many of them
 
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: base_lr throughout
@@ -34,12 +39,27 @@ def get_config() -> ml_collections.ConfigDict:
     config.use_hybrid_training = False  # True: penalize each step with probability p, else standard
     config.hybrid_config = ml_collections.ConfigDict()
     config.hybrid_config.p = 0.0  # that probability
+    config.hybrid_config.schedule = "constant"  # constant; linear or cosine: from p to p_end
+    config.hybrid_config.p_end = 0.0  # probability at the end of training
 
     config.gnp = ml_collections.ConfigDict()
     config.gnp.r = 0.0  # radius of the perturbation; 0: standard training
     config.gnp.alpha = 0.0  # weight of the perturbed gradient; 1: SAM, 0: standard training
     config.gnp.norm_perturbations = False  # True: mix the unit gradient (the reference's default)
-    config.gnp.sync_perturbations = False  # True: one perturbation for all devices
+    config.gnp.sync_perturbations = False  # True: the same as perturbation_batch 0
+    # Images that share a perturbation; unset: a device's batch; 0: the whole global batch.
+    config.gnp.perturbation_batch = config_dict.placeholder(int)
+    config.gnp.warmup_epochs = config_dict.placeholder(
+        float
+    )  # of the penalty; unset: warmup_epochs
+    config.gnp.warmup_steps = config_dict.placeholder(int)  # the same in steps, if set
+    config.gnp.mode = "two_pass"  # two_pass, exact (L + lambda |grad|) or exact_squared
+    config.gnp.ascent = "gradient"  # gradient, adaptive (ASAM) or random (a control)
+    config.gnp.ascent_steps = 1  # passes that lead to the perturbed parameters
+    config.gnp.surrogate_gap = 0.0  # GSAM's weight of the gap; 0: off
+    config.gnp.every = 1  # penalize each n-th step, else standard
+    config.gnp.reuse = 0.0  # LookSAM's weight of the last penalty in the steps between; 0: off
+    config.gnp.bn_policy = "clean"  # batch statistics of the pass: clean, perturbed or both
 
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp

@@ -1,45 +1,86 @@
-"""The training gradient: two passes that penalize the norm of the gradient.
+"""The training gradient: the gradient of a loss with a penalty on the gradient's norm.
 
 For L + λ‖∇L‖ with λ = α·r, "Penalizing Gradient Norm for Efficiently Improving Generalization in
-Deep Learning" (arXiv 2202.03599, equation 10) takes
+Deep Learning" (arXiv 2202.03599, section 3) takes two passes:
 
     g1 = ∇L(θ)                  first pass
     v  = g1 / ‖g1‖              over all parameters together; 0 where ‖g1‖ = 0
     g2 = ∇L(θ + r·v)            second pass; v is a constant, nothing is differentiated through it
     g  = (1 − α)·g1 + α·g2
 
-α = 1 is SAM (arXiv 2010.01412); α = 0 or r = 0 is standard training.
+α = 1 is SAM (arXiv 2010.01412); α = 0 or r = 0 is standard training. The exact gradient of the same
+objective is g1 + λ·H·v, H being the Hessian; the two passes tend to it as r → 0 with λ fixed.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gnp.errors import UserError, unknown_name
+from gnp.regularization import tree
+from gnp.regularization.ascent import ascent
+
 PyTree = Any
+
+MODES = ("two_pass", "exact", "exact_squared")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """Which penalty it is. The default is the paper's.
+
+    Attributes:
+      mode: `two_pass`; `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product;
+        `exact_squared`: likewise of L + λ‖∇L‖².
+      norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
+      ascent: how the parameters are perturbed, a name of `gnp.regularization.ascent`.
+      ascent_steps: passes that lead to the perturbed parameters, each r / ascent_steps long.
+      surrogate_gap: take this much of g1's component orthogonal to g2 from g2 (GSAM,
+        arXiv 2203.08065, algorithm 1).
+    """
+
+    mode: str = "two_pass"
+    norm_perturbations: bool = False
+    ascent: str = "gradient"
+    ascent_steps: int = 1
+    surrogate_gap: float = 0.0
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise unknown_name("mode of the penalty (gnp.mode)", self.mode, MODES)
+        if self.ascent_steps < 1:
+            raise UserError(f"ascent_steps must be at least 1, not {self.ascent_steps}.")
+        ascent(self.ascent)
+        if self.mode != "two_pass" and self != Form(mode=self.mode):
+            raise UserError(
+                f"The {self.mode} form has no perturbation, so norm_perturbations, ascent, "
+                "ascent_steps and surrogate_gap must keep their defaults."
+            )
 
 
 class PenalizedGradient(NamedTuple):
-    """What two passes yield. Norms and losses are scalars.
+    """What the passes yield. The exact forms have nothing perturbed: None.
 
     Attributes:
-      gradient: the mixed gradient g, a tree like the parameters.
+      gradient: g, a tree like the parameters.
       loss: L(θ).
       aux: what the loss returned beside it, at θ.
-      perturbed_loss: L(θ + r·v).
-      perturbed_aux: the same at θ + r·v.
       clean_gradient: g1.
+      perturbed_loss: L at the perturbed parameters.
+      perturbed_aux: what the loss returned beside that.
       perturbed_gradient: g2.
     """
 
     gradient: PyTree
     loss: jax.Array
     aux: Any
-    perturbed_loss: jax.Array
-    perturbed_aux: Any
     clean_gradient: PyTree
-    perturbed_gradient: PyTree
+    perturbed_loss: jax.Array | None = None
+    perturbed_aux: Any = None
+    perturbed_gradient: PyTree = None
 
 
 def value_and_grad(
@@ -48,8 +89,8 @@ def value_and_grad(
     alpha: float | jax.Array | Callable,
     *,
     has_aux: bool = False,
-    norm_perturbations: bool = False,
     axis_name: str | None = None,
+    **form: Any,
 ) -> Callable:
     """`jax.value_and_grad` with the gradient norm penalized.
 
@@ -61,22 +102,25 @@ def value_and_grad(
       r: radius of the perturbation: a number, a scalar array, or a schedule of the step.
       alpha: weight of the perturbed gradient, likewise. α·r is the weight λ of the gradient norm.
       has_aux: whether the loss returns something beside its value.
-      norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
       axis_name: name of a mapped axis over which g1 is averaged before v is taken, so that all
         devices perturb alike. None: each device perturbs along its own gradient (m-sharpness).
         Either way the result is this device's own: average it before the optimizer.
+      **form: fields of `Form`.
 
     Returns:
       A function of `(params, *args, **kwargs)` that returns `(loss, gradient)`, or
       `((loss, aux), gradient)`, loss and aux being those at params. If `r` or `alpha` is a schedule
-      the function takes the step as the keyword `step`. Where α or r is zero it makes one pass;
-      for traced values that is decided while it runs.
+      the function takes the step as the keyword `step`; with `ascent="random"` it takes a random
+      key as the keyword `ascent_key`. Where α or r is zero it makes one pass; for traced values
+      that is decided while it runs.
 
     Raises:
+      UserError: a field of `form` has a bad value.
       TypeError: a schedule was given and the call has no `step`.
     """
+    form = Form(**form)
 
-    def penalized(params, *args, step=None, **kwargs):
+    def penalized(params, *args, step=None, ascent_key=None, **kwargs):
         radius, weight = _at_step(r, step, "r"), _at_step(alpha, step, "alpha")
 
         def loss_of(params):
@@ -92,8 +136,9 @@ def value_and_grad(
                 params,
                 r=radius,
                 alpha=weight,
-                norm_perturbations=norm_perturbations,
-                average=lambda tree: tree if axis_name is None else jax.lax.pmean(tree, axis_name),
+                form=form,
+                key=ascent_key,
+                average=lambda g: g if axis_name is None else jax.lax.pmean(g, axis_name),
             )
             return (result.loss, result.aux), result.gradient
 
@@ -113,76 +158,80 @@ def penalized_gradient(
     *,
     r: float | jax.Array,
     alpha: float | jax.Array,
-    norm_perturbations: bool = False,
-    average: Callable[[PyTree], PyTree] = lambda tree: tree,
+    form: Form = Form(),
+    key: jax.Array | None = None,
+    average: Callable[[PyTree], PyTree] = lambda gradient: gradient,
     perturbed_loss_fn: Callable[[PyTree, Any], tuple[jax.Array, Any]] | None = None,
 ) -> PenalizedGradient:
-    """Both passes, always, with all that is known after them.
+    """All passes, even where r or α is zero, with all that is known after them.
 
     Args:
       loss_fn: `params -> (loss, aux)`.
       params: tree of floating-point arrays.
       r: radius of the perturbation.
       alpha: weight of the perturbed gradient.
-      norm_perturbations: mix v instead of g1.
+      form: which penalty.
+      key: random key, for the random ascent.
       average: averages g1 over those who share a perturbation, before v is taken.
-      perturbed_loss_fn: the second pass's loss, `(params, aux of the first pass) -> (loss, aux)`;
+      perturbed_loss_fn: the last pass's loss, `(params, aux of the first pass) -> (loss, aux)`;
         None: `loss_fn`.
     """
-    (loss, aux), clean = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    clean = average(clean)
-    direction = unit(clean)
-    second = loss_fn if perturbed_loss_fn is None else lambda p: perturbed_loss_fn(p, aux)
-    (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(second, has_aux=True)(
-        add(params, direction, r)
-    )
+    if form.mode == "two_pass":
+        second = perturbed_loss_fn or (lambda params, _: loss_fn(params))
+        return _two_passes(loss_fn, second, params, r, alpha, form, key, average)
+    return _exact(loss_fn, params, r * alpha, form.mode == "exact_squared", average)
+
+
+def _two_passes(loss_fn, perturbed_loss_fn, params, r, alpha, form, key, average):
+    perturbation = ascent(form.ascent)
+    (loss, aux), clean = _gradient(loss_fn, params, average)
+    stride = r / form.ascent_steps
+    perturbed_params = tree.add(params, perturbation(params, clean, stride, key))
+    for _ in range(form.ascent_steps - 1):
+        _, gradient = _gradient(loss_fn, perturbed_params, average)
+        move = perturbation(perturbed_params, gradient, stride, key)
+        perturbed_params = tree.add(perturbed_params, move)
+
+    (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(
+        lambda p: perturbed_loss_fn(p, aux), has_aux=True
+    )(perturbed_params)
+    second = perturbed
+    if form.surrogate_gap:
+        second = tree.add(second, tree.orthogonal_part(clean, second), -form.surrogate_gap)
+    first = tree.unit(clean) if form.norm_perturbations else clean
     return PenalizedGradient(
-        gradient=mix(direction if norm_perturbations else clean, perturbed, alpha),
+        gradient=tree.mix(first, second, alpha),
         loss=loss,
         aux=aux,
+        clean_gradient=clean,
         perturbed_loss=perturbed_loss,
         perturbed_aux=perturbed_aux,
-        clean_gradient=clean,
         perturbed_gradient=perturbed,
     )
 
 
-def mix(first: PyTree, second: PyTree, alpha) -> PyTree:
-    """(1 − α)·first + α·second, leaf by leaf, in the leaves' own types."""
-    return jax.tree.map(lambda a, b: ((1 - alpha) * a + alpha * b).astype(b.dtype), first, second)
+def _exact(loss_fn, params, strength, squared, average):
+    """∇(L + λ‖∇L‖) = g1 + λ·H·g1/‖g1‖, and ∇(L + λ‖∇L‖²) = g1 + 2λ·H·g1."""
+
+    def gradient_of(params):
+        (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        return gradient, (loss, aux)
+
+    own, hessian_product, (loss, aux) = jax.linearize(gradient_of, params, has_aux=True)
+    clean = average(own)
+    direction = tree.scale(clean, 2) if squared else tree.unit(clean)
+    direction = jax.tree.map(lambda d, p: d.astype(p.dtype), direction, params)
+    return PenalizedGradient(
+        gradient=tree.add(clean, hessian_product(direction), strength),
+        loss=loss,
+        aux=aux,
+        clean_gradient=clean,
+    )
 
 
-def add(params: PyTree, direction: PyTree, length) -> PyTree:
-    """params + length·direction, leaf by leaf, in the parameters' own types."""
-    return jax.tree.map(lambda p, v: (p + length * v).astype(p.dtype), params, direction)
-
-
-def unit(tree: PyTree) -> PyTree:
-    """tree / ‖tree‖ in float32 or finer; all zeros where the norm is zero."""
-    norm = global_norm(tree)
-    scale = jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0)
-    return jax.tree.map(lambda leaf: leaf * scale, tree)
-
-
-def global_norm(tree: PyTree) -> jax.Array:
-    """Euclidean norm over all leaves together, summed in float32 or finer."""
-    return jnp.sqrt(inner_product(tree, tree))
-
-
-def inner_product(a: PyTree, b: PyTree) -> jax.Array:
-    """Sum over all leaves of the products of their elements, in float32 or finer."""
-
-    def leaf_product(x, y):
-        dtype = jnp.promote_types(x.dtype, jnp.float32)
-        return jnp.sum(x.astype(dtype) * y.astype(dtype))
-
-    return sum(jax.tree.leaves(jax.tree.map(leaf_product, a, b)), start=jnp.float32(0))
-
-
-def cosine(a: PyTree, b: PyTree) -> jax.Array:
-    """Cosine of the angle between two trees; 0 where one of them is zero."""
-    norms = global_norm(a) * global_norm(b)
-    return jnp.where(norms > 0, inner_product(a, b) / jnp.where(norms > 0, norms, 1), 0)
+def _gradient(loss_fn, params, average):
+    value, gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    return value, average(gradient)
 
 
 def _at_step(value, step, name):

@@ -1,10 +1,11 @@
 """Which steps of a run are penalized; the others are standard training and cost one pass."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+
+from gnp.errors import UserError, unknown_name
 
 # Folded into the key so that this draw shares no numbers with what the step itself draws.
 _STREAM = 0x68796272
@@ -17,7 +18,7 @@ def penalized_steps(
     *,
     start: int = 0,
     every: int = 1,
-    probability: float | Callable | None = None,
+    probability: optax.Schedule | None = None,
 ) -> np.ndarray:
     """Decides for the steps `first` to `last - 1`; the same in every process.
 
@@ -27,8 +28,8 @@ def penalized_steps(
       last: one past the last step.
       start: steps before this one are standard (the zero warmup).
       every: of the others each `every`-th is penalized, beginning with step 0.
-      probability: a number or a schedule of the step: hybrid training, each of those steps is
-        penalized with this probability, by a draw from (key, step). None: no draw.
+      probability: schedule of the step. Hybrid training: each of those steps is penalized with
+        this probability, by a draw from (key, step). None: no draw.
 
     Returns:
       A bool for each step.
@@ -38,8 +39,35 @@ def penalized_steps(
     if probability is None:
         return penalized
     draws = jax.vmap(lambda step: jax.random.uniform(_step_key(key, step)))(jnp.asarray(steps))
-    chances = probability(jnp.asarray(steps)) if callable(probability) else probability
-    return penalized & np.asarray(draws < chances)
+    return penalized & np.asarray(draws < probability(jnp.asarray(steps)))
+
+
+def probability_schedule(name: str, *, p: float, p_end: float, total_steps: int) -> optax.Schedule:
+    """The probability of a penalized step over a run.
+
+    Args:
+      name: `constant`: p throughout; `linear` or `cosine`: from p to p_end on a straight line or
+        on half a cosine.
+      p: probability at the first step.
+      p_end: probability at the last step.
+      total_steps: length of the run.
+
+    Raises:
+      UserError: the name is unknown or a probability lies outside of 0 to 1.
+    """
+    for value in (p, p_end):
+        if not 0 <= value <= 1:
+            raise UserError(f"A probability of hybrid_config must lie in 0 to 1, not {value}.")
+    schedules = {
+        "constant": lambda step: p + 0 * step,
+        "linear": lambda step: p + (p_end - p) * step / total_steps,
+        "cosine": lambda step: (
+            p_end + (p - p_end) * 0.5 * (1 + jnp.cos(jnp.pi * step / total_steps))
+        ),
+    }
+    if name not in schedules:
+        raise unknown_name("schedule of hybrid training (hybrid_config.schedule)", name, schedules)
+    return schedules[name]
 
 
 def _step_key(key, step):

@@ -11,8 +11,12 @@ from gnp.training import parallel
 from gnp.training.state import TrainState
 
 
-def make_eval_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+def make_eval_step(
+    model: nn.Module, label_smoothing: float = 0.0
+) -> Callable[[TrainState, dict], dict]:
     """A step that `parallel.map_eval_step` maps over devices.
+
+    The loss is the training loss without its L2 term, so labels are smoothed alike.
 
     It returns sums over the images whose mask is one: `loss`, `error_rate`, `top_5_error_rate` and
     `num_images`.
@@ -21,8 +25,9 @@ def make_eval_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
     def step(state, batch):
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits = model.apply(variables, batch["image"], train=False)
+        smoothed = losses.smooth_labels(batch["label"], label_smoothing)
         sums = {
-            "loss": losses.cross_entropy(logits, batch["label"]),
+            "loss": losses.cross_entropy(logits, smoothed),
             "error_rate": losses.top_k_errors(logits, batch["label"]),
             "top_5_error_rate": losses.top_k_errors(logits, batch["label"], k=5),
             "num_images": jnp.ones_like(batch["mask"]),

@@ -75,7 +75,7 @@ class _Run:
         self.total_steps = config.total_epochs * self.steps_per_epoch
         optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
         self.step_kinds = StepKinds(config, model, optimizer, self.steps_per_epoch)
-        self.eval_step = parallel.map_eval_step(make_eval_step(model))
+        self.eval_step = parallel.map_eval_step(make_eval_step(model, config.label_smoothing))
 
         self.stop = resources.enter_context(StopRequest())
         self.checkpoints = resources.enter_context(Checkpoints(folder / CHECKPOINTS_FOLDER))
@@ -108,6 +108,7 @@ class _Run:
                 image_shape=self.source.image_shape,
                 init_seed=self.config.init_seeds,
                 seed=self.config.seeds,
+                with_reuse=self.config.gnp.reuse > 0,
             )
         )
         restored = self.checkpoints.restore_latest(fresh)

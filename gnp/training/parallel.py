@@ -16,9 +16,15 @@ PyTree = Any
 AXIS = "batch"
 
 
-def mean(tree: PyTree) -> PyTree:
-    """Mean over all devices of all processes."""
-    return jax.lax.pmean(tree, AXIS)
+def mean(tree: PyTree, group_size: int | None = None) -> PyTree:
+    """Mean over all devices of all processes, or over groups of so many neighbours."""
+    if group_size is None:
+        return jax.lax.pmean(tree, AXIS)
+    if group_size == 1:
+        return tree
+    devices = range(jax.lax.axis_size(AXIS))
+    groups = [list(devices[first:][:group_size]) for first in devices[::group_size]]
+    return jax.lax.pmean(tree, AXIS, axis_index_groups=groups)
 
 
 def total(tree: PyTree) -> PyTree:

@@ -21,6 +21,8 @@ class TrainState:
       batch_stats: running statistics of its batch norms; empty if it has none.
       opt_state: the optimizer's state.
       key: the run's random key; a step folds its number into it.
+      skipped: number of steps left out because they were not finite, int32.
+      reused: what LookSAM adds between penalized steps, a tree like the parameters; None without.
     """
 
     step: jax.Array
@@ -28,6 +30,8 @@ class TrainState:
     batch_stats: PyTree
     opt_state: optax.OptState
     key: jax.Array
+    skipped: jax.Array
+    reused: PyTree | None = None
 
 
 def create_state(
@@ -37,6 +41,7 @@ def create_state(
     image_shape: tuple[int, int, int],
     init_seed: int,
     seed: int,
+    with_reuse: bool = False,
 ) -> TrainState:
     """The state before the first step.
 
@@ -46,6 +51,7 @@ def create_state(
       image_shape: height, width and channels.
       init_seed: seed of the parameters.
       seed: seed of everything random in training.
+      with_reuse: make room for LookSAM's component.
     """
 
     @jax.jit
@@ -58,6 +64,8 @@ def create_state(
             batch_stats=variables.get("batch_stats", {}),
             opt_state=optimizer.init(variables["params"]),
             key=jax.random.PRNGKey(seed),
+            skipped=jnp.zeros((), jnp.int32),
+            reused=jax.tree.map(jnp.zeros_like, variables["params"]) if with_reuse else None,
         )
 
     return create()

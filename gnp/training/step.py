@@ -1,67 +1,18 @@
 """One training step, as a pure function of state and batch."""
 
-import dataclasses
-import inspect
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from gnp.optimizer.build import set_learning_rate
-from gnp.regularization import gradient_norm
-from gnp.regularization.warmup import Penalty
-from gnp.training import loss as losses
+from gnp.regularization import tree
 from gnp.training import parallel
+from gnp.training.gradient import PenaltySettings, make_gradient
+from gnp.training.groups import Groups
+from gnp.training.objective import Objective
 from gnp.training.state import TrainState
-
-# Random streams that a model may draw from.
-_STREAMS = ("dropout", "shake", "drop_path")
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """The loss of a batch.
-
-    Attributes:
-      model: the classifier.
-      l2: strength of the L2 term, which is part of the loss and so of every gradient.
-      l2_on_kernels_only: leave biases and norm parameters out of it.
-      label_smoothing: share of each label spread over all classes.
-    """
-
-    model: nn.Module
-    l2: float = 0.0
-    l2_on_kernels_only: bool = False
-    label_smoothing: float = 0.0
-
-    def __call__(self, params, batch_stats, batch, rngs, **model_arguments):
-        """Loss, and beside it new statistics, cross entropy and error rate."""
-        logits, updated = self.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch["image"],
-            train=True,
-            mutable=["batch_stats"],
-            rngs=rngs,
-            **model_arguments,
-        )
-        labels = losses.smooth_labels(batch["label"], self.label_smoothing)
-        cross_entropy = jnp.mean(losses.cross_entropy(logits, labels))
-        loss = cross_entropy
-        if self.l2:
-            loss += self.l2 * losses.l2_penalty(params, kernels_only=self.l2_on_kernels_only)
-        aux = {
-            "batch_stats": updated.get("batch_stats", {}),
-            "loss": cross_entropy,
-            "error_rate": jnp.mean(losses.top_k_errors(logits, batch["label"])),
-        }
-        return loss, aux
-
-    @property
-    def takes_true_gradient(self) -> bool:
-        """Whether the model is a shake model, which mixes alike forward and backward on request."""
-        return "true_gradient" in inspect.signature(type(self.model).__call__).parameters
 
 
 def make_train_step(
@@ -69,97 +20,87 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     learning_rate: optax.Schedule,
     *,
-    penalty: Penalty | None = None,
-    norm_perturbations: bool = False,
-    sync_perturbations: bool = False,
+    penalty: PenaltySettings | None = None,
+    groups: Groups | None = None,
     gradient_clipping: float = 0.0,
+    reuse: float = 0.0,
 ) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
     """A step that `parallel.map_train_step` maps over devices.
+
+    A step whose loss or gradient is not finite leaves parameters, optimizer and statistics as they
+    were; it says so in its metrics and is counted in `state.skipped`.
 
     Args:
       objective: the loss.
       optimizer: from `gnp.optimizer.build_optimizer`.
       learning_rate: schedule of the step.
-      penalty: schedules of r and alpha; None makes a step of one pass, standard training.
-      norm_perturbations: mix the unit gradient instead of the gradient.
-      sync_perturbations: one perturbation for all devices instead of one for each.
-      gradient_clipping: largest norm of the mixed gradient after averaging; 0: off.
+      penalty: None makes a step of one pass, standard training.
+      groups: who shares a perturbation; None: each device's images do.
+      gradient_clipping: largest norm of the gradient after mixing and averaging; 0: off.
+      reuse: LookSAM's strength (arXiv 2203.02714, algorithm 1): a penalized step keeps the
+        component of its gradient orthogonal to g1, and a standard step adds it again, this much as
+        long as its own gradient. 0: off. The state must have been created with room for it.
 
     Returns:
       `step(state, batch) -> (state, metrics)`; the metrics are scalars on the device.
     """
-    clip = optax.clip_by_global_norm(gradient_clipping) if gradient_clipping else optax.identity()
-
-    def gradient_of(state, batch):
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), parallel.device_index())
-        rngs = dict(zip(_STREAMS, jax.random.split(key, len(_STREAMS)), strict=True))
-
-        def loss(params, **model_arguments):
-            return objective(params, state.batch_stats, batch, rngs, **model_arguments)
-
-        if penalty is None:
-            return _one_pass(loss, state.params)
-        first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
-        return _two_passes(
-            lambda params: loss(params, **first_pass_arguments),
-            lambda params, _: loss(params),
-            state.params,
-            r=penalty.r(state.step),
-            alpha=penalty.alpha(state.step),
-            norm_perturbations=norm_perturbations,
-            average=parallel.mean if sync_perturbations else lambda tree: tree,
-        )
+    gradient_of = make_gradient(objective, penalty, groups or Groups())
 
     def step(state, batch):
-        gradient, batch_stats, metrics = parallel.mean(gradient_of(state, batch))
-        clipped, _ = clip.update(gradient, clip.init(state.params))
+        result = gradient_of(state, batch)
+        # Only what is used is averaged, so that it stays one reduction of one gradient.
+        gradient, batch_stats, metrics = parallel.mean(
+            (result.gradient, result.batch_stats, result.metrics)
+        )
+        reused = state.reused
+        if reuse and penalty is not None:
+            reused = tree.orthogonal_part(gradient, parallel.mean(result.clean_gradient))
+        elif reuse:
+            gradient = tree.add(gradient, tree.unit(reused), reuse * tree.global_norm(gradient))
+
+        norm = tree.global_norm(gradient)
+        clipped = _clip(gradient, norm, gradient_clipping)
         rate = learning_rate(state.step)
         updates, opt_state = optimizer.update(
             clipped, set_learning_rate(state.opt_state, rate), state.params
         )
-        params = optax.apply_updates(state.params, updates)
-        metrics |= {
-            "gradient_norm_mixed": gradient_norm.global_norm(gradient),
-            "gradient_norm": gradient_norm.global_norm(clipped),
-            "parameter_norm": gradient_norm.global_norm(params),
-            "learning_rate": rate,
-        }
-        state = state.replace(
-            step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state
+        updated = state.replace(
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            reused=reused,
         )
-        return state, metrics
+        bad_pass = _pass_that_is_not_finite(metrics, norm)
+        kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
+        r, alpha = _strength(penalty, state.step)
+        skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
+        metrics |= {
+            "gradient_norm_mixed": norm,
+            "gradient_norm": tree.global_norm(clipped),
+            "parameter_norm": tree.global_norm(kept.params),
+            "learning_rate": rate,
+            "r": r,
+            "alpha": alpha,
+            "lambda": r * alpha,
+            "nonfinite_pass": bad_pass,
+            "skipped_steps": skipped,
+        }
+        return kept.replace(step=state.step + 1, skipped=skipped), metrics
 
     return step
 
 
-def _one_pass(loss_fn, params):
-    (_, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    metrics = {
-        "loss": aux["loss"],
-        "error_rate": aux["error_rate"],
-        "gradient_norm_clean": gradient_norm.global_norm(gradient),
-        "r": 0.0,
-        "alpha": 0.0,
-        "lambda": 0.0,
-    }
-    return gradient, aux["batch_stats"], metrics
+def _strength(penalty, step):
+    return (0.0, 0.0) if penalty is None else (penalty.r(step), penalty.alpha(step))
 
 
-def _two_passes(loss_fn, perturbed_loss_fn, params, *, r, alpha, **options):
-    result = gradient_norm.penalized_gradient(
-        loss_fn, params, r=r, alpha=alpha, perturbed_loss_fn=perturbed_loss_fn, **options
-    )
-    metrics = {
-        "loss": result.aux["loss"],
-        "error_rate": result.aux["error_rate"],
-        "perturbed_loss": result.perturbed_aux["loss"],
-        "perturbed_error_rate": result.perturbed_aux["error_rate"],
-        "sharpness": result.perturbed_loss - result.loss,
-        "gradient_norm_clean": gradient_norm.global_norm(result.clean_gradient),
-        "gradient_norm_perturbed": gradient_norm.global_norm(result.perturbed_gradient),
-        "gradient_cosine": gradient_norm.cosine(result.clean_gradient, result.perturbed_gradient),
-        "r": r,
-        "alpha": alpha,
-        "lambda": r * alpha,
-    }
-    return result.gradient, result.aux["batch_stats"], metrics
+def _clip(gradient, norm, largest):
+    if not largest:
+        return gradient
+    return tree.scale(gradient, jnp.minimum(1.0, tree.divide(largest, norm)))
+
+
+def _pass_that_is_not_finite(metrics, norm):
+    """0: both passes are finite; 1 or 2: the first that is not."""
+    first = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm_clean"])
+    return jnp.where(first, jnp.where(jnp.isfinite(norm), 0, 2), 1)

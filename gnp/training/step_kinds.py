@@ -1,4 +1,4 @@
-"""The two kinds of training steps of a run, and which step is of which kind."""
+"""The kinds of training steps of a run, and which step is of which kind."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,18 @@ import optax
 from flax import linen as nn
 
 from gnp.optimizer.schedule import build_schedule
-from gnp.regularization.hybrid import penalized_steps
+from gnp.regularization.gradient_norm import Form
+from gnp.regularization.hybrid import penalized_steps, probability_schedule
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
-from gnp.training.step import Objective, make_train_step
+from gnp.training.gradient import PenaltySettings
+from gnp.training.groups import Groups, plan_groups
+from gnp.training.objective import Objective
+from gnp.training.step import make_train_step
 
 
 class StepKinds:
-    """Standard steps of one pass and penalized steps of two; each kind is compiled when needed."""
+    """Standard steps of one pass and penalized ones of two; each is compiled at its first use."""
 
     def __init__(
         self,
@@ -24,44 +28,49 @@ class StepKinds:
         optimizer: optax.GradientTransformation,
         steps_per_epoch: int,
     ):
-        gnp = config.gnp
+        """Builds both kinds of steps.
+
+        Raises:
+          UserError: a field of the config has a bad value.
+        """
         self._steps_per_epoch = steps_per_epoch
-        self._config = config
-        warmup_steps = config.warmup_epochs * steps_per_epoch
-        objective = Objective(
-            model,
-            l2=config.l2_regularization,
-            l2_on_kernels_only=config.no_weight_decay_on_bn,
-            label_smoothing=config.label_smoothing,
-        )
-        learning_rate = build_schedule(
-            config.lr_schedule_type if config.use_learning_rate_schedule else "constant",
-            base_lr=config.base_lr,
-            total_epochs=config.total_epochs,
-            warmup_epochs=config.warmup_epochs if config.use_learning_rate_schedule else 0,
-            steps_per_epoch=steps_per_epoch,
-            milestones=config.lr_stepped_schedule,
-        )
-        penalty = penalty_warmup(
-            config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
-        )
-        common = {"gradient_clipping": config.gradient_clipping}
-        self._standard = parallel.map_train_step(
-            make_train_step(objective, optimizer, learning_rate, **common)
-        )
-        self._penalized = parallel.map_train_step(
-            make_train_step(
-                objective,
-                optimizer,
-                learning_rate,
-                penalty=penalty,
+        gnp = config.gnp
+        warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
+        standard_groups, penalized_groups = _groups(config)
+        penalty = PenaltySettings(
+            *penalty_warmup(
+                config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
+            ),
+            form=Form(
+                mode=gnp.mode,
                 norm_perturbations=gnp.norm_perturbations,
-                sync_perturbations=gnp.sync_perturbations,
-                **common,
-            )
+                ascent=gnp.ascent,
+                ascent_steps=gnp.ascent_steps,
+                surrogate_gap=gnp.surrogate_gap,
+            ),
+            bn_policy=gnp.bn_policy,
         )
-        self._start = warmup_steps if config.gr_warmup_strategy == "zero" else 0
+
+        def build(penalty, groups):
+            step = make_train_step(
+                _objective(config, model),
+                optimizer,
+                _learning_rate(config, steps_per_epoch),
+                penalty=penalty,
+                groups=groups,
+                gradient_clipping=config.gradient_clipping,
+                reuse=gnp.reuse,
+            )
+            return parallel.map_train_step(step)
+
+        self._standard = build(None, standard_groups)
+        self._penalized = build(penalty, penalized_groups)
         self._is_standard_training = gnp.r == 0 or gnp.alpha == 0
+        self._which = {
+            "start": warmup_steps if config.gr_warmup_strategy == "zero" else 0,
+            "every": gnp.every,
+            "probability": _probability(config, steps_per_epoch),
+        }
 
     def for_epoch(self, key: jax.Array, epoch: int) -> Callable[[int], Callable]:
         """A function from the index of a step in this epoch to the mapped step to take.
@@ -73,11 +82,57 @@ class StepKinds:
         if self._is_standard_training:
             return lambda index: self._standard
         first = epoch * self._steps_per_epoch
-        penalized = penalized_steps(
-            key,
-            first,
-            first + self._steps_per_epoch,
-            start=self._start,
-            probability=self._config.hybrid_config.p if self._config.use_hybrid_training else None,
-        )
+        penalized = penalized_steps(key, first, first + self._steps_per_epoch, **self._which)
         return lambda index: self._penalized if penalized[index] else self._standard
+
+
+def _objective(config, model):
+    return Objective(
+        model,
+        l2=config.l2_regularization,
+        l2_on_kernels_only=config.no_weight_decay_on_bn,
+        label_smoothing=config.label_smoothing,
+    )
+
+
+def _learning_rate(config, steps_per_epoch):
+    scheduled = config.use_learning_rate_schedule
+    return build_schedule(
+        config.lr_schedule_type if scheduled else "constant",
+        base_lr=config.base_lr,
+        total_epochs=config.total_epochs,
+        warmup_epochs=config.warmup_epochs if scheduled else 0,
+        steps_per_epoch=steps_per_epoch,
+        milestones=config.lr_stepped_schedule,
+    )
+
+
+def _penalty_warmup_steps(config, steps_per_epoch):
+    gnp = config.gnp
+    if gnp.warmup_steps is not None:
+        return gnp.warmup_steps
+    epochs = config.warmup_epochs if gnp.warmup_epochs is None else gnp.warmup_epochs
+    return round(epochs * steps_per_epoch)
+
+
+def _groups(config) -> tuple[Groups, Groups]:
+    """For standard steps, which share no perturbation, and for penalized ones."""
+    sizes = {
+        "batch_size": config.batch_size,
+        "num_devices": jax.device_count(),
+        "accumulation_steps": config.gradient_accumulation_steps,
+    }
+    m = 0 if config.gnp.sync_perturbations else config.gnp.perturbation_batch
+    return plan_groups(**sizes), plan_groups(**sizes, perturbation_batch=m)
+
+
+def _probability(config, steps_per_epoch):
+    if not config.use_hybrid_training:
+        return None
+    hybrid = config.hybrid_config
+    return probability_schedule(
+        hybrid.schedule,
+        p=hybrid.p,
+        p_end=hybrid.p_end,
+        total_steps=config.total_epochs * steps_per_epoch,
+    )

@@ -11,11 +11,15 @@ from flax import traverse_util
 
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
+from gnp.regularization.gradient_norm import Form
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.evaluate import evaluate, make_eval_step
+from gnp.training.gradient import PenaltySettings
+from gnp.training.groups import Groups
+from gnp.training.objective import Objective
 from gnp.training.state import TrainState
-from gnp.training.step import Objective, make_train_step
+from gnp.training.step import make_train_step
 from tests.golden import fill
 
 FOLDER = pathlib.Path(__file__).parents[1] / "golden"
@@ -55,6 +59,7 @@ def create_state(model, optimizer):
         batch_stats=filled(shapes["batch_stats"], {"var": "var"}),
         opt_state=optimizer.init(params),
         key=jax.random.PRNGKey(0),
+        skipped=jnp.zeros((), jnp.int32),
     )
 
 
@@ -70,11 +75,12 @@ def split(batch, devices):
     return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
-def build_step(model, optimizer, settings, penalize):
+def build_step(model, optimizer, settings, penalize, devices):
     warmup_steps = settings["warmup_epochs"] * settings["steps_per_epoch"]
-    penalty = penalty_warmup(
+    schedules = penalty_warmup(
         settings["strategy"], r=settings["r"], alpha=settings["alpha"], warmup_steps=warmup_steps
     )
+    penalty = PenaltySettings(*schedules, form=Form(norm_perturbations=settings["norm"]))
     objective = Objective(
         model,
         l2=settings["l2"],
@@ -87,8 +93,7 @@ def build_step(model, optimizer, settings, penalize):
             optimizer,
             lambda step: settings["lr"],
             penalty=penalty if penalize else None,
-            norm_perturbations=settings["norm"],
-            sync_perturbations=settings["sync"],
+            groups=Groups(per_device=1, devices=devices if settings["sync"] else 1),
             gradient_clipping=settings["clip"],
         )
     )
@@ -110,7 +115,7 @@ def test_golden_steps(devices, name, monkeypatch):
     for index, expected in enumerate(golden["steps"]):
         penalize = expected["r"] > 0
         if penalize not in kinds:
-            kinds[penalize] = build_step(model, optimizer, settings, penalize)
+            kinds[penalize] = build_step(model, optimizer, settings, penalize, devices)
         batch = split(batch_of(100 + index, settings["soft"]), devices)
         state, metrics = kinds[penalize](state, batch)
         close = {"rtol": 1e-6, "err_msg": f"step {index}"}
@@ -129,7 +134,8 @@ def test_golden_steps(devices, name, monkeypatch):
     np.testing.assert_allclose(sums, golden["final_batch_stats_leaf_sums"], rtol=1e-6)
 
     evaluation = batch_of(150, soft=False) | {"mask": np.array([1.0] * 6 + [0.0] * 2)}
-    result = evaluate(parallel.map_eval_step(make_eval_step(model)), state, [evaluation])
+    eval_step = parallel.map_eval_step(make_eval_step(model, settings["smooth"]))
+    result = evaluate(eval_step, state, [evaluation])
     assert result["num_images"] == 6
     np.testing.assert_allclose(result["loss"] * 6, golden["eval_sums"]["loss"], rtol=1e-6)
     np.testing.assert_allclose(result["error_rate"] * 6, golden["eval_sums"]["error_rate"])

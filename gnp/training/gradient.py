@@ -1,0 +1,137 @@
+"""The gradient of a batch, before averaging over devices: groups, passes, batch statistics."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from gnp.errors import unknown_name
+from gnp.regularization import tree
+from gnp.regularization.gradient_norm import Form, penalized_gradient
+from gnp.training import parallel
+from gnp.training.groups import Groups, mean_over_groups
+from gnp.training.objective import STREAMS, Objective
+from gnp.training.state import TrainState
+
+PyTree = Any
+
+BN_POLICIES = ("clean", "perturbed", "both")
+
+# Folded into a group's key so that the random ascent shares no numbers with the model's streams.
+_ASCENT_STREAM = 0x61736331
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltySettings:
+    """How a penalized step perturbs.
+
+    Attributes:
+      r: radius, a schedule of the step.
+      alpha: weight of the perturbed gradient, likewise.
+      form: which penalty.
+      bn_policy: whose batch statistics are kept: those of the first pass (`clean`), of the last
+        one (`perturbed`), or of one after the other (`both`).
+    """
+
+    r: optax.Schedule
+    alpha: optax.Schedule
+    form: Form = dataclasses.field(default_factory=Form)
+    bn_policy: str = "clean"
+
+    def __post_init__(self):
+        if self.bn_policy not in BN_POLICIES:
+            raise unknown_name("batch-norm policy (gnp.bn_policy)", self.bn_policy, BN_POLICIES)
+
+
+class BatchGradient(NamedTuple):
+    """Means over a device's groups.
+
+    Attributes:
+      gradient: what the optimizer gets after averaging over devices.
+      clean_gradient: g1.
+      batch_stats: new batch statistics.
+      metrics: scalars.
+    """
+
+    gradient: PyTree
+    clean_gradient: PyTree
+    batch_stats: PyTree
+    metrics: dict[str, jax.Array]
+
+
+def make_gradient(
+    objective: Objective, settings: PenaltySettings | None, groups: Groups
+) -> Callable[[TrainState, dict], BatchGradient]:
+    """The gradient as a function of state and batch, for use inside a mapped step.
+
+    Args:
+      objective: the loss.
+      settings: None: one pass, standard training.
+      groups: who shares a perturbation.
+    """
+
+    def of_group(state, group, index):
+        global_index = parallel.device_index() * groups.per_device + index
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), global_index)
+        rngs = dict(zip(STREAMS, jax.random.split(key, len(STREAMS)), strict=True))
+
+        def loss_fn(params, batch_stats, **model_arguments):
+            return objective(params, batch_stats, group, rngs, **model_arguments)
+
+        if settings is None:
+            return _one_pass(loss_fn, state)
+        return _all_passes(loss_fn, state, objective, settings, groups, key)
+
+    def gradient_of(state, batch):
+        return mean_over_groups(
+            lambda group, index: of_group(state, group, index), batch, groups.per_device
+        )
+
+    return gradient_of
+
+
+def _one_pass(loss_fn, state):
+    (_, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.batch_stats)
+    metrics = {
+        "loss": aux["loss"],
+        "error_rate": aux["error_rate"],
+        "gradient_norm_clean": tree.global_norm(gradient),
+    }
+    return BatchGradient(gradient, gradient, aux["batch_stats"], metrics)
+
+
+def _all_passes(loss_fn, state, objective, settings, groups, key):
+    # Shake models perturb along the gradient of the loss that they computed.
+    first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
+    result = penalized_gradient(
+        lambda params: loss_fn(params, state.batch_stats, **first_pass_arguments),
+        state.params,
+        r=settings.r(state.step),
+        alpha=settings.alpha(state.step),
+        form=settings.form,
+        key=jax.random.fold_in(key, _ASCENT_STREAM),
+        average=lambda gradient: parallel.mean(gradient, group_size=groups.devices),
+        perturbed_loss_fn=lambda params, aux: loss_fn(
+            params, aux["batch_stats"] if settings.bn_policy == "both" else state.batch_stats
+        ),
+    )
+    metrics = {
+        "loss": result.aux["loss"],
+        "error_rate": result.aux["error_rate"],
+        "gradient_norm_clean": tree.global_norm(result.clean_gradient),
+    }
+    if result.perturbed_gradient is None:
+        return BatchGradient(
+            result.gradient, result.clean_gradient, result.aux["batch_stats"], metrics
+        )
+    metrics |= {
+        "perturbed_loss": result.perturbed_aux["loss"],
+        "perturbed_error_rate": result.perturbed_aux["error_rate"],
+        "sharpness": result.perturbed_loss - result.loss,
+        "gradient_norm_perturbed": tree.global_norm(result.perturbed_gradient),
+        "gradient_cosine": tree.cosine(result.clean_gradient, result.perturbed_gradient),
+    }
+    kept = result.aux if settings.bn_policy == "clean" else result.perturbed_aux
+    return BatchGradient(result.gradient, result.clean_gradient, kept["batch_stats"], metrics)

@@ -1,0 +1,91 @@
+"""Which images of a global batch share a perturbation, and how a device gets through its own."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gnp.errors import UserError
+
+PyTree = Any
+
+
+class Groups(NamedTuple):
+    """How the images of a batch are grouped; one group shares one perturbation.
+
+    The default is one group for each device.
+
+    Attributes:
+      per_device: groups that a device goes through one after another.
+      devices: neighbouring devices that share a perturbation.
+    """
+
+    per_device: int = 1
+    devices: int = 1
+
+
+def plan_groups(
+    *,
+    batch_size: int,
+    num_devices: int,
+    accumulation_steps: int = 1,
+    perturbation_batch: int | None = None,
+) -> Groups:
+    """Groups of `perturbation_batch` images, whatever the number of devices (m-sharpness).
+
+    Args:
+      batch_size: images in the global batch.
+      num_devices: over all processes.
+      accumulation_steps: microbatches that a device goes through one after another, each with
+        passes of its own, so a perturbation spans one microbatch at the most.
+      perturbation_batch: m, the images that share a perturbation. None: those of a device's
+        microbatch. 0: those of the whole global microbatch.
+
+    Raises:
+      UserError: the sizes do not divide.
+    """
+    share = num_devices * accumulation_steps
+    if batch_size % share:
+        raise UserError(
+            f"batch_size {batch_size} does not divide into gradient_accumulation_steps = "
+            f"{accumulation_steps} on {num_devices} devices; choose a multiple of {share}."
+        )
+    microbatch = batch_size // share
+    if perturbation_batch is None:
+        return Groups(accumulation_steps, 1)
+    m = perturbation_batch or microbatch * num_devices
+    if m <= microbatch and microbatch % m == 0:
+        return Groups(accumulation_steps * (microbatch // m), 1)
+    if m % microbatch == 0 and num_devices % (m // microbatch) == 0:
+        return Groups(accumulation_steps, m // microbatch)
+    raise UserError(
+        f"gnp.perturbation_batch {m} fits neither into nor around the {microbatch} images that a "
+        f"device takes at a time; choose a divisor of {microbatch}, or {microbatch} times a "
+        f"divisor of the {num_devices} devices."
+    )
+
+
+def mean_over_groups(
+    function: Callable[[PyTree, jax.Array], PyTree], batch: PyTree, count: int
+) -> PyTree:
+    """Mean of `function(group, index)` over equal parts of a batch, one after another.
+
+    Args:
+      function: of a part of the batch and its index; returns a tree of floating-point arrays.
+      batch: tree of arrays whose first axis divides by `count`.
+      count: number of parts.
+    """
+    if count == 1:
+        return function(batch, jnp.int32(0))
+    parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+    indices = jnp.arange(count)
+    first = jax.tree.map(lambda x: x[0], parts)
+    shapes = jax.eval_shape(function, first, indices[0])
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def add_one(total, part_and_index):
+        return jax.tree.map(jnp.add, total, function(*part_and_index)), None
+
+    total, _ = jax.lax.scan(add_one, zeros, (parts, indices))
+    return jax.tree.map(lambda x: x / count, total)
