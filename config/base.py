@@ -74,15 +74,23 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.dataset_name = "cifar10"  # a data source
     config.dataset.data_dir = ""  # root of an image folder
-    config.dataset.image_level_augmentations = "basic"  # none, crop or basic (crop and flip)
+    config.dataset.image_level_augmentations = (
+        "basic"  # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or
+        # trivialaugment (the last two and autoaugment with crop and flip)
+    )
     config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
     config.dataset.crop_padding = 0  # pixels around the image before a crop; 0: image_size / 8
+    config.dataset.randaug_num_layers = 2  # RandAugment: operations per image
+    config.dataset.randaug_magnitude = 9  # RandAugment: their strength, 0 to 10
+    config.dataset.random_erasing = 0.0  # share of the images that lose a random box
     config.dataset.mixup_alpha = 1.0  # mixup and CutMix draw from Beta(alpha, alpha)
+    config.dataset.imagenet_mixup_alpha = 0.0  # the same for imagenet; above 0 turns on mixup there
     config.dataset.cutout_length = 16  # side of the square that cutout blanks, in pixels
     config.dataset.image_size = 32  # height and width that the model gets, in pixels
     config.dataset.num_classes = 10  # number of classes
     config.dataset.num_channels = 3  # 1: gray, 3: colour
     config.dataset.num_train_images = 0  # train on n images, the same in every run; 0: all
+    config.dataset.num_parallel_calls = 0  # threads of the pipeline; 0: as many as serve best
     config.use_test_set = (
         True  # False: hold out the last 10 % of the training set and evaluate on it
     )

@@ -15,7 +15,7 @@ _SOURCES = {
     "image_folder": "image_folder",
 }
 
-# Those that are read without tensorflow.
+# Those that are read without tensorflow, unless an augmentation needs it.
 _NUMPY_SOURCES = ("digits",)
 
 
@@ -54,7 +54,7 @@ def build_source(config, *, process_index: int = 0, process_count: int = 1) -> D
         dataset = config.dataset
         data = memory.read_into_memory(data, dataset.image_size, dataset.num_channels)
     _check_shape(data, config)
-    if name in _NUMPY_SOURCES:
+    if name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
         from gnp.ds_pipeline.numpy_source import NumpySource
 
         return NumpySource(data, pipeline)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gnp.ds_pipeline import draws, partition
+from gnp.ds_pipeline import draws, partition, source
 from gnp.ds_pipeline.augment import batch_level
+from gnp.ds_pipeline.examples import LabelledData
 from gnp.ds_pipeline.settings import Settings
 from gnp.errors import UserError
 
@@ -16,26 +17,15 @@ class Plan:
     Args:
       settings: of the pipeline.
       num_train_images, num_eval_images: over all processes.
-      image_shape: (height, width, channels).
-      draws_per_image: uniform numbers that the augmentation of one image consumes.
 
     Raises:
       UserError: the batch size does not suit the data or the number of processes.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        num_train_images: int,
-        num_eval_images: int,
-        image_shape: tuple[int, int, int],
-        draws_per_image: int,
-    ):
+    def __init__(self, settings: Settings, num_train_images: int, num_eval_images: int):
         self._settings = settings
         self._num_train = num_train_images
         self._num_eval = num_eval_images
-        self._image_shape = image_shape
-        self._draws_per_image = draws_per_image
         self._rows = partition.share(
             settings.batch_size, settings.process_index, settings.process_count
         )
@@ -49,14 +39,13 @@ class Plan:
     def images_per_process(self) -> int:
         return self._rows.stop - self._rows.start
 
-    def train_steps(self, epoch: int, first_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    def train_steps(self, epoch: int, first_step: int = 0) -> Iterator[dict]:
         """The steps of one epoch.
 
         Yields:
-          `index` (int32, b): which training images make up this process's share of the batch;
-          `draws` (float32, b x draws_per_image): the random numbers of each. With mixing also
-          `partner_index` and `partner_draws`, the same for the image to mix each with. And what
-          the batch-level augmentation drew (`batch_level.draw`).
+          `own`: what this process's share of the batch is made of: `index` (int32, b), places
+          in the training set, and what `ImageAugmentation.draw` drew. With mixing `partner`, the
+          same for the image to mix each with. And what `batch_level.draw` drew.
         """
         settings = self._settings
         rng = draws.generator(draws.ORDER, settings.seed, epoch)
@@ -66,29 +55,28 @@ class Plan:
 
     def _train_step(self, order, epoch, step):
         settings = self._settings
-        index, image_draws = self._images(order, epoch, step, self._rows)
-        plan = {"index": index, "draws": image_draws}
+        plan = {"own": self._images(order, epoch, step, self._rows)}
         if settings.batch_level.mix:
             rows = partition.mirrored(self._rows, settings.batch_size)
-            index, image_draws = self._images(order, epoch, step, rows)
-            plan |= {"partner_index": index[::-1].copy(), "partner_draws": image_draws[::-1].copy()}
+            mirrored = self._images(order, epoch, step, rows)
+            plan["partner"] = {name: values[::-1].copy() for name, values in mirrored.items()}
         return plan | batch_level.draw(
             settings.batch_level,
             draws.generator(draws.STEPS, settings.seed, epoch, step),
-            len(index),
-            self._image_shape,
+            self.images_per_process,
+            settings.image_shape,
             mixup_alpha=settings.mixup_alpha,
             cutout_length=settings.cutout_length,
         )
 
     def _images(self, order, epoch, step, rows):
-        start = step * self._settings.batch_size + rows.start
+        settings = self._settings
+        start = step * settings.batch_size + rows.start
         count = rows.stop - rows.start
-        address = (draws.IMAGES, self._settings.seed, epoch)
-        return (
-            order[start : start + count],
-            draws.uniforms(address, start, count, self._draws_per_image),
+        uniforms = draws.uniforms(
+            (draws.IMAGES, settings.seed, epoch), start, count, settings.augmentation.num_draws
         )
+        return {"index": order[start : start + count], **settings.augmentation.draw(uniforms)}
 
     def eval_steps(self) -> Iterator[dict[str, np.ndarray]]:
         """Every evaluation image once, over all processes; padding repeats the first image.
@@ -101,3 +89,22 @@ class Plan:
             positions = np.arange(start, start + batch_size, dtype=np.int32)[self._rows]
             mask = positions < self._num_eval
             yield {"index": np.where(mask, positions, 0), "mask": mask.astype(np.float32)}
+
+
+class PlannedSource(source.DataSource):
+    """What the sources have in common: the data, and the plan of which image goes where."""
+
+    def __init__(self, data: LabelledData, settings: Settings):
+        self.num_train_images = len(data.train)
+        self.num_eval_images = len(data.test)
+        self.image_shape = settings.image_shape
+        self.class_names = data.class_names
+        self.mean, self.std = data.mean, data.std
+        self._data = data
+        self._augmentation = settings.augmentation
+        self._plan = Plan(settings, self.num_train_images, self.num_eval_images)
+        # (pixel / 255 - mean) / std as one multiplication and one addition; laid out like an
+        # image, because broadcasting over so few channels is slow.
+        std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
+        self._scale = 1 / (255 * std)
+        self._shift = -np.asarray(data.mean, np.float32) / std

@@ -2,8 +2,14 @@
 
 import dataclasses
 
-from gnp.ds_pipeline.augment import names
+from gnp.ds_pipeline.augment import names, policies
+from gnp.ds_pipeline.augment.image_level import ImageAugmentation
 from gnp.errors import UserError, unknown_name
+
+# Those whose images are cropped out of photos of any size, and the policies found on some sets.
+PHOTO_SETS = ("imagenet",)
+_POLICY_OF = {"svhn": "svhn", "imagenet": "imagenet"}
+_DEFAULT_POLICY = "cifar"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,37 +20,93 @@ class Settings:
     seed: int
     process_index: int
     process_count: int
-    image_level: names.ImageLevel
+    image_shape: tuple[int, int, int]
+    augmentation: ImageAugmentation
     batch_level: names.BatchLevel
-    crop_padding: int  # pixels on each side
     mixup_alpha: float
     cutout_length: int
+    parallel_calls: int  # of tf.data; 0: as many as it finds best
 
 
-def from_config(config, process_index: int, process_count: int) -> Settings:
+def from_config(config, process_index: int = 0, process_count: int = 1) -> Settings:
     """Reads and checks the fields of config/base.py that concern the pipeline.
 
     Raises:
       UserError: a name is unknown or a number out of range.
     """
     dataset = config.dataset
-    if config.seeds < 0:
-        raise UserError(f"seeds is {config.seeds}; choose a number from 0 up.")
+    _at_least(0, "seeds", config.seeds)
+    _at_least(0, "dataset.num_parallel_calls", dataset.num_parallel_calls)
+    _at_least(1, "dataset.image_size", dataset.image_size)
+    _at_least(1, "dataset.cutout_length", dataset.cutout_length)
+    if dataset.num_channels not in (1, 3):
+        raise UserError(f"dataset.num_channels is {dataset.num_channels}; choose 1 or 3.")
+    batch_level = _named(
+        "batch-level augmentation", dataset.batch_level_augmentations, names.BATCH_LEVEL
+    )
+    batch_level, mixup_alpha = _mixing(dataset, batch_level)
     return Settings(
         batch_size=config.batch_size,
         seed=config.seeds,
         process_index=process_index,
         process_count=process_count,
-        image_level=_named(
-            "image-level augmentation", dataset.image_level_augmentations, names.IMAGE_LEVEL
-        ),
-        batch_level=_named(
-            "batch-level augmentation", dataset.batch_level_augmentations, names.BATCH_LEVEL
-        ),
-        crop_padding=_crop_padding(dataset),
-        mixup_alpha=_positive("mixup_alpha", dataset),
-        cutout_length=_positive("cutout_length", dataset),
+        image_shape=(dataset.image_size, dataset.image_size, dataset.num_channels),
+        augmentation=_augmentation(dataset),
+        batch_level=batch_level,
+        mixup_alpha=mixup_alpha,
+        cutout_length=dataset.cutout_length,
+        parallel_calls=dataset.num_parallel_calls,
     )
+
+
+def _augmentation(dataset):
+    level = _named("image-level augmentation", dataset.image_level_augmentations, names.IMAGE_LEVEL)
+    if not 0 <= dataset.random_erasing <= 1:
+        raise UserError(
+            f"dataset.random_erasing is {dataset.random_erasing}; choose a probability, 0 to 1."
+        )
+    return ImageAugmentation(
+        level,
+        (dataset.image_size, dataset.image_size),
+        padding=_crop_padding(dataset) if level.crop else 0,
+        policy=_policy(dataset, level.operations),
+        erasing_probability=dataset.random_erasing,
+        photos=dataset.dataset_name in PHOTO_SETS,
+    )
+
+
+def _policy(dataset, operations):
+    if operations == "autoaugment":
+        return policies.AutoAugment(_POLICY_OF.get(dataset.dataset_name, _DEFAULT_POLICY))
+    if operations == "randaugment":
+        _at_least(1, "dataset.randaug_num_layers", dataset.randaug_num_layers)
+        if not 0 <= dataset.randaug_magnitude <= policies.MAX_LEVEL:
+            raise UserError(
+                f"dataset.randaug_magnitude is {dataset.randaug_magnitude}; choose 0 to "
+                f"{policies.MAX_LEVEL}."
+            )
+        return policies.RandAugment(dataset.randaug_num_layers, dataset.randaug_magnitude)
+    return policies.TrivialAugment() if operations == "trivialaugment" else None
+
+
+def _mixing(dataset, batch_level):
+    """The batch-level augmentation, which on photos has a switch of its own, and its alpha."""
+    if dataset.dataset_name in PHOTO_SETS and dataset.imagenet_mixup_alpha > 0:
+        return dataclasses.replace(batch_level, mix="mixup"), dataset.imagenet_mixup_alpha
+    if not dataset.mixup_alpha > 0:
+        raise UserError(f"dataset.mixup_alpha is {dataset.mixup_alpha}; choose a number above 0.")
+    return batch_level, dataset.mixup_alpha
+
+
+def _crop_padding(dataset):
+    """4 pixels for images of 32, and in proportion for others, unless the config says which."""
+    padding = dataset.crop_padding or max(1, dataset.image_size // 8)
+    if not 0 < padding < max(2, dataset.image_size):
+        raise UserError(
+            f"dataset.crop_padding is {padding}; choose 1 to {dataset.image_size - 1} for images "
+            f"of {dataset.image_size} pixels."
+        )
+    return padding
 
 
 def _named(kind, name, table):
@@ -53,18 +115,6 @@ def _named(kind, name, table):
     return table[name]
 
 
-def _crop_padding(dataset):
-    """4 pixels for images of 32, and in proportion for others, unless the config says which."""
-    padding = dataset.crop_padding or max(1, dataset.image_size // 8)
-    if not 0 < padding < dataset.image_size:
-        raise UserError(
-            f"dataset.crop_padding is {padding}; choose 1 to {dataset.image_size - 1} for images "
-            f"of {dataset.image_size} pixels."
-        )
-    return padding
-
-
-def _positive(field, dataset):
-    if not dataset[field] > 0:
-        raise UserError(f"dataset.{field} is {dataset[field]}; choose a number above 0.")
-    return dataset[field]
+def _at_least(lowest, field, value):
+    if value < lowest:
+        raise UserError(f"{field} is {value}; choose a number from {lowest} up.")

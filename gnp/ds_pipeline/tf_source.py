@@ -1,96 +1,77 @@
 """Images batched and augmented with tf.data. Importing this module loads tensorflow."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from gnp.ds_pipeline import source
-from gnp.ds_pipeline.augment import batch_level, geometry
-from gnp.ds_pipeline.examples import LabelledData
-from gnp.ds_pipeline.plan import Plan
-from gnp.ds_pipeline.settings import Settings
+from gnp.ds_pipeline.augment import batch_level, operations
+from gnp.ds_pipeline.plan import PlannedSource
+from gnp.ds_pipeline.source import Batch
 
 # The accelerator belongs to jax alone.
 tf.config.set_visible_devices([], "GPU")
 
 
-class TfSource(source.DataSource):
+class TfSource(PlannedSource):
     """A data set held in memory; see `DataSource`."""
 
-    def __init__(self, data: LabelledData, settings: Settings):
-        self.num_train_images = len(data.train)
-        self.num_eval_images = len(data.test)
-        self.image_shape = data.train.images.shape[1:]
-        self.class_names = data.class_names
-        self._data = data
-        self._settings = settings
-        self._plan = Plan(
-            settings,
-            self.num_train_images,
-            self.num_eval_images,
-            self.image_shape,
-            geometry.DRAWS,
-        )
-        self._scale = 1 / (255 * np.asarray(data.std, np.float32))
-        self._shift = -np.asarray(data.mean, np.float32) / np.asarray(data.std, np.float32)
+    def __init__(self, data, settings):
+        super().__init__(data, settings)
+        self._process_count = settings.process_count
+        self._parallel_calls = settings.parallel_calls or tf.data.AUTOTUNE
 
-    def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[source.Batch]:
-        steps = (
-            self._with_images(self._with_partners(step), self._data.train)
-            for step in self._plan.train_steps(epoch, first_step)
-        )
-        return self._run(steps, self._train_batch)
+    def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        steps = (self._to_load(step) for step in self._plan.train_steps(epoch, first_step))
+        return self._run(steps, self._data.train, self._train_batch)
 
-    def eval_batches(self) -> Iterator[source.Batch]:
-        steps = (self._with_images(step, self._data.test) for step in self._plan.eval_steps())
-        return self._run(steps, self._eval_batch)
+    def eval_batches(self) -> Iterator[Batch]:
+        return self._run(self._plan.eval_steps(), self._data.test, self._eval_batch)
 
-    def _with_partners(self, step):
-        """Appends the images to mix with, unless they are this batch itself, reversed."""
-        if "partner_index" not in step:
-            return step
-        index, draws = step.pop("partner_index"), step.pop("partner_draws")
-        if self._settings.process_count > 1:
-            step["index"] = np.concatenate([step["index"], index[::-1]])
-            step["draws"] = np.concatenate([step["draws"], draws[::-1]])
-        return step
+    def _to_load(self, step):
+        """One flat step; the images to mix with are appended, unless the batch has them already."""
+        own, partner = step.pop("own"), step.pop("partner", None)
+        if partner is not None and self._process_count > 1:
+            own = {name: np.concatenate([own[name], partner[name][::-1]]) for name in own}
+        return own | step
 
-    def _with_images(self, step, examples):
-        index = step.pop("index")
-        return step | {"image": examples.images[index], "class": examples.labels[index]}
-
-    def _run(self, steps, batch_fn):
-        """Maps `batch_fn` over the steps in parallel, in order."""
-        steps = iter(steps)
+    def _run(self, steps, examples, batch_fn):
+        """Loads the images of each step and maps `batch_fn` over them, in parallel, in order."""
         first = next(steps, None)
         if first is None:
             return
 
-        def with_first():
-            yield first
-            yield from steps
+        def with_images():
+            for step in itertools.chain([first], steps):
+                yield self._with_images(step, examples)
 
-        signature = {k: tf.TensorSpec(np.shape(v), v.dtype) for k, v in first.items()}
-        data = tf.data.Dataset.from_generator(with_first, output_signature=signature)
-        data = data.map(batch_fn, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        shapes = self._with_images(first, examples)
+        signature = {k: tf.TensorSpec(np.shape(v), v.dtype) for k, v in shapes.items()}
+        data = tf.data.Dataset.from_generator(with_images, output_signature=signature)
+        data = data.map(batch_fn, num_parallel_calls=self._parallel_calls, deterministic=True)
         yield from data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
+    def _with_images(self, step, examples):
+        index = step["index"]
+        return step | {"image": examples.images[index], "class": examples.labels[index]}
+
     def _train_batch(self, step):
-        level, size = self._settings.image_level, self.image_shape[:2]
-        padding = self._settings.crop_padding if level.crop else 0
-        rows, columns = geometry.pixel_indices(tf, step["draws"], size, padding, level.flip)
-        images = tf.gather(step["image"], rows, axis=1, batch_dims=1)
-        # The pixels of one row lie side by side, so columns are looked up in (batch, row) pairs.
-        images = tf.gather(images, _per_row(columns, size), axis=2, batch_dims=2)
-        images, labels = self._normalized(images), self._one_hot(step["class"])
+        images = step["image"]
+        if "operations" in step:
+            images = operations.apply_layers(
+                images, step["operations"], step["arguments"], step["centres"]
+            )
+        images = self._normalized(_take(images, *self._augmentation.pixel_indices(tf, step)))
+        images = self._augmentation.after_normalization(tf, images, step)
+        labels = self._one_hot(step["class"])
         count = self._plan.images_per_process
         images, labels = batch_level.apply(
             tf,
             images[:count],
             labels[:count],
-            images[-count:][::-1],
-            labels[-count:][::-1],
+            tf.reverse(images, [0])[:count],
+            tf.reverse(labels, [0])[:count],
             step,
         )
         return {"image": images, "label": labels}
@@ -109,5 +90,9 @@ class TfSource(source.DataSource):
         return tf.one_hot(classes, len(self.class_names))
 
 
-def _per_row(columns, size):
-    return tf.repeat(columns[:, None, :], size[0], axis=1)
+def _take(images, rows, columns):
+    """The pixels at the given rows and columns, both batch x length."""
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    # A look-up of columns for each row apart copies whole pixels that lie side by side.
+    columns = tf.repeat(columns[:, None, :], rows.shape[1], axis=1)
+    return tf.gather(images, columns, axis=2, batch_dims=2)

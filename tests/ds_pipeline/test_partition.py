@@ -1,32 +1,30 @@
 """Who sees which image, whatever the numbers of images, processes and steps."""
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnp.ds_pipeline import draws, partition
-from gnp.ds_pipeline.augment import names
+from config import base
+from gnp.ds_pipeline import draws, partition, settings
 from gnp.ds_pipeline.plan import Plan
-from gnp.ds_pipeline.settings import Settings
 from gnp.errors import UserError
 
 
 def make_plan(
     *, num_train=20, num_eval=7, batch_size=4, process=(0, 1), seed=0, batch_level="none"
 ):
-    settings = Settings(
-        batch_size=batch_size,
-        seed=seed,
-        process_index=process[0],
-        process_count=process[1],
-        image_level=names.IMAGE_LEVEL["basic"],
-        batch_level=names.BATCH_LEVEL[batch_level],
-        crop_padding=4,
-        mixup_alpha=1.0,
-        cutout_length=16,
-    )
-    return Plan(settings, num_train, num_eval, (8, 8, 1), draws_per_image=3)
+    config = base.get_config()
+    config.seeds = seed
+    config.batch_size = batch_size
+    config.dataset.image_size = 8
+    config.dataset.batch_level_augmentations = batch_level
+    return Plan(settings.from_config(config, *process), num_train, num_eval)
+
+
+def assert_parts_make_up(whole, parts):
+    jax.tree.map(lambda x, *xs: np.testing.assert_array_equal(x, np.concatenate(xs)), whole, *parts)
 
 
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 4))  # images per process, processes
@@ -64,9 +62,8 @@ def test_processes_share_the_global_batch(sizes, num_train, epoch):
     ]
     assert len(whole) == num_train // batch_size
     for step, shares in zip(whole, zip(*parts, strict=True), strict=True):
-        for key in ("index", "draws"):
-            np.testing.assert_array_equal(step[key], np.concatenate([s[key] for s in shares]))
-    indices = np.concatenate([step["index"] for step in whole])
+        assert_parts_make_up(step, shares)
+    indices = np.concatenate([step["own"]["index"] for step in whole])
     assert len(set(indices.tolist())) == len(indices)
 
 
@@ -83,11 +80,10 @@ def test_partners_are_the_reversed_global_batch(sizes, level):
         )
         for process in range(count)
     ]
-    for key in whole:
-        np.testing.assert_array_equal(whole[key], np.concatenate([part[key] for part in parts]))
+    assert_parts_make_up(whole, parts)
     if level != "cutout":
-        np.testing.assert_array_equal(whole["partner_index"], whole["index"][::-1])
-        np.testing.assert_array_equal(whole["partner_draws"], whole["draws"][::-1])
+        for key, values in whole["partner"].items():
+            np.testing.assert_array_equal(values, whole["own"][key][::-1])
 
 
 @given(first_step=st.integers(0, 5))
@@ -95,13 +91,14 @@ def test_resuming_an_epoch_yields_the_same_steps(first_step):
     plan = make_plan(batch_level="mixcut")
     resumed = list(plan.train_steps(2, first_step))
     for step, again in zip(list(plan.train_steps(2))[first_step:], resumed, strict=True):
-        for key in step:
-            np.testing.assert_array_equal(step[key], again[key])
+        assert_parts_make_up(step, [again])
 
 
 def test_epochs_and_seeds_differ():
     orders = [
-        np.concatenate([s["index"] for s in make_plan(seed=seed).train_steps(epoch)]).tolist()
+        np.concatenate(
+            [s["own"]["index"] for s in make_plan(seed=seed).train_steps(epoch)]
+        ).tolist()
         for seed, epoch in [(0, 0), (0, 1), (1, 0)]
     ]
     assert orders[0] != orders[1] != orders[2] != orders[0]

@@ -7,6 +7,7 @@ can be split over devices along with the images. The functions that apply it use
 
 import numpy as np
 
+from gnp.ds_pipeline.augment import boxes
 from gnp.ds_pipeline.augment.names import BatchLevel
 
 
@@ -59,12 +60,13 @@ def apply(xp, images, labels, partner_images, partner_labels, drawn):
         lam = drawn["lam"][:, None]
         labels = labels * lam + partner_labels * (1 - lam)
         if "patch" in drawn:
-            images = xp.where(_inside(drawn["patch"], images.shape), partner_images, images)
+            patch = boxes.inside(xp, drawn["patch"], images.shape)
+            images = images * (1 - patch) + partner_images * patch
         else:
             lam = lam[:, :, None, None]
             images = images * lam + partner_images * (1 - lam)
     if "hole" in drawn:
-        images = xp.where(_inside(drawn["hole"], images.shape), np.float32(0), images)
+        images = images * (1 - boxes.inside(xp, drawn["hole"], images.shape))
     return images, labels
 
 
@@ -73,11 +75,3 @@ def _box(rng, height, width, half_height, half_width):
     row, column = rng.integers(height), rng.integers(width)
     box = [row - half_height, row + half_height, column - half_width, column + half_width]
     return np.clip(np.round(box), 0, [height, height, width, width]).astype(np.int32)
-
-
-def _inside(boxes, shape):
-    """True where a pixel lies in its image's box; batch x height x width x 1."""
-    rows = np.arange(shape[1], dtype=np.int32)[None, :, None, None]
-    columns = np.arange(shape[2], dtype=np.int32)[None, None, :, None]
-    top, bottom, left, right = (boxes[:, i][:, None, None, None] for i in range(4))
-    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)

@@ -1,12 +1,20 @@
-"""The augmentations by name, and the numbers they draw. Loads neither tensorflow nor jax."""
+"""The augmentations by name. Loads neither tensorflow nor jax."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageLevel:
-    """What is done to each training image on its own."""
+    """What is done to each training image on its own, in this order.
 
+    Attributes:
+      operations: "autoaugment", "randaugment", "trivialaugment" or "" for none. On photos these
+        come after the crop.
+      crop: a random crop: of the padded image, on photos of any size and shape.
+      flip: a random flip.
+    """
+
+    operations: str = ""
     crop: bool = False
     flip: bool = False
 
@@ -28,6 +36,10 @@ IMAGE_LEVEL = {
     "none": ImageLevel(),
     "crop": ImageLevel(crop=True),
     "basic": ImageLevel(crop=True, flip=True),
+    "autoaugment": ImageLevel("autoaugment", crop=True, flip=True),
+    "aa-only": ImageLevel("autoaugment"),
+    "randaugment": ImageLevel("randaugment", crop=True, flip=True),
+    "trivialaugment": ImageLevel("trivialaugment", crop=True, flip=True),
 }
 
 BATCH_LEVEL = {

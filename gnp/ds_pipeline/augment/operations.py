@@ -1,0 +1,231 @@
+"""The sixteen image operations of AutoAugment and RandAugment, on batches, in tensorflow.
+
+E. D. Cubuk et al., AutoAugment (arXiv 1805.09501) and RandAugment (arXiv 1909.13719). Each takes
+
+  images: uint8, batch x height x width x channels (1 or 3);
+  arguments: float32, batch: one strength per image, in the unit that the operation names;
+  centres: float32, batch x 2, uniform in [0, 1): where Cutout blanks a square; others ignore it;
+
+and returns images of the same shape. Arithmetic is that of the published models, to the last
+rounding, including that Contrast blends with the pixel count / 256 instead of the mean level.
+"""
+
+import math
+
+import tensorflow as tf
+
+from gnp.ds_pipeline.augment.policies import OPERATIONS
+
+_FILL = 128  # level of the pixels that a geometric operation uncovers
+_GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)
+_SMOOTHING = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))  # thirteenths
+
+
+def apply_layers(images, operations, arguments, centres):
+    """Applies a sequence of operations, chosen for each image, one after the other.
+
+    Args:
+      images: uint8, batch x height x width x channels.
+      operations: int32, batch x layers: places in `policies.OPERATIONS`; one place further stands
+        for no operation.
+      arguments: float32, batch x layers.
+      centres: float32, batch x layers x 2.
+
+    Returns:
+      uint8 images of the same shape.
+    """
+    for layer in range(operations.shape[1]):
+        images = _apply_layer(images, operations[:, layer], arguments[:, layer], centres[:, layer])
+    return images
+
+
+def _apply_layer(images, operations, arguments, centres):
+    """Sorts the images by operation, so that each operation runs once, on all of its images."""
+    groups = len(OPERATIONS) + 1
+
+    def split(values):
+        return tf.dynamic_partition(values, operations, groups)
+
+    parts = list(zip(split(images), split(arguments), split(centres), strict=True))
+    done = [_FUNCTIONS[name](*part) for name, part in zip(OPERATIONS, parts, strict=False)]
+    places = split(tf.range(tf.shape(images)[0]))
+    merged = tf.dynamic_stitch(places, [*done, parts[-1][0]])
+    return tf.ensure_shape(merged, images.shape)
+
+
+def auto_contrast(images, arguments, centres):
+    """Stretches each channel to the levels 0 to 255."""
+    levels = tf.cast(images, tf.float32)
+    low = tf.reduce_min(levels, axis=(1, 2), keepdims=True)
+    high = tf.reduce_max(levels, axis=(1, 2), keepdims=True)
+    scale = 255.0 / (high - low)
+    stretched = _to_levels(levels * scale - low * scale)
+    return tf.where(high > low, stretched, images)
+
+
+def equalize(images, arguments, centres):
+    """Spreads the levels of each channel so that all are equally frequent."""
+    _, height, width, channels = images.shape
+    planes = tf.cast(tf.transpose(images, (0, 3, 1, 2)), tf.int32)
+    planes = tf.reshape(planes, (-1, height * width))
+    counts = tf.math.bincount(planes, minlength=256, maxlength=256, axis=-1)
+    highest = tf.reduce_max(planes, axis=1, keepdims=True)
+    of_highest = tf.gather(counts, highest, axis=1, batch_dims=1)
+    step = (height * width - of_highest) // 255
+    below = tf.cumsum(counts, axis=1, exclusive=True)
+    table = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
+    table = tf.where(step == 0, tf.range(256)[None], table)
+    spread = tf.cast(tf.gather(table, planes, axis=1, batch_dims=1), tf.uint8)
+    return tf.transpose(tf.reshape(spread, (-1, channels, height, width)), (0, 2, 3, 1))
+
+
+def invert(images, arguments, centres):
+    return 255 - images
+
+
+def rotate(images, arguments, centres):
+    """Turns about the centre by an angle in degrees, counter-clockwise."""
+    height, width = images.shape[1:3]
+    cos = tf.cos(arguments * (math.pi / 180))
+    sin = tf.sin(arguments * (math.pi / 180))
+    x, y = width - 1.0, height - 1.0
+    x_shift = (x - (cos * x - sin * y)) / 2
+    y_shift = (y - (sin * x + cos * y)) / 2
+    return _transform(images, cos, -sin, x_shift, sin, cos, y_shift)
+
+
+def posterize(images, arguments, centres):
+    """Keeps the upper bits of each level; 0 bits count as 1."""
+    dropped = tf.cast(8 - tf.maximum(tf.round(arguments), 1), tf.uint8)[:, None, None, None]
+    return tf.bitwise.left_shift(tf.bitwise.right_shift(images, dropped), dropped)
+
+
+def solarize(images, arguments, centres):
+    """Inverts the levels from a threshold on; 256 counts as 0, as in the published models."""
+    below = tf.cast(images, tf.float32) < _per_image(arguments % 256)
+    return tf.where(below, images, 255 - images)
+
+
+def solarize_add(images, arguments, centres):
+    """Adds to the levels below 128."""
+    added = _to_levels(tf.cast(images, tf.float32) + _per_image(arguments))
+    return tf.where(images < 128, added, images)
+
+
+def color(images, arguments, centres):
+    """Blends with the gray image; 0 is gray, 1 the image."""
+    return _blend(_gray(images), images, arguments)
+
+
+def contrast(images, arguments, centres):
+    """Blends with one level, pixels / 256 as in the published models; 1 is the image."""
+    height, width = images.shape[1:3]
+    level = tf.constant(min(height * width / 256, 255.0), tf.float32)
+    return _blend(tf.fill(tf.shape(images), tf.cast(level, tf.uint8)), images, arguments)
+
+
+def brightness(images, arguments, centres):
+    """Blends with black; 0 is black, 1 the image."""
+    return _blend(tf.zeros_like(images), images, arguments)
+
+
+def sharpness(images, arguments, centres):
+    """Blends with a smoothed image; 1 is the image. The outermost pixels stay as they are."""
+    _, height, width, channels = images.shape
+    if min(height, width) < 3:
+        return images
+    # One more image, because the convolution of none has a wrong shape.
+    levels = tf.pad(tf.cast(images, tf.float32), ((0, 1), (0, 0), (0, 0), (0, 0)))
+    kernel = tf.repeat(tf.constant(_SMOOTHING)[:, :, None, None] / 13, channels, axis=2)
+    smooth = tf.nn.depthwise_conv2d(levels, kernel, (1, 1, 1, 1), "VALID")[:-1]
+    smooth = tf.pad(_to_levels(smooth), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    inner = tf.pad(tf.ones((height - 2, width - 2), tf.bool), ((1, 1), (1, 1)))[None, :, :, None]
+    return _blend(tf.where(inner, smooth, images), images, arguments)
+
+
+def shear_x(images, arguments, centres):
+    """Shifts each row by a multiple of its height."""
+    return _transform(images, 1.0, arguments, 0.0, 0.0, 1.0, 0.0)
+
+
+def shear_y(images, arguments, centres):
+    """Shifts each column by a multiple of its place."""
+    return _transform(images, 1.0, 0.0, 0.0, arguments, 1.0, 0.0)
+
+
+def translate_x(images, arguments, centres):
+    """Shifts to the left, in pixels."""
+    return _transform(images, 1.0, 0.0, arguments, 0.0, 1.0, 0.0)
+
+
+def translate_y(images, arguments, centres):
+    """Shifts upwards, in pixels."""
+    return _transform(images, 1.0, 0.0, 0.0, 0.0, 1.0, arguments)
+
+
+def cutout(images, arguments, centres):
+    """Grays out a square that reaches `argument` pixels to each side of its centre."""
+    inside = True
+    for axis, length in enumerate(images.shape[1:3]):
+        centre = tf.floor(centres[:, axis] * length)
+        distance = tf.range(length, dtype=tf.float32)[None] - centre[:, None]
+        reach = tf.round(arguments)[:, None]
+        near = (distance >= -reach) & (distance < reach)
+        inside &= near[:, :, None, None] if axis == 0 else near[:, None, :, None]
+    return tf.where(inside, tf.constant(_FILL, tf.uint8), images)
+
+
+def _transform(images, *matrix):
+    """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f), rounded to the nearest."""
+    count = tf.shape(images)[0]
+    rows = [tf.broadcast_to(entry, (count,)) for entry in (*matrix, 0.0, 0.0)]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=images.shape[1:3],
+        fill_value=float(_FILL),
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+    )
+
+
+def _blend(first, second, factors):
+    """first + factor (second - first), cut off at 0 and 255, rounded towards zero."""
+    first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+    return _to_levels(first + _per_image(factors) * (second - first))
+
+
+def _gray(images):
+    if images.shape[-1] == 1:
+        return images
+    weighted = tf.tensordot(tf.cast(images, tf.float32) / 255, _GRAY_WEIGHTS, axes=1)
+    levels = tf.image.convert_image_dtype(weighted[..., None], tf.uint8, saturate=True)
+    return tf.repeat(levels, 3, axis=-1)
+
+
+def _per_image(values):
+    return values[:, None, None, None]
+
+
+def _to_levels(values):
+    return tf.cast(tf.clip_by_value(values, 0.0, 255.0), tf.uint8)
+
+
+_FUNCTIONS = {
+    "AutoContrast": auto_contrast,
+    "Equalize": equalize,
+    "Invert": invert,
+    "Rotate": rotate,
+    "Posterize": posterize,
+    "Solarize": solarize,
+    "SolarizeAdd": solarize_add,
+    "Color": color,
+    "Contrast": contrast,
+    "Brightness": brightness,
+    "Sharpness": sharpness,
+    "ShearX": shear_x,
+    "ShearY": shear_y,
+    "TranslateX": translate_x,
+    "TranslateY": translate_y,
+    "Cutout": cutout,
+}
