@@ -6,7 +6,12 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import hypothesis
 import pytest
+
+# The first example of a property compiles, and takes as long as that takes.
+hypothesis.settings.register_profile("gnp", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("gnp")
 
 
 @pytest.fixture(autouse=True, scope="session")
