@@ -1,4 +1,4 @@
-"""The one exception for bad input, and the sentence for a name nobody knows.
+"""The exceptions that commands turn into a sentence, and the sentence for an unknown name.
 
 Standard library only: every other module may import this one.
 """
@@ -11,6 +11,13 @@ class UserError(ValueError):
     """Bad input. The message is one sentence: what was given, what was expected, what to do.
 
     Commands print it without a traceback and exit with code 2.
+    """
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on. The message says why and what may help.
+
+    Commands print it without a traceback and exit with code 3.
     """
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
-from gnp.errors import UserError
+from gnp.errors import TrainingError, UserError
 from gnp.main import config
 from gnp.training.interrupt import Interrupted
 
 _BAD_INPUT = 2
+_TRAINING_FAILED = 3
 _INTERRUPTED = 130
 
 
@@ -19,7 +20,8 @@ def run(main: Callable[[], None]) -> None:
     """Parses the flags, calls `main` and exits.
 
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
-    2; a run that was asked to stop says so and exits with 128 + the signal's number.
+    2; training that cannot go on says why and exits with code 3; a run that was asked to stop says
+    so and exits with 128 + the signal's number.
     """
     app.run(lambda _: _call(main), flags_parser=_parse_flags)
 
@@ -30,6 +32,8 @@ def _call(main):
         main()
     except UserError as error:
         _exit(error, _BAD_INPUT)
+    except TrainingError as error:
+        _exit(error, _TRAINING_FAILED)
     except Interrupted as stop:
         _exit(stop, stop.code)
     except KeyboardInterrupt:

@@ -18,11 +18,13 @@ class Position(NamedTuple):
       step: number of steps taken; with the batch size it is the place in the data.
       evaluated_step: the last step after which the model was evaluated; 0 if never.
       seconds: time in training so far, over all starts.
+      left_out: steps that are passed over because a rollback found them not finite, from 1.
     """
 
     step: int = 0
     evaluated_step: int = 0
     seconds: float = 0.0
+    left_out: tuple[int, ...] = ()
 
 
 class Checkpoints:

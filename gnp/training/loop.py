@@ -18,6 +18,7 @@ from gnp.training.evaluate import evaluate, make_eval_step
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.metrics_log import MetricsLog
 from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
+from gnp.training.nonfinite import Rollback, explain
 from gnp.training.progress import Progress
 from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
@@ -45,30 +46,39 @@ def train(config: Any, *, model: nn.Module, source: Any, folder: pathlib.Path) -
 
     Raises:
       UserError: the training set is smaller than a batch.
+      TrainingError: a loss or gradient is not finite, and `on_nonfinite` says to stop.
       Interrupted: the run was asked to stop; its state is saved.
     """
     folder = pathlib.Path(folder).absolute()
-    is_writer = jax.process_index() == 0
-    with contextlib.ExitStack() as resources:
-        run = _Run(config, model, source, folder, is_writer, resources)
-        while not run.is_finished:
-            run.train_to_end_of_epoch()
-            run.evaluate_if_due()
-            run.save_if_due()
-        seconds = run.position.seconds
-    if not is_writer:
+    left_out: tuple[int, ...] = ()
+    while True:
+        try:
+            with contextlib.ExitStack() as resources:
+                run = _Run(config, model, source, folder, left_out, resources)
+                while not run.is_finished:
+                    run.train_to_end_of_epoch()
+                    run.evaluate_if_due()
+                    run.save_if_due()
+            break
+        except Rollback as rollback:
+            _log.warning("%s", rollback)
+            left_out = (*left_out, rollback.step)
+    if jax.process_index() != 0:
         return {}
     metrics = read_metrics(folder / METRICS_FILE)
     draw_curves(metrics, folder / CURVES_FILE)
     return write_summary(
-        folder, metrics, seconds=seconds, images=run.total_steps * config.batch_size
+        folder,
+        metrics,
+        seconds=run.position.seconds,
+        images=run.total_steps * config.batch_size,
     )
 
 
 class _Run:
     """Where a run stands, and what can be done with it."""
 
-    def __init__(self, config, model, source, folder, is_writer, resources):
+    def __init__(self, config, model, source, folder, left_out, resources):
         self.config = config
         self.source = source
         self.steps_per_epoch = _steps_per_epoch(config, source)
@@ -80,7 +90,11 @@ class _Run:
         self.stop = resources.enter_context(StopRequest())
         self.checkpoints = resources.enter_context(Checkpoints(folder / CHECKPOINTS_FOLDER))
         self.state, self.position = self._restore_or_create(model, optimizer)
+        self.position = self.position._replace(
+            left_out=tuple(sorted({*self.position.left_out, *left_out}))
+        )
         step = self.position.step
+        is_writer = jax.process_index() == 0
         self.progress = Progress(
             self.total_steps, step, self.steps_per_epoch, config.batch_size, show=is_writer
         )
@@ -137,10 +151,42 @@ class _Run:
         epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
         step_of = self.step_kinds.for_epoch(self.state.key, epoch)
         for index, batch in enumerate(self.source.train_batches(epoch, first_step), first_step):
-            self.state, metrics = step_of(index)(self.state, parallel.split(batch))
             self.position = self.position._replace(step=self.position.step + 1)
-            self.log.add(self.position.step, metrics)
+            if self.position.step in self.position.left_out:
+                self._pass_over_step()
+            else:
+                self.state, metrics = step_of(index)(self.state, parallel.split(batch))
+                self.log.add(self.position.step, metrics)
+            self._act_on_bad_step()
             self._leave_if_asked()
+
+    def _pass_over_step(self):
+        self.log.flush()
+        self.state = self.state.replace(step=self.state.step + 1)
+        if self.writer is not None:
+            self.writer.write(self.position.step, {"train/left_out": 1})
+
+    def _act_on_bad_step(self):
+        found = self.log.bad_step
+        if found is None:
+            return
+        if self.config.on_nonfinite == "skip":
+            _log.warning("Step %d is not finite in pass %d; left out.", *found)
+            self.log.bad_step = None
+            return
+        if (
+            self.config.on_nonfinite == "rollback"
+            and len(self.position.left_out) < self.config.max_rollbacks
+        ):
+            raise Rollback(found.step)
+        epoch, index = divmod(found.step - 1, self.steps_per_epoch)
+        batch = next(iter(self.source.train_batches(epoch, index)))
+        radius = float(self.step_kinds.r(found.step - 1))
+        raise explain(found, self.step_kinds.objective, self.state, batch, radius)
+
+    def _flush(self):
+        self.log.flush()
+        self._act_on_bad_step()
 
     @property
     def _evaluation_is_due(self):
@@ -150,7 +196,7 @@ class _Run:
     def evaluate_if_due(self):
         if not self._evaluation_is_due:
             return
-        self.log.flush()
+        self._flush()
         result = evaluate(self.eval_step, self.state, self.source.eval_batches())
         if result["num_images"] != self.source.num_eval_images:
             raise RuntimeError(
@@ -176,7 +222,7 @@ class _Run:
 
     def _save(self):
         # The metrics must be in their file before the checkpoint that follows them.
-        self.log.flush()
+        self._flush()
         now = time.monotonic()
         self.position = self.position._replace(seconds=self.position.seconds + now - self.clock)
         self.clock = now

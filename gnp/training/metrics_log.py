@@ -6,11 +6,16 @@ from typing import Any
 import jax
 
 from gnp.training.metrics_writer import MetricsWriter
+from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.progress import Progress
 
 
 class MetricsLog:
-    """Holds the metrics of the steps under way and writes those that are done."""
+    """Holds the metrics of the steps under way and writes those that are done.
+
+    Attributes:
+      bad_step: the first step seen that was not finite, or None.
+    """
 
     def __init__(self, writer: MetricsWriter | None, progress: Progress, *, every: int):
         """Args:
@@ -21,13 +26,14 @@ class MetricsLog:
         self._writer = writer
         self._progress = progress
         self._every = every
+        self.bad_step: NonFiniteStep | None = None
         self._pending: collections.deque[tuple[int, dict[str, Any]]] = collections.deque()
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Takes the metrics of a step that may still be running."""
-        if step % self._every == 0:
-            self._pending.append((step, metrics))
-        while self._pending and _is_done(self._pending[0][1]):
+        self._pending.append((step, metrics))
+        # Several processes must act on a bad step together, so they look at flushes only.
+        while jax.process_count() == 1 and self._pending and _is_done(self._pending[0][1]):
             self._write_oldest()
         self._progress.update(step, None)
 
@@ -39,7 +45,10 @@ class MetricsLog:
     def _write_oldest(self):
         step, metrics = self._pending.popleft()
         values = {f"train/{name}": value.item() for name, value in jax.device_get(metrics).items()}
-        if self._writer is not None:
+        which_pass = int(values.pop("train/nonfinite_pass"))
+        if which_pass and self.bad_step is None:
+            self.bad_step = NonFiniteStep(step, which_pass)
+        if self._writer is not None and step % self._every == 0:
             self._writer.write(step, values)
         self._progress.update(step, values)
 

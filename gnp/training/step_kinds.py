@@ -19,7 +19,12 @@ from gnp.training.step import make_train_step
 
 
 class StepKinds:
-    """Standard steps of one pass and penalized ones of two; each is compiled at its first use."""
+    """Standard steps of one pass and penalized ones of two; each is compiled at its first use.
+
+    Attributes:
+      objective: the loss of both.
+      r: radius of the perturbation, a schedule of the step.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class StepKinds:
         gnp = config.gnp
         warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
         standard_groups, penalized_groups = _groups(config)
+        self.objective = _objective(config, model)
         penalty = PenaltySettings(
             *penalty_warmup(
                 config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
@@ -53,7 +59,7 @@ class StepKinds:
 
         def build(penalty, groups):
             step = make_train_step(
-                _objective(config, model),
+                self.objective,
                 optimizer,
                 _learning_rate(config, steps_per_epoch),
                 penalty=penalty,
@@ -63,6 +69,7 @@ class StepKinds:
             )
             return parallel.map_train_step(step)
 
+        self.r = penalty.r
         self._standard = build(None, standard_groups)
         self._penalized = build(penalty, penalized_groups)
         self._is_standard_training = gnp.r == 0 or gnp.alpha == 0

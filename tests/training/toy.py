@@ -13,10 +13,11 @@ class ToyModel(nn.Module):
     num_outputs: int = 3
     dropout_rate: float = 0.0
     use_batch_norm: bool = True
+    hidden: int = 8
 
     @nn.compact
     def __call__(self, inputs, train):
-        x = nn.Dense(8)(inputs.reshape(len(inputs), -1))
+        x = nn.Dense(self.hidden)(inputs.reshape(len(inputs), -1))
         if self.use_batch_norm:
             x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.gelu(x))

@@ -1,0 +1,106 @@
+"""Losses and gradients that are not finite: found, named, acted on."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gnp.diagnostics.nonfinite import first_bad_layer
+from gnp.errors import TrainingError
+from gnp.training.loop import train
+from gnp.training.metrics_writer import read_metrics
+from tests.training.toy import ToyModel, ToySource, toy_config
+
+
+class PoisonedSource(ToySource):
+    """The images of some steps (from 1) hold a NaN."""
+
+    def __init__(self, *steps, **kwargs):
+        super().__init__(**kwargs)
+        self._steps = steps
+
+    def train_batches(self, epoch, first_step=0):
+        for index, batch in enumerate(super().train_batches(epoch, first_step), first_step):
+            if epoch * 4 + index + 1 in self._steps:
+                batch["image"] = np.full_like(batch["image"], np.nan)
+            yield batch
+
+
+class ModelThatBreaksWhenPerturbed(ToyModel):
+    """Not finite wherever its parameters are not those of the first step of standard training."""
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        scale = self.param("scale", nn.initializers.ones, (1,))
+        overflow = jnp.where(jnp.abs(scale - 1) > 1e-6, jnp.inf, 1.0)
+        return nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1)) * scale * overflow
+
+
+def run(folder, source, model=None, **overrides):
+    folder.mkdir(exist_ok=True)
+    return train(toy_config(**overrides), model=model or ToyModel(), source=source, folder=folder)
+
+
+def lines(folder, key):
+    return {m["step"]: m[key] for m in read_metrics(folder / "metrics.jsonl") if key in m}
+
+
+def test_stop_names_step_pass_and_input_and_keeps_the_checkpoint(tmp_path):
+    with pytest.raises(TrainingError, match=r"Step 6: .* pass 1; .* the input of ToyModel"):
+        run(tmp_path, PoisonedSource(6))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["4"]
+
+
+def test_stop_names_the_second_pass_and_its_layer(tmp_path):
+    with pytest.raises(TrainingError, match=r"Step 1: .* pass 2; .* the layer ModelThat"):
+        run(tmp_path, ToySource(), ModelThatBreaksWhenPerturbed())
+
+
+def test_skip_leaves_everything_as_it_was_and_counts(tmp_path):
+    (tmp_path / "a").mkdir()
+    run(tmp_path / "a", PoisonedSource(4, 7), on_nonfinite="skip")
+    norms = lines(tmp_path / "a", "train/parameter_norm")
+    assert norms[4] == norms[3]
+    assert norms[7] == norms[6]
+    assert norms[8] != norms[7]
+    assert lines(tmp_path / "a", "train/skipped_steps")[12] == 2
+    assert np.isnan(lines(tmp_path / "a", "train/loss")[4])
+
+
+def test_rollback_goes_back_and_leaves_the_step_out(tmp_path):
+    run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
+    assert lines(tmp_path, "train/left_out") == {6: 1}
+    steps = [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" not in m]
+    assert steps == list(range(1, 13))
+    assert all(np.isfinite(loss) for loss in lines(tmp_path, "train/loss").values())
+
+
+def test_rollback_stops_after_so_many(tmp_path):
+    with pytest.raises(TrainingError, match="Step 7"):
+        run(tmp_path, PoisonedSource(5, 6, 7), on_nonfinite="rollback", max_rollbacks=2)
+
+
+class TwoLayers(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(3, name="first")(x)
+        x = jnp.sqrt(nn.Dense(3, name="second")(x) * 0)  # the gradient of a root at 0 is infinite
+        return nn.Dense(3, name="third")(x)
+
+
+def test_gradient_that_breaks_is_named_by_the_last_layer_it_reaches():
+    model = TwoLayers()
+    images = jnp.ones((2, 3))
+    params = model.init(jax.random.PRNGKey(0), images)["params"]
+    place = first_bad_layer(lambda p: model.apply({"params": p}, images).sum(), params)
+    assert place.startswith("the gradient of second/")
+
+
+def test_parameter_that_is_not_finite_is_named():
+    model = TwoLayers()
+    images = jnp.ones((2, 3))
+    params = model.init(jax.random.PRNGKey(0), images)["params"]
+    params["third"]["bias"] = jnp.array([1.0, jnp.inf, 0.0])
+    place = first_bad_layer(lambda p: model.apply({"params": p}, images).sum(), params)
+    assert place == "the parameter third/bias"
