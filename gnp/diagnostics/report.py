@@ -1,0 +1,102 @@
+"""Runs side by side: groups of the same config, and a table of their errors."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Fields that tell runs of one group apart, or have no influence on the result.
+_NOT_COMPARED = ("init_seeds", "seeds", "retrain", "write_config_to_json")
+_NOT_COMPARED_BLOCK = "logging."
+
+_COLUMNS = ("run", "seeds", "test error (%)", "best (%)", "difference", "images/s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+      config: its config, the names of nested fields joined by dots.
+      summary: what its `summary.json` holds.
+      metrics: the lines of its `metrics.jsonl`.
+    """
+
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, float]]
+
+
+def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Puts together the runs that differ in their seeds alone.
+
+    Returns:
+      The groups by name, those without a penalty first. A name lists the fields in which the groups
+      differ, such as "r=0.1 alpha=0.8".
+    """
+    groups: dict[str, list[Run]] = {}
+    fields = _differing_fields(runs)
+    for run in sorted(runs, key=lambda run: _order(run, fields)):
+        groups.setdefault(_name(run, fields), []).append(run)
+    return groups
+
+
+def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
+    """The groups' test errors in percent, as a Markdown table.
+
+    Each error is the mean over the seeds, with their sample standard deviation if there are
+    several; `best` is the lowest error of all evaluations of a run; `difference` is that of the
+    first group's mean error and this one's.
+    """
+    rows = [_COLUMNS]
+    first = None
+    for name, runs in groups.items():
+        final = [100 * run.summary["final"]["eval/error_rate"] for run in runs]
+        best = [100 * run.summary["best"]["eval/error_rate"] for run in runs]
+        mean = statistics.mean(final)
+        difference = "" if first is None else f"{mean - first:+.2f}"
+        first = mean if first is None else first
+        speed = statistics.mean(run.summary["images_per_second"] or 0 for run in runs)
+        rows.append(
+            (name, str(len(runs)), _spread(final), _spread(best), difference, f"{speed:,.0f}")
+        )
+    return _aligned(rows)
+
+
+def _differing_fields(runs):
+    fields = sorted({field for run in runs for field in run.config})
+    return [
+        field
+        for field in fields
+        if field not in _NOT_COMPARED
+        and not field.startswith(_NOT_COMPARED_BLOCK)
+        and len({repr(run.config.get(field)) for run in runs}) > 1
+    ]
+
+
+def _order(run, fields):
+    is_penalized = bool(run.config.get("gnp.r")) and bool(run.config.get("gnp.alpha"))
+    return is_penalized, [repr(run.config.get(field)) for field in fields]
+
+
+def _name(run, fields):
+    if not fields:
+        return f"{run.config['model.model_name']} on {run.config['dataset.dataset_name']}"
+    short = {field: field.rpartition(".")[2] for field in fields}
+    names = list(short.values())
+    return " ".join(
+        f"{short[field] if names.count(short[field]) == 1 else field}={run.config.get(field)}"
+        for field in fields
+    )
+
+
+def _spread(values):
+    mean = f"{statistics.mean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def _aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *body = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([head, rule, *body])

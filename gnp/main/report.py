@@ -1,0 +1,77 @@
+"""Compares runs: a table of their test errors and a picture of their curves.
+
+python -m gnp.main.report --runs='runs/**' --out=DIR
+"""
+
+import glob
+import json
+import pathlib
+import sys
+from collections.abc import Iterable
+
+from absl import flags
+
+from gnp.diagnostics.curves import draw_comparison
+from gnp.diagnostics.report import Run, format_table, group_runs
+from gnp.errors import UserError
+from gnp.main import app
+from gnp.training.metrics_writer import METRICS_FILE, read_metrics
+from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
+from gnp.training.summary import SUMMARY_FILE
+
+_RUNS = flags.DEFINE_multi_string(
+    "runs", [], "A run's folder, or one above it; may hold * and **, and be given several times."
+)
+_OUT = flags.DEFINE_string("out", None, "The folder that table.md and curves.png are put into.")
+
+
+def main() -> None:
+    """Compares what the flags name."""
+    if not _RUNS.value or not _OUT.value:
+        raise UserError("--runs='GLOB' and --out=DIR are both needed, such as --runs=runs --out=.")
+    report(_RUNS.value, pathlib.Path(_OUT.value))
+
+
+def report(patterns: Iterable[str], out: pathlib.Path) -> None:
+    """Prints the table of the runs below `patterns`; writes table.md and curves.png to `out`.
+
+    Raises:
+      UserError: there is no finished run.
+    """
+    folders = _run_folders(patterns)
+    finished = [folder for folder in folders if (folder / SUMMARY_FILE).exists()]
+    for folder in folders:
+        if folder not in finished:
+            print(f"Left out, as it is not finished: {folder}", file=sys.stderr)
+    if not finished:
+        raise UserError(
+            f"There is no finished run below {', '.join(patterns)}; name folders that hold "
+            f"{CONFIG_FILE} and {SUMMARY_FILE}."
+        )
+    groups = group_runs([_read_run(folder) for folder in finished])
+    table = format_table(groups)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "table.md", table + "\n")
+    metrics = {name: [run.metrics for run in runs] for name, runs in groups.items()}
+    draw_comparison(metrics, out / "curves.png")
+    print(f"{table}\nCurves: {out / 'curves.png'}")
+
+
+def _run_folders(patterns):
+    found = set()
+    for pattern in patterns:
+        for match in map(pathlib.Path, glob.glob(pattern, recursive=True)):
+            found |= {file.parent.resolve() for file in match.rglob(CONFIG_FILE)}
+    return sorted(found)
+
+
+def _read_run(folder):
+    return Run(
+        config=flatten(json.loads((folder / CONFIG_FILE).read_text())),
+        summary=json.loads((folder / SUMMARY_FILE).read_text()),
+        metrics=read_metrics(folder / METRICS_FILE),
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Trains on the embedded handwritten digits, plainly and with the gradient-norm penalty, and compares.
+# Arguments go on to both trainings, such as --config.seeds=1 or --working_dir=DIR.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+prepare_environment
+
+working_dir=$root/runs/quickstart
+for argument in "$@"; do
+    [[ $argument != --working_dir=* ]] || working_dir=${argument#--working_dir=}
+done
+
+# train FLAGS...: trains, and prints the run's folder last.
+train() {
+    "$python" -P -m gnp.main.main --config="$root/config/digits.py" --working_dir="$working_dir" \
+        "$@" | tee >(cat >&2) | sed -n 's/^Run: //p'
+}
+
+echo "Standard training:" >&2
+plain=$(train "$@" --config.gnp.r=0 --config.gnp.alpha=0)
+echo "With the penalty:" >&2
+penalized=$(train --config.gnp.r=0.05 --config.gnp.alpha=0.8 "$@")
+
+"$python" -P -m gnp.main.report --runs="$plain" --runs="$penalized" --out="$working_dir"

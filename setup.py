@@ -1,0 +1,39 @@
+"""Packaging: `pip install .` gives the core, the extras the rest."""
+
+import pathlib
+import re
+
+import setuptools
+
+_ROOT = pathlib.Path(__file__).parent
+_VERSION = re.search(r'__version__ = "(.+)"', (_ROOT / "gnp" / "__init__.py").read_text())[1]
+
+setuptools.setup(
+    name="gnp",
+    version=_VERSION,
+    description="Training image classifiers with a penalty on the gradient norm, in JAX and Flax.",
+    long_description=(_ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["gnp", "gnp.*", "config"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "flax>=0.12",
+        "jax>=0.10",
+        "matplotlib>=3.9",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.12",
+        "scikit-learn>=1.5",
+        "tensorboardX>=2.6.2",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "data": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
+        "cuda": ["jax[cuda]"],
+        "tpu": ["jax[tpu]"],
+        "dev": ["hypothesis>=6.100", "pillow>=11", "pytest>=8", "ruff==0.17.6"],
+    },
+)
