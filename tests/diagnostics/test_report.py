@@ -1,0 +1,53 @@
+"""Runs side by side: how they are grouped, named and averaged."""
+
+from gnp.diagnostics.report import Run, format_table, group_runs
+
+
+def make_run(error, best=None, **changes):
+    config = {
+        "model.model_name": "Net",
+        "dataset.dataset_name": "digits",
+        "gnp.r": 0.0,
+        "gnp.alpha": 0.0,
+        "seeds": 0,
+        "logging.basic_logger_level": "debug",
+    }
+    summary = {
+        "final": {"eval/error_rate": error},
+        "best": {"eval/error_rate": error if best is None else best},
+        "images_per_second": 1000.0,
+    }
+    return Run(config | {name.replace("__", "."): v for name, v in changes.items()}, summary, [])
+
+
+def test_seeds_make_one_group():
+    groups = group_runs([make_run(0.1), make_run(0.2, seeds=1, logging__basic_logger_level="info")])
+    assert [(name, len(runs)) for name, runs in groups.items()] == [("Net on digits", 2)]
+
+
+def test_groups_are_named_by_what_differs_the_plain_ones_first():
+    runs = [
+        make_run(0.1, gnp__r=0.1, gnp__alpha=0.8),
+        make_run(0.1),
+        make_run(0.1, gnp__r=0.1),
+    ]
+    assert list(group_runs(runs)) == ["alpha=0.0 r=0.0", "alpha=0.0 r=0.1", "alpha=0.8 r=0.1"]
+
+
+def test_fields_of_the_same_short_name_are_named_in_full():
+    runs = [make_run(0.1, a__size=1, b__size=1), make_run(0.1, a__size=2, b__size=2)]
+    assert list(group_runs(runs)) == ["a.size=1 b.size=1", "a.size=2 b.size=2"]
+
+
+def test_the_table_has_mean_and_sample_deviation_and_the_difference_to_the_first():
+    runs = [
+        make_run(0.10, best=0.08),
+        make_run(0.12, best=0.09, seeds=1),
+        make_run(0.05, gnp__r=0.1, gnp__alpha=1.0),
+    ]
+    head, _, plain, penalized = format_table(group_runs(runs)).splitlines()
+    assert "difference" in head
+    cells = [cell.strip() for cell in plain.strip("|").split("|")]
+    assert cells == ["alpha=0.0 r=0.0", "2", "11.00 ± 1.41", "8.50 ± 0.71", "", "1,000"]
+    cells = [cell.strip() for cell in penalized.strip("|").split("|")]
+    assert cells == ["alpha=1.0 r=0.1", "1", "5.00", "5.00", "-6.00", "1,000"]

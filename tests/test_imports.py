@@ -1,0 +1,82 @@
+"""Who may import whom: downwards only, and nothing heavy that a run does not need."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+GNP_FILES = sorted((ROOT / "gnp").rglob("*.py"))
+
+# Room -> the other rooms of gnp that it may import; gnp.main may import all of them.
+ALLOWED = {
+    "training": {"regularization", "diagnostics", "optimizer"},
+    "diagnostics": {"regularization"},
+    "regularization": set(),
+    "optimizer": set(),
+    "model": set(),
+    "ds_pipeline": set(),
+}
+# Modules of other projects, and the one room that may import each.
+KEPT_IN_ONE_ROOM = {
+    "absl": "main",
+    "tensorflow": "ds_pipeline",
+    "tensorflow_datasets": "ds_pipeline",
+}
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(path):
+    parts = path.relative_to(ROOT / "gnp").parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def file_names(paths):
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def test_every_room_is_known():
+    rooms = {room_of(path) for path in GNP_FILES} - {""}
+    assert rooms == {*ALLOWED, "main"}
+
+
+@pytest.mark.parametrize("path", GNP_FILES, ids=file_names(GNP_FILES))
+def test_imports_go_downwards(path):
+    room = room_of(path)
+    if room in ("", "main"):
+        return
+    allowed = ALLOWED[room] | {room, "errors", "__version__"}
+    for module in imported_modules(path):
+        names = module.split(".")
+        if names[0] == "gnp" and len(names) > 1:
+            assert names[1] in allowed, f"{room} imports {module}"
+        assert names[0] != "config", f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("path", GNP_FILES, ids=file_names(GNP_FILES))
+def test_flags_and_tensorflow_stay_in_their_room(path):
+    for module in imported_modules(path):
+        only_room = KEPT_IN_ONE_ROOM.get(module.partition(".")[0])
+        assert only_room in (None, room_of(path)), f"{room_of(path)} imports {module}"
+
+
+def test_the_command_line_loads_no_tensorflow_and_no_pictures():
+    code = (
+        "import sys, gnp.main.main\n"
+        "heavy = {'tensorflow', 'matplotlib', 'sklearn', 'tensorboardX'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
