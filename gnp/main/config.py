@@ -13,7 +13,7 @@ from absl import flags
 
 import gnp
 from gnp.errors import UserError
-from gnp.main.fields import CommandLineText, merge
+from gnp.main.fields import CommandLineText, resolve
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."
@@ -58,15 +58,9 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
     Raises:
       UserError: the file or a field is missing, unknown or of the wrong type.
     """
-    fields = default_config().to_dict()
-    merge(fields, _from_file(path), set_by=path)
-    for override in overrides:
-        field, _, text = override.partition("=")
-        value: Any = CommandLineText(text)
-        for name in reversed(field.split(".")):
-            value = {name: value}
-        merge(fields, value, set_by="--config")
-    return ml_collections.FrozenConfigDict(fields)
+    changes = [(path, _from_file(path))]
+    changes += [("--config", _nested(override)) for override in overrides]
+    return resolve(default_config(), changes)
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -98,6 +92,14 @@ def as_plain_flags(argv: Sequence[str]) -> list[str]:
             value = "True" if is_switch else arguments.pop(0)
         plain.append(f"--config_field={field}={value}")
     return plain
+
+
+def _nested(override: str) -> Mapping[str, Any]:
+    field, _, text = override.partition("=")
+    value: Any = CommandLineText(text)
+    for name in reversed(field.split(".")):
+        value = {name: value}
+    return value
 
 
 def _from_file(path: str) -> Mapping[str, Any]:

@@ -2,11 +2,12 @@
 
 import ast
 import difflib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
 
 from gnp.errors import UserError
-from gnp.training.run_folder import flatten
 
 # Blocks that take any field: their content is checked by what it is given to.
 _OPEN_BLOCKS = ("model.model_params", "opt.opt_params")
@@ -26,32 +27,50 @@ class CommandLineText(str):
     """A value as it was typed, whose meaning depends on the type of its field."""
 
 
-def merge(fields: dict[str, Any], values: Mapping[str, Any], set_by: str) -> None:
-    """Puts values into fields, in place.
+class _Field(NamedTuple):
+    kind: type
+    default: Any  # None: the field is unset, and may be set to None
+
+
+def resolve(
+    defaults: ml_collections.ConfigDict, changes: Sequence[tuple[str, Mapping[str, Any]]]
+) -> ml_collections.FrozenConfigDict:
+    """All fields, with changes put over their defaults, the later ones over the earlier.
 
     Args:
-      fields: all fields with their defaults, nested.
-      values: new values for some of them, nested.
-      set_by: where the values come from, for the error messages.
+      defaults: every field; one that is unset has a placeholder, which says its type.
+      changes: where the values come from, for the error messages, and the values, nested.
 
     Raises:
-      UserError: there is no such field, or the value is not of the type of the default.
+      UserError: there is no such field, or a value is not of the type of the default.
     """
-    _merge_block(fields, values, set_by, fields, prefix="")
+    fields = defaults.to_dict()
+    known = dict(_known_fields(defaults))
+    for set_by, values in changes:
+        _merge_block(fields, values, known, set_by)
+    return ml_collections.FrozenConfigDict(fields)
 
 
-def _merge_block(block, values, set_by, all_fields, prefix):
+def _known_fields(defaults, prefix=""):
+    for name, value in defaults.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from _known_fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, _Field(defaults.get_type(name), value)
+
+
+def _merge_block(block, values, known, set_by, prefix=""):
     for name, value in values.items():
         field = prefix + name
         if name not in block:
-            raise _unknown_field(field, set_by, all_fields)
+            raise _unknown_field(field, set_by, known)
         if field in _OPEN_BLOCKS:
             block[name] = _merge_open(block[name], _as_block(field, value, set_by))
         elif isinstance(block[name], Mapping):
             inner = _as_block(field, value, set_by)
-            _merge_block(block[name], inner, set_by, all_fields, f"{field}.")
+            _merge_block(block[name], inner, known, set_by, f"{field}.")
         else:
-            block[name] = _convert(field, value, block[name], set_by)
+            block[name] = _convert(field, value, known[field], set_by)
 
 
 def _merge_open(block, values):
@@ -76,10 +95,12 @@ def _as_block(field, value, set_by):
     return value
 
 
-def _convert(field, value, default, set_by):
-    kind = type(default)
+def _convert(field, value, known, set_by):
+    kind, default = known
     if isinstance(value, CommandLineText):
         value = str(value) if kind is str else _parse(value)
+    if value is None and default is None:
+        return None
     if kind is bool and value in (0, 1):
         return bool(value)
     if kind is tuple and isinstance(value, (list, tuple)):
@@ -88,8 +109,8 @@ def _convert(field, value, default, set_by):
         return float(value)
     if type(value) is not kind:
         raise UserError(
-            f"{set_by} sets {field} to {value!r}, but it takes {_TYPE_NAMES[kind]}, "
-            f"such as its default {default!r}."
+            f"{set_by} sets {field} to {value!r}, but it takes {_TYPE_NAMES[kind]}; "
+            f"its default is {default!r}."
         )
     return value
 
@@ -103,9 +124,9 @@ def _parse(text):
         return str(text)
 
 
-def _unknown_field(field, set_by, all_fields):
-    known = [*flatten(all_fields), *_OPEN_BLOCKS]
-    nearest = difflib.get_close_matches(field, known, n=_NUM_SUGGESTIONS, cutoff=0)
+def _unknown_field(field, set_by, known):
+    names = [*known, *_OPEN_BLOCKS]
+    nearest = difflib.get_close_matches(field, names, n=_NUM_SUGGESTIONS, cutoff=0)
     return UserError(
         f"{set_by} sets {field}, but there is no such field; nearest: {', '.join(nearest)}; "
         "config/base.py explains them all."

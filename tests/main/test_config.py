@@ -59,6 +59,7 @@ def test_overrides_have_the_type_of_their_field(override, value):
         ("lr_stepped_schedule=3", "but it takes a list"),
         ("gnp=3", "sets gnp to 3, but it is a block of fields"),
         ("opt.opt_params=3", "sets opt.opt_params to 3, but it is a block of fields"),
+        ("gnp.perturbation_batch=many", "but it takes a whole number; its default is None."),
         ("gnp.alhpa=0.1", "sets gnp.alhpa, but there is no such field; nearest: gnp.alpha,"),
         ("bach_size=64", "nearest: batch_size,"),
         ("batch_size.x=64", "sets batch_size to {'x': '64'}, but it takes a whole number"),
@@ -69,6 +70,12 @@ def test_a_wrong_override_is_refused_in_one_sentence(override, sentence):
         load_config(DIGITS, [override])
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_field_that_is_unset_takes_its_type_or_none():
+    assert load_config(DIGITS).gnp.perturbation_batch is None
+    assert load_config(DIGITS, ["gnp.perturbation_batch=8"]).gnp.perturbation_batch == 8
+    assert load_config(DIGITS, ["gnp.perturbation_batch=None"]).gnp.perturbation_batch is None
 
 
 def test_arguments_of_optimizer_and_model_are_open():
