@@ -19,6 +19,8 @@ _AT_LEAST_ONE = (
     "total_epochs",
     "evaluate_every_n_epochs",
     "save_ckpt_every_n_epochs",
+    "gradient_accumulation_steps",
+    "gnp.every",
     "dataset.image_size",
     "dataset.num_classes",
     "dataset.num_channels",

@@ -22,7 +22,12 @@ _FIELDS = flags.DEFINE_multi_string(
     "config_field", [], "FIELD=VALUE, another way to write --config.FIELD=VALUE."
 )
 # Flags of the reference, and the field that each one sets.
-_FLAG_FIELDS = {"cutout_length": "dataset.cutout_length"}
+_FLAG_FIELDS = {
+    "cutout_length": "dataset.cutout_length",
+    "imagenet_mixup_alpha": "dataset.imagenet_mixup_alpha",
+    "randaug_magnitude": "dataset.randaug_magnitude",
+    "randaug_num_layers": "dataset.randaug_num_layers",
+}
 for _flag, _field in _FLAG_FIELDS.items():
     flags.DEFINE_string(_flag, None, f"Another way to write --config.{_field}.")
 

@@ -5,9 +5,8 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-from gnp.training.run_folder import write_atomically
+from gnp.training.run_folder import METRICS_FILE, write_atomically
 
-METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gnp.errors import UserError
 
 CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
 
 # Fields that may change between two starts of the same run.
 _FREE_FIELDS = ("retrain",)
@@ -51,8 +52,9 @@ def open_run(
 ) -> pathlib.Path:
     """Creates the folder of a run, or makes sure that the run in it has the same config.
 
-    Writes `config.json` into a new folder, unless `config.write_config_to_json` is False. Fields
-    that have no influence on the result (`retrain`, `logging.*`) may differ.
+    Writes `config.json`, unless `config.write_config_to_json` is False. Fields that have no
+    influence on the result (`retrain`, `logging.*`) may differ, and everything may if an earlier
+    start never came to its first step.
 
     Args:
       path: the folder, from `run_path`.
@@ -111,7 +113,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _check_same_config(path, config, defaults):
-    if not (path / CONFIG_FILE).exists():
+    if not (path / CONFIG_FILE).exists() or not (path / METRICS_FILE).exists():
         return
     default = _plain(defaults) if defaults is not None else {}
     old = default | flatten(json.loads((path / CONFIG_FILE).read_text()))

@@ -15,6 +15,11 @@ def changed_config(**changes):
     return config
 
 
+def start_run(folder, config):
+    open_run(folder, config)
+    (folder / "metrics.jsonl").touch()
+
+
 def test_path_nests_the_main_fields_in_order(tmp_path):
     config = changed_config(**{"gnp.r": 0.1, "gnp.alpha": 0.8, "init_seeds": 3, "seeds": 4})
     assert run_path(config, tmp_path).relative_to(tmp_path).as_posix() == (
@@ -37,13 +42,13 @@ def test_config_json_holds_every_field(tmp_path):
 
 
 def test_the_same_config_opens_again(tmp_path):
-    open_run(tmp_path, digits.get_config())
+    start_run(tmp_path, digits.get_config())
     open_run(tmp_path, digits.get_config())
     open_run(tmp_path, changed_config(**{"logging.basic_logger_level": "error"}))
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path):
-    open_run(tmp_path, digits.get_config())
+    start_run(tmp_path, digits.get_config())
     other = changed_config(label_smoothing=0.1)
     other.opt.opt_params.momentum = 0.8
     with pytest.raises(UserError) as error:
@@ -53,16 +58,22 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["label_smoothing"] == 0.0
 
 
+def test_a_start_that_never_came_to_a_step_does_not_hold_the_folder(tmp_path):
+    open_run(tmp_path, changed_config(label_smoothing=0.1))
+    open_run(tmp_path, digits.get_config())
+    assert json.loads((tmp_path / "config.json").read_text())["label_smoothing"] == 0.0
+
+
 def test_processes_that_do_not_write_refuse_too_and_leave_no_trace(tmp_path):
     open_run(tmp_path / "new", digits.get_config(), is_writer=False)
     assert not (tmp_path / "new").exists()
-    open_run(tmp_path, digits.get_config())
+    start_run(tmp_path, digits.get_config())
     with pytest.raises(UserError):
         open_run(tmp_path, changed_config(label_smoothing=0.1), is_writer=False)
 
 
 def test_a_field_newer_than_the_run_has_its_default(tmp_path):
-    open_run(tmp_path, digits.get_config())
+    start_run(tmp_path, digits.get_config())
     old = json.loads((tmp_path / "config.json").read_text())
     del old["label_smoothing"], old["gnp"]["r"]
     (tmp_path / "config.json").write_text(json.dumps(old))
