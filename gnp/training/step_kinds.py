@@ -1,5 +1,6 @@
 """The kinds of training steps of a run, and which step is of which kind."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from gnp.training.gradient import PenaltySettings
 from gnp.training.groups import Groups, plan_groups
 from gnp.training.objective import Objective
 from gnp.training.step import make_train_step
+
+_log = logging.getLogger(__name__)
 
 
 class StepKinds:
@@ -39,6 +42,7 @@ class StepKinds:
           UserError: a field of the config has a bad value.
         """
         self._steps_per_epoch = steps_per_epoch
+        total_steps = config.total_epochs * steps_per_epoch
         gnp = config.gnp
         warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
         standard_groups, penalized_groups = _groups(config)
@@ -72,12 +76,18 @@ class StepKinds:
         self.r = penalty.r
         self._standard = build(None, standard_groups)
         self._penalized = build(penalty, penalized_groups)
+        self._has_begun = False
         self._is_standard_training = gnp.r == 0 or gnp.alpha == 0
         self._which = {
             "start": warmup_steps if config.gr_warmup_strategy == "zero" else 0,
             "every": gnp.every,
             "probability": _probability(config, steps_per_epoch),
         }
+        if not self._is_standard_training and self._which["start"] >= total_steps:
+            _log.warning(
+                "The penalty's warmup of %d steps is as long as the run: it is never penalized.",
+                self._which["start"],
+            )
 
     def for_epoch(self, key: jax.Array, epoch: int) -> Callable[[int], Callable]:
         """A function from the index of a step in this epoch to the mapped step to take.
@@ -90,6 +100,9 @@ class StepKinds:
             return lambda index: self._standard
         first = epoch * self._steps_per_epoch
         penalized = penalized_steps(key, first, first + self._steps_per_epoch, **self._which)
+        if not self._has_begun and penalized.any():
+            self._has_begun = True
+            _log.info("The penalty begins with step %d.", first + int(penalized.argmax()) + 1)
         return lambda index: self._penalized if penalized[index] else self._standard
 
 
