@@ -73,7 +73,10 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.dataset = ml_collections.ConfigDict()
     config.dataset.dataset_name = "cifar10"  # a data source
-    config.dataset.data_dir = ""  # root of an image folder
+    config.dataset.data_dir = ""  # root of an image folder, or of a set's published files
+    config.dataset.fake_kind = "random"  # of the set fake: random or memorizable
+    config.dataset.on_bad_image = "error"  # error, or skip: leave out files that cannot be read
+    config.dataset.memory_limit_gb = 8.0  # image folders up to this are decoded once and kept
     config.dataset.image_level_augmentations = (
         "basic"  # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or
         # trivialaugment (the last two and autoaugment with crop and flip)
@@ -91,6 +94,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.num_channels = 3  # 1: gray, 3: colour
     config.dataset.num_train_images = 0  # train on n images, the same in every run; 0: all
     config.dataset.num_parallel_calls = 0  # threads of the pipeline; 0: as many as serve best
+    config.tfds_dir = ""  # where tensorflow-datasets keeps its sets; "": its own choice
+    config.imagenet_train_dir = ""  # holds <synset>/*.JPEG
+    config.imagenet_val_dir = ""  # likewise
     config.use_test_set = (
         True  # False: hold out the last 10 % of the training set and evaluate on it
     )

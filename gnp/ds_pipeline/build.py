@@ -2,8 +2,9 @@
 
 import dataclasses
 import importlib
+from pathlib import Path
 
-from gnp.ds_pipeline import memory, partition, settings
+from gnp.ds_pipeline import memory, partition, settings, verify
 from gnp.ds_pipeline.augment import names
 from gnp.ds_pipeline.examples import LabelledData
 from gnp.ds_pipeline.source import DataSource
@@ -11,12 +12,18 @@ from gnp.errors import UserError, unknown_name
 
 # Name -> the module whose `load(config)` returns a LabelledData.
 _SOURCES = {
+    "cifar10": "published",
+    "cifar100": "published",
     "digits": "digits",
+    "fake": "fake",
+    "fashion_mnist": "published",
     "image_folder": "image_folder",
+    "imagenet": "imagenet",
+    "svhn": "published",
 }
 
 # Those that are read without tensorflow, unless an augmentation needs it.
-_NUMPY_SOURCES = ("digits",)
+_NUMPY_SOURCES = ("digits", "fake")
 
 
 def source_names() -> list[str]:
@@ -34,37 +41,37 @@ def batch_level_names() -> list[str]:
     return sorted(names.BATCH_LEVEL)
 
 
-def build_source(config, *, process_index: int = 0, process_count: int = 1) -> DataSource:
+def build_source(
+    config, *, process_index: int = 0, process_count: int = 1, run_dir: Path | None = None
+) -> DataSource:
     """Makes the data source that a config names.
 
     Args:
       config: all fields of config/base.py.
       process_index, process_count: which process this is, of how many.
+      run_dir: the run's folder, where the images that were skipped are listed.
 
     Raises:
       UserError: a name is unknown, or the data do not fit the config.
     """
+    pipeline = settings.from_config(config, process_index, process_count)
+    data = load_data(config)
+    if not data.in_memory:
+        data = _read_files(data, config, run_dir, is_writer=process_index == 0)
+    _check_shape(data, config)
+    return _pipeline_class(data, pipeline, config.dataset.dataset_name)(data, pipeline)
+
+
+def load_data(config) -> LabelledData:
+    """What the source that a config names is made of: images in memory, or a list of files.
+
+    Raises:
+      UserError: the name is unknown, or there are no such data.
+    """
     name = config.dataset.dataset_name
     if name not in _SOURCES:
         raise unknown_name("data set", name, _SOURCES)
-    pipeline = settings.from_config(config, process_index, process_count)
-    loader = importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}")
-    data = _selected(loader.load(config), config)
-    if not data.in_memory:
-        dataset = config.dataset
-        data = memory.read_into_memory(data, dataset.image_size, dataset.num_channels)
-    _check_shape(data, config)
-    if name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
-        from gnp.ds_pipeline.numpy_source import NumpySource
-
-        return NumpySource(data, pipeline)
-    from gnp.ds_pipeline.tf_source import TfSource
-
-    return TfSource(data, pipeline)
-
-
-def _selected(data: LabelledData, config) -> LabelledData:
-    """The part of the data that the run trains and evaluates on."""
+    data = importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}").load(config)
     train, test = data.train, data.test
     if not config.use_test_set:
         kept, held_out = partition.hold_out(train.labels)
@@ -73,17 +80,52 @@ def _selected(data: LabelledData, config) -> LabelledData:
     return dataclasses.replace(data, train=train, test=test)
 
 
+def _read_files(data, config, run_dir, is_writer):
+    dataset = config.dataset
+    if dataset.on_bad_image == "skip":
+        data = verify.without_bad_images(data, dataset.num_channels, run_dir, is_writer)
+    elif dataset.on_bad_image != "error":
+        raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
+    size, channels = dataset.image_size, dataset.num_channels
+    if dataset.dataset_name in settings.PHOTO_SETS:
+        return data
+    pixels = (len(data.train) + len(data.test)) * size**2 * channels
+    if pixels <= dataset.memory_limit_gb * 1e9:
+        return memory.read_into_memory(data, size, channels)
+    mean, std = memory.estimated_statistics(data.train, size, channels)
+    return dataclasses.replace(data, mean=mean, std=std)
+
+
 def _check_shape(data, config):
     dataset = config.dataset
-    size, channels = dataset.image_size, dataset.num_channels
-    if data.train.images.shape[1:] != (size, size, channels):
+    name, shape = dataset.dataset_name, (*[dataset.image_size] * 2, dataset.num_channels)
+    if data.in_memory and data.train.images.shape[1:] != shape:
         height, width, channels = data.train.images.shape[1:]
         raise UserError(
-            f"The images of {dataset.dataset_name} are {height}x{width}x{channels}; set "
-            f"dataset.image_size to {height} and dataset.num_channels to {channels}."
+            f"The images of {name} are {height}x{width}x{channels}; set dataset.image_size to "
+            f"{height} and dataset.num_channels to {channels}."
+        )
+    if len(data.mean) != dataset.num_channels:
+        raise UserError(
+            f"dataset.num_channels is {dataset.num_channels}, but the images of {name} have "
+            f"{len(data.mean)}; set it to that."
         )
     if len(data.class_names) != dataset.num_classes:
         raise UserError(
-            f"dataset.num_classes is {dataset.num_classes}, but {dataset.dataset_name} has "
+            f"dataset.num_classes is {dataset.num_classes}, but {name} has "
             f"{len(data.class_names)} classes; set it to that."
         )
+
+
+def _pipeline_class(data, pipeline, name):
+    if name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
+        from gnp.ds_pipeline.numpy_source import NumpySource
+
+        return NumpySource
+    if data.in_memory:
+        from gnp.ds_pipeline.tf_source import TfSource
+
+        return TfSource
+    from gnp.ds_pipeline.tf_files import TfFileSource
+
+    return TfFileSource

@@ -1,12 +1,17 @@
 """From the bytes of an image file to pixels, whatever the file turns out to hold."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from gnp.errors import UserError
+
 # A file may claim any size in a few bytes; above this it is refused before it is decoded.
 MAX_PIXELS = 100_000_000
+
+_REMEDY = "mend or remove it"
 
 
 class BadImage(Exception):
@@ -38,6 +43,20 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise BadImage(_reason(error)) from error
+
+
+def read(path: str, channels: int) -> np.ndarray:
+    """Reads and decodes a file; see `decode`.
+
+    Raises:
+      UserError: the file cannot be used; names it and says why.
+    """
+    try:
+        return decode(Path(path).read_bytes(), channels)
+    except BadImage as error:
+        raise UserError(f"{path} cannot be used: {error}; {_REMEDY}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; {_REMEDY}.") from error
 
 
 def square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -2,16 +2,16 @@
 
 import dataclasses
 from concurrent import futures
-from pathlib import Path
 
 import numpy as np
 
 from gnp.ds_pipeline import decode
 from gnp.ds_pipeline.examples import Examples, LabelledData
-from gnp.errors import UserError
 
 # Files per task of a thread: handing over single files costs more than decoding small ones.
 _CHUNK = 64
+
+_SAMPLE = 5000
 
 
 def read_into_memory(data: LabelledData, size: int, channels: int) -> LabelledData:
@@ -23,6 +23,11 @@ def read_into_memory(data: LabelledData, size: int, channels: int) -> LabelledDa
     train, test = _read(data.train, size, channels), _read(data.test, size, channels)
     mean, std = (data.mean, data.std) if data.mean else statistics(train.images)
     return dataclasses.replace(data, train=train, test=test, mean=mean, std=std)
+
+
+def estimated_statistics(files: Examples, size: int, channels: int):
+    """`statistics` of the first files, for sets that are too large to be held in memory."""
+    return statistics(_read(files.take(np.arange(min(len(files), _SAMPLE))), size, channels).images)
 
 
 def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -43,17 +48,10 @@ def _read(files: Examples, size, channels):
 
     def read(start):
         for position in range(start, min(start + _CHUNK, len(files))):
-            images[position] = _image(files.images[position], size, channels)
+            pixels = decode.read(files.images[position], channels)
+            images[position] = decode.square(pixels, size)
 
     with futures.ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(0, len(files), _CHUNK)):
             pass
     return Examples(images, files.labels)
-
-
-def _image(path, size, channels):
-    try:
-        pixels = decode.decode(Path(path).read_bytes(), channels)
-    except (decode.BadImage, OSError) as error:
-        raise UserError(f"{path} cannot be used: {error}; mend or remove it.") from error
-    return decode.square(pixels, size)

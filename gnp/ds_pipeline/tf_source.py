@@ -1,17 +1,13 @@
 """Images batched and augmented with tf.data. Importing this module loads tensorflow."""
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from gnp.ds_pipeline.augment import batch_level, operations
 from gnp.ds_pipeline.plan import PlannedSource
 from gnp.ds_pipeline.source import Batch
-
-# The accelerator belongs to jax alone.
-tf.config.set_visible_devices([], "GPU")
+from gnp.ds_pipeline.tensorflow_cpu import tf
 
 
 class TfSource(PlannedSource):
@@ -24,31 +20,35 @@ class TfSource(PlannedSource):
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         steps = (self._to_load(step) for step in self._plan.train_steps(epoch, first_step))
-        return self._run(steps, self._data.train, self._train_batch)
+        return self._run(steps, self._data.train, self._train_batch, training=True)
 
     def eval_batches(self) -> Iterator[Batch]:
-        return self._run(self._plan.eval_steps(), self._data.test, self._eval_batch)
+        steps = self._plan.eval_steps()
+        return self._run(steps, self._data.test, self._eval_batch, training=False)
 
     def _to_load(self, step):
         """One flat step; the images to mix with are appended, unless the batch has them already."""
         own, partner = step.pop("own"), step.pop("partner", None)
         if partner is not None and self._process_count > 1:
             own = {name: np.concatenate([own[name], partner[name][::-1]]) for name in own}
+            step = {name: np.concatenate([values, values]) for name, values in step.items()}
         return own | step
 
-    def _run(self, steps, examples, batch_fn):
+    def _run(self, steps, examples, batch_fn, training):
         """Loads the images of each step and maps `batch_fn` over them, in parallel, in order."""
         first = next(steps, None)
         if first is None:
             return
+        first = self._with_images(first, examples)
 
-        def with_images():
-            for step in itertools.chain([first], steps):
+        def all_steps():
+            yield first
+            for step in steps:
                 yield self._with_images(step, examples)
 
-        shapes = self._with_images(first, examples)
-        signature = {k: tf.TensorSpec(np.shape(v), v.dtype) for k, v in shapes.items()}
-        data = tf.data.Dataset.from_generator(with_images, output_signature=signature)
+        signature = {name: _spec(values) for name, values in first.items()}
+        data = tf.data.Dataset.from_generator(all_steps, output_signature=signature)
+        data = self._load(data, len(first["index"]), training)
         data = data.map(batch_fn, num_parallel_calls=self._parallel_calls, deterministic=True)
         yield from data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
@@ -56,11 +56,16 @@ class TfSource(PlannedSource):
         index = step["index"]
         return step | {"image": examples.images[index], "class": examples.labels[index]}
 
+    def _load(self, data, count, training):
+        """What turns `image` into pixels; in memory it holds them already."""
+        del count, training
+        return data
+
     def _train_batch(self, step):
         images = step["image"]
         if "operations" in step:
             images = operations.apply_layers(
-                images, step["operations"], step["arguments"], step["centres"]
+                _as_bytes(images), step["operations"], step["arguments"], step["centres"]
             )
         images = self._normalized(_take(images, *self._augmentation.pixel_indices(tf, step)))
         images = self._augmentation.after_normalization(tf, images, step)
@@ -72,7 +77,7 @@ class TfSource(PlannedSource):
             labels[:count],
             tf.reverse(images, [0])[:count],
             tf.reverse(labels, [0])[:count],
-            step,
+            {name: step[name][:count] for name in batch_level.DRAWN if name in step},
         )
         return {"image": images, "label": labels}
 
@@ -96,3 +101,14 @@ def _take(images, rows, columns):
     # A look-up of columns for each row apart copies whole pixels that lie side by side.
     columns = tf.repeat(columns[:, None, :], rows.shape[1], axis=1)
     return tf.gather(images, columns, axis=2, batch_dims=2)
+
+
+def _as_bytes(images):
+    """Resized photos are floats that reach beyond the scale of bytes."""
+    if images.dtype == tf.uint8:
+        return images
+    return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8)
+
+
+def _spec(values):
+    return tf.TensorSpec(values.shape, tf.string if values.dtype == object else values.dtype)

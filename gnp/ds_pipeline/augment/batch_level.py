@@ -10,6 +10,8 @@ import numpy as np
 from gnp.ds_pipeline.augment import boxes
 from gnp.ds_pipeline.augment.names import BatchLevel
 
+DRAWN = ("lam", "patch", "hole")
+
 
 def draw(
     level: BatchLevel,

@@ -12,9 +12,8 @@ rounding, including that Contrast blends with the pixel count / 256 instead of t
 
 import math
 
-import tensorflow as tf
-
 from gnp.ds_pipeline.augment.policies import OPERATIONS
+from gnp.ds_pipeline.tensorflow_cpu import tf
 
 _FILL = 128  # level of the pixels that a geometric operation uncovers
 _GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)

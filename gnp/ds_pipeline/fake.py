@@ -1,0 +1,41 @@
+"""Made-up images of any shape, for debugging and for measuring speed."""
+
+import numpy as np
+
+from gnp.ds_pipeline import draws
+from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.errors import unknown_name
+
+NUM_TRAIN = 1024
+NUM_TEST = 256
+
+_KINDS = ("random", "memorizable")
+_SEED = 0
+
+
+def load(config) -> LabelledData:
+    """Images of dataset.fake_kind: noise with random labels, or noise around one pattern per class.
+
+    The first cannot be predicted on the test set, the second with no error.
+    """
+    dataset = config.dataset
+    if dataset.fake_kind not in _KINDS:
+        raise unknown_name("dataset.fake_kind", dataset.fake_kind, _KINDS)
+    rng = draws.generator(draws.SPLIT, _SEED)
+    shape = (dataset.image_size, dataset.image_size, dataset.num_channels)
+    patterns = rng.integers(0, 256, (dataset.num_classes, *shape), np.uint8)
+
+    def make(count):
+        labels = rng.integers(0, dataset.num_classes, count)
+        images = rng.integers(0, 256, (count, *shape), np.uint8)
+        if dataset.fake_kind == "memorizable":
+            images = patterns[labels] // 4 * 3 + images // 4
+        return Examples(images, labels)
+
+    return LabelledData(
+        train=make(dataset.num_train_images or NUM_TRAIN),
+        test=make(NUM_TEST),
+        class_names=[f"class {label}" for label in range(dataset.num_classes)],
+        mean=(0.5,) * dataset.num_channels,
+        std=(0.25,) * dataset.num_channels,
+    )

@@ -1,0 +1,26 @@
+"""ImageNet, or photos of any size in class folders that are to be treated like it."""
+
+from pathlib import Path
+
+from gnp.ds_pipeline import folder
+from gnp.ds_pipeline.examples import LabelledData
+from gnp.errors import UserError
+
+
+def load(config) -> LabelledData:
+    """Lists `<synset>/*` below imagenet_train_dir and imagenet_val_dir.
+
+    Classes are the sorted names of the training folders.
+    """
+    for field in ("imagenet_train_dir", "imagenet_val_dir"):
+        if not config[field]:
+            raise UserError(f"{field} is empty; set it to a folder that holds <class>/*.JPEG.")
+    train, val = Path(config.imagenet_train_dir), Path(config.imagenet_val_dir)
+    names = folder.class_names(train, "imagenet_train_dir")
+    return LabelledData(
+        train=folder.list_images(train, names, "imagenet_train_dir"),
+        test=folder.list_images(val, names, "imagenet_val_dir"),
+        class_names=names,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )

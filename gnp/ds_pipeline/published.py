@@ -1,0 +1,84 @@
+"""CIFAR-10, CIFAR-100, SVHN and Fashion-MNIST.
+
+Read from the files that their authors publish where dataset.data_dir says so, else through
+tensorflow-datasets, which prepares them in tfds_dir.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from gnp.ds_pipeline import published_files
+from gnp.ds_pipeline.examples import Examples, LabelledData
+
+
+@dataclasses.dataclass(frozen=True)
+class _Published:
+    tfds_name: str
+    train_split: str
+    read_train: Callable[[Path], Examples]
+    read_test: Callable[[Path], Examples]
+    read_class_names: Callable[[Path], list[str]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+_SETS = {
+    "cifar10": _Published(
+        tfds_name="cifar10",
+        train_split="train",
+        read_train=published_files.cifar10_train,
+        read_test=published_files.cifar10_test,
+        read_class_names=published_files.cifar10_class_names,
+        mean=(0.49139968, 0.48215841, 0.44653091),
+        std=(0.24703223, 0.24348513, 0.26158784),
+    ),
+    "cifar100": _Published(
+        tfds_name="cifar100",
+        train_split="train",
+        read_train=published_files.cifar100_train,
+        read_test=published_files.cifar100_test,
+        read_class_names=published_files.cifar100_class_names,
+        mean=(0.50707516, 0.48654887, 0.44091784),
+        std=(0.26733429, 0.25643846, 0.27615047),
+    ),
+    "svhn": _Published(
+        tfds_name="svhn_cropped",
+        train_split="train+extra",
+        read_train=published_files.svhn_train,
+        read_test=published_files.svhn_test,
+        read_class_names=published_files.svhn_class_names,
+        mean=(0.43090966, 0.4302428, 0.44634357),
+        std=(0.19759192, 0.20029082, 0.19811132),
+    ),
+    "fashion_mnist": _Published(
+        tfds_name="fashion_mnist",
+        train_split="train",
+        read_train=published_files.fashion_mnist_train,
+        read_test=published_files.fashion_mnist_test,
+        read_class_names=published_files.fashion_mnist_class_names,
+        mean=(0.1307,),
+        std=(0.3081,),
+    ),
+}
+
+
+def load(config) -> LabelledData:
+    """Reads the set that dataset.dataset_name names.
+
+    Raises:
+      UserError: the files are missing or damaged, or cannot be downloaded.
+    """
+    name = config.dataset.dataset_name
+    published = _SETS[name]
+    if config.dataset.data_dir:
+        root = Path(config.dataset.data_dir)
+        train, test = published.read_train(root), published.read_test(root)
+        class_names = published.read_class_names(root)
+    else:
+        from gnp.ds_pipeline import tfds_data
+
+        train, test, class_names = tfds_data.load(
+            name, published.tfds_name, published.train_split, config.tfds_dir
+        )
+    return LabelledData(train, test, class_names, published.mean, published.std)

@@ -1,0 +1,9 @@
+"""Tensorflow, kept off the accelerators: those belong to jax. Import it from here alone."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+
+import tensorflow as tf
+
+tf.config.set_visible_devices([], "GPU")

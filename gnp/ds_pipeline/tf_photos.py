@@ -1,0 +1,143 @@
+"""Image files that are read and decoded anew in each epoch, with tf.data."""
+
+import collections
+import math
+
+import numpy as np
+
+from gnp.ds_pipeline import decode
+from gnp.ds_pipeline.tensorflow_cpu import tf
+from gnp.ds_pipeline.tf_source import TfSource
+from gnp.errors import UserError
+
+_AREA = (0.08, 1.0)  # of the photo
+_ASPECT = (3 / 4, 4 / 3)  # width / height
+_EVAL_MARGIN = 32  # pixels: evaluation crops size / (size + margin) of the short side
+
+
+class TfFileSource(TfSource):
+    """A data set that is larger than memory; see `DataSource`.
+
+    Where the augmentation takes photos, each is cropped at random in training and at the centre
+    in evaluation, then resized (bicubic). Else each becomes its centred square, as in memory.
+    """
+
+    def _load(self, data, count, training):
+        """Reads, decodes and crops file by file, in parallel and in order."""
+        load = self._load_photo if self._augmentation.photos else self._load_square
+        data = data.unbatch()
+        data = data.map(
+            lambda step: load(step, training),
+            num_parallel_calls=self._parallel_calls,
+            deterministic=True,
+        )
+        return data.batch(count, drop_remainder=True)
+
+    def _run(self, steps, examples, batch_fn, training):
+        self._handed_out = collections.deque()
+        try:
+            for batch in super()._run(steps, examples, batch_fn, training):
+                self._handed_out.popleft()
+                yield batch
+        except tf.errors.OpError as error:
+            for path in (path for paths in list(self._handed_out) for path in paths):
+                decode.read(path, self.image_shape[-1])
+            raise UserError(f"Images could not be read: {error.message}") from error
+
+    def _with_images(self, step, examples):
+        index = step["index"]
+        paths = examples.images[index]
+        self._handed_out.append(paths)
+        return step | {"image": np.array(paths, object), "class": examples.labels[index]}
+
+    def _load_square(self, step, training):
+        del training
+        size, _, channels = self.image_shape
+
+        def read(path):
+            return decode.square(decode.read(path.decode(), channels), size)
+
+        return step | {"image": _ensure(tf.numpy_function(read, [step["image"]], tf.uint8), self)}
+
+    def _load_photo(self, step, training):
+        size = self.image_shape[0]
+
+        def window(height, width):
+            if training and self._augmentation.crops_photos:
+                return random_window(height, width, step["photo_crop"], size)
+            return centre_window(height, width, size)
+
+        photo = read_photo(step["image"], window)
+        resized = tf.image.resize(photo, (size, size), tf.image.ResizeMethod.BICUBIC)
+        return step | {"image": tf.ensure_shape(resized, self.image_shape)}
+
+
+def read_photo(path, window):
+    """Reads one file and decodes the part of it that a window leaves.
+
+    Args:
+      path: of the file.
+      window: function of (height, width) that returns top, left, height and width of the part.
+
+    Returns:
+      uint8, height x width x 3.
+    """
+    encoded = tf.io.read_file(path)
+
+    def jpeg():
+        height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
+        part = tf.stack(window(height, width))
+        return tf.image.decode_and_crop_jpeg(encoded, part, channels=3)
+
+    def anything():
+        pixels = tf.numpy_function(lambda x: decode.decode(x, 3), [encoded], tf.uint8)
+        pixels = tf.ensure_shape(pixels, (None, None, 3))
+        top, left, height, width = window(tf.shape(pixels)[0], tf.shape(pixels)[1])
+        return pixels[top : top + height, left : left + width]
+
+    def is_plain():
+        height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(encoded, tf.int64))
+        return (channels != 4) & (height * width <= decode.MAX_PIXELS)
+
+    # tf decodes gray and colour JPEG, and decodes no more than the window; Pillow all the rest.
+    plain = tf.cond(tf.image.is_jpeg(encoded), is_plain, lambda: False)
+    return tf.cond(plain, jpeg, anything)
+
+
+def centre_window(height, width, size):
+    """The centred square of size / (size + 32) of the short side."""
+    short = tf.cast(tf.minimum(height, width), tf.float32)
+    side = tf.maximum(tf.cast(short * (size / (size + _EVAL_MARGIN)), tf.int32), 1)
+    return (height - side + 1) // 2, (width - side + 1) // 2, side, side
+
+
+def random_window(height, width, draws, size):
+    """A window of random area and shape at a random place; the centred one if none fits.
+
+    Args:
+      height, width: of the photo.
+      draws: float32, tries x 4, uniform in [0, 1): area, aspect, row, column of each try.
+      size: see `centre_window`.
+    """
+    float_height, float_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    area = (_AREA[0] + draws[:, 0] * (_AREA[1] - _AREA[0])) * float_height * float_width
+    low, high = (math.log(aspect) for aspect in _ASPECT)
+    aspect = tf.exp(low + draws[:, 1] * (high - low))
+    heights = tf.cast(tf.round(tf.sqrt(area / aspect)), tf.int32)
+    widths = tf.cast(tf.round(tf.sqrt(area * aspect)), tf.int32)
+    fits = (heights > 0) & (widths > 0) & (heights <= height) & (widths <= width)
+    first = tf.argmax(tf.cast(fits, tf.int32))
+
+    def place(draw, length, part):
+        return tf.cast(draw * tf.cast(length - part + 1, tf.float32), tf.int32)
+
+    def chosen():
+        tall, wide = heights[first], widths[first]
+        top = place(draws[first, 2], height, tall)
+        return top, place(draws[first, 3], width, wide), tall, wide
+
+    return tf.cond(tf.reduce_any(fits), chosen, lambda: centre_window(height, width, size))
+
+
+def _ensure(image, source):
+    return tf.ensure_shape(image, source.image_shape)

@@ -1,0 +1,84 @@
+"""Finding the image files that cannot be used, and leaving them out."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+
+from gnp.ds_pipeline import decode
+from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.errors import UserError
+
+SKIPPED_FILE = "skipped_images.txt"
+
+# Files per task of a thread: handing over single files costs more than decoding small ones.
+_CHUNK = 64
+
+
+def bad_images(
+    paths: np.ndarray, channels: int, on_progress: Callable[[int], None] = lambda count: None
+) -> dict[str, str]:
+    """Reads and decodes every file.
+
+    Args:
+      paths: of the files.
+      channels: of the images wanted, 1 or 3.
+      on_progress: called with the number of files that were read since the last call.
+
+    Returns:
+      Path -> what is wrong, for the files that cannot be used, in the order of `paths`.
+    """
+
+    def check(start):
+        chunk = paths[start : start + _CHUNK]
+        return len(chunk), {str(path): why for path in chunk if (why := _fault(path, channels))}
+
+    bad = {}
+    with futures.ThreadPoolExecutor() as pool:
+        for count, found in pool.map(check, range(0, len(paths), _CHUNK)):
+            bad |= found
+            on_progress(count)
+    return bad
+
+
+def without_bad_images(
+    data: LabelledData, channels: int, run_dir: Path | None, is_writer: bool
+) -> LabelledData:
+    """Leaves out the files that cannot be used, and lists them in the run's folder.
+
+    Where that list is there already, from an earlier start of the run, nothing is read again.
+
+    Raises:
+      UserError: no image is left in the training or the test set.
+    """
+    listing = run_dir / SKIPPED_FILE if run_dir else None
+    if listing and listing.exists():
+        bad = [line.split("\t")[0] for line in listing.read_text().splitlines()]
+    else:
+        found = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
+        bad = list(found)
+        for path, why in found.items():
+            logging.warning("Skipping %s: %s.", path, why)
+        if listing and is_writer:
+            listing.write_text("".join(f"{path}\t{why}\n" for path, why in found.items()))
+    return dataclasses.replace(
+        data, train=_without(data.train, bad, "training"), test=_without(data.test, bad, "test")
+    )
+
+
+def _without(files: Examples, bad, part):
+    kept = np.flatnonzero(~np.isin(files.images, bad))
+    if not len(kept):
+        raise UserError(f"No image of the {part} set can be used; look at {SKIPPED_FILE}.")
+    return files.take(kept)
+
+
+def _fault(path, channels):
+    try:
+        decode.read(path, channels)
+    except UserError as error:
+        return str(error.__cause__)
+    return ""
