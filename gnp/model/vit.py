@@ -1,0 +1,202 @@
+"""Vision transformers (arXiv 2010.11929)."""
+
+import inspect
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gnp.errors import UserError, unknown_name
+from gnp.model import transformer as parts
+from gnp.model.registry import register_model
+from gnp.model.stack import BlockStack
+
+_xavier = nn.initializers.xavier_uniform()
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with separate dense layers for query, key, value and result.
+
+    Attributes:
+      num_heads: they share the width evenly.
+      dropout_rate: of the attention weights.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    num_heads: int
+    dropout_rate: float = 0.0
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train):
+        width = x.shape[-1]
+        heads = (self.num_heads, parts.head_depth(width, self.num_heads))
+
+        def dense(features, name, axis=-1):
+            return nn.DenseGeneral(
+                features, axis=axis, kernel_init=_xavier, dtype=self.dtype, name=name
+            )
+
+        query, key, value = (dense(heads, name)(x) for name in ("query", "key", "value"))
+        drop = nn.Dropout(self.dropout_rate, deterministic=not train)
+        return dense(width, "out", axis=(-2, -1))(parts.attend(query, key, value, drop=drop))
+
+
+class ViTBlock(nn.Module):
+    """Layer norm, attention, residual; layer norm, MLP, residual.
+
+    Attributes:
+      num_heads: heads of the attention.
+      mlp_dim: hidden width of the MLP.
+      dropout_rate: after attention and in the MLP.
+      attention_dropout_rate: of the attention weights.
+      approximate_gelu: the tanh form of GELU.
+      norm_epsilon: of the layer norms.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    num_heads: int
+    mlp_dim: int
+    dropout_rate: float
+    attention_dropout_rate: float
+    approximate_gelu: bool
+    norm_epsilon: float
+    dtype: object
+
+    @nn.compact
+    def __call__(self, x, drop_path_rate, train):
+        def norm(name):
+            return nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name=name)
+
+        attention = SelfAttention(
+            self.num_heads, self.attention_dropout_rate, self.dtype, name="attention"
+        )
+        mlp = parts.Mlp(
+            self.mlp_dim,
+            self.dropout_rate,
+            self.approximate_gelu,
+            kernel_init=_xavier,
+            bias_init=nn.initializers.normal(1e-6),
+            dtype=self.dtype,
+            name="mlp",
+        )
+        branch = attention(norm("norm1")(x), train)
+        branch = nn.Dropout(self.dropout_rate, deterministic=not train)(branch)
+        x += parts.DropPath()(branch, drop_path_rate, train)
+        return x + parts.DropPath()(mlp(norm("norm2")(x), train), drop_path_rate, train)
+
+
+class ViTBase(nn.Module):
+    """A vision transformer of any size.
+
+    Attributes:
+      num_outputs: number of classes.
+      patches: {"size": side or (height, width)}, in pixels.
+      hidden_size: width of the tokens.
+      transformer: mlp_dim, num_heads, num_layers, dropout_rate (0.1), attention_dropout_rate (0.1).
+      representation_size: width of a tanh layer in front of the head; None: no such layer.
+      drop_path: rate of stochastic depth at the last block; earlier ones have less.
+      approximate_gelu: the tanh form of GELU instead of the exact one.
+      norm_epsilon: of the layer norms.
+      scan_layers: one scan over the blocks, with stacked parameters; compiles faster.
+      remat: compute the blocks again in the backward pass instead of keeping their results.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    num_outputs: int
+    patches: Mapping
+    hidden_size: int
+    transformer: Mapping
+    representation_size: int | None = None
+    drop_path: float = 0.0
+    approximate_gelu: bool = True
+    norm_epsilon: float = 1e-6
+    scan_layers: bool = False
+    remat: bool = False
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        sizes = {"dropout_rate": 0.1, "attention_dropout_rate": 0.1, **self.transformer}
+        depth = sizes.pop("num_layers")
+        x = self._tokens(inputs)
+        x = nn.Dropout(sizes["dropout_rate"], deterministic=not train)(x)
+        block = {
+            **sizes,
+            "approximate_gelu": self.approximate_gelu,
+            "norm_epsilon": self.norm_epsilon,
+            "dtype": self.dtype,
+        }
+        x = BlockStack(
+            ViTBlock, block, depth, self.drop_path, self.scan_layers, self.remat, name="blocks"
+        )(x, train)
+        x = nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name="norm")(x)[:, 0]
+        if self.representation_size is not None:
+            x = nn.Dense(self.representation_size, dtype=self.dtype, name="pre_logits")(x)
+            x = jnp.tanh(x)
+        zeros = nn.initializers.zeros
+        return nn.Dense(self.num_outputs, kernel_init=zeros, dtype=self.dtype, name="head")(x)
+
+    def _tokens(self, images):
+        """The class token and the patches, with their positions: batch x tokens x width."""
+        patch = parts.patch_side(self.patches["size"])
+        parts.check_patches(images.shape, patch)
+        x = nn.Conv(
+            self.hidden_size, patch, patch, padding="VALID", dtype=self.dtype, name="patch_embed"
+        )(images)
+        x = x.reshape(len(x), -1, self.hidden_size)
+        first = self.param("cls_token", nn.initializers.zeros, (1, 1, self.hidden_size))
+        first = jnp.broadcast_to(first.astype(x.dtype), (len(x), 1, self.hidden_size))
+        x = jnp.concatenate([first, x], axis=1)
+        positions = self.param("pos_embed", nn.initializers.normal(0.02), (1, *x.shape[1:]))
+        return x + positions.astype(x.dtype)
+
+
+_TRANSFORMER = ("mlp_dim", "num_heads", "num_layers")
+_DROPOUT = ("dropout_rate", "attention_dropout_rate")
+
+
+def _factory(name, hidden_size=None, **sizes):
+    """A factory of ViTs with these sizes; what the user gives goes before."""
+
+    def create(num_outputs, patches=None, hidden_size=hidden_size, transformer=None, **fields):
+        transformer = {**sizes, **(transformer or {})}
+        for field in transformer:
+            if field not in _TRANSFORMER + _DROPOUT:
+                raise unknown_name(f"transformer field of {name}", field, _TRANSFORMER + _DROPOUT)
+        _require(name, {"hidden_size": hidden_size})
+        _require(name, {f"transformer.{x}": transformer.get(x) for x in _TRANSFORMER})
+        size = (patches or {}).get("size") or _usual_patch(name, num_outputs)
+        return ViTBase(num_outputs, {"size": size}, hidden_size, transformer, **fields)
+
+    create.__signature__ = inspect.signature(ViTBase)
+    return create
+
+
+def _require(name, fields):
+    for field, value in fields.items():
+        if value is None:
+            raise UserError(f"{name} has no {field} of its own; set model.model_params.{field}.")
+
+
+def _usual_patch(name, num_outputs):
+    usual = {10: 4, 100: 4, 1000: 16}
+    if name == "ViTBase" or num_outputs not in usual:
+        raise UserError(
+            f"{name} has no usual patch size for {num_outputs} classes; "
+            "set model.model_params.patches.size."
+        )
+    return usual[num_outputs]
+
+
+def _register(name, *sizes):
+    fields = dict(zip(("hidden_size", *_TRANSFORMER), sizes, strict=False))
+    register_model(name)(_factory(name, **fields))
+
+
+_register("ViTBase")
+_register("ViT_Micro", 32, 64, 2, 2)  # small enough for tests and for images of 8x8 pixels
+_register("ViT_TI16", 192, 768, 3, 12)
+_register("ViT_S16", 384, 1536, 6, 12)
+_register("ViT_B16", 768, 3072, 12, 12)
+_register("ViT_L16", 1024, 4096, 16, 24)

@@ -1,0 +1,163 @@
+"""What holds for every transformer family, on members shrunk by their fields."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gnp.errors import UserError
+from gnp.model import create_model
+from gnp.model.stack import stack_params, unstack_params
+from gnp.model.transformer import DropPath
+
+SMALL = {
+    "ViT_Micro": {"patches": {"size": 4}},
+}
+SCANNED = [name for name in SMALL if not name.startswith("Swin")]
+RANDOM = {
+    "ViT_Micro": {"transformer": {"dropout_rate": 0.3}, "drop_path": 0.5},
+}
+RNGS = {"dropout": jax.random.key(1), "drop_path": jax.random.key(2)}
+
+
+def small(name, num_outputs=10, **fields):
+    return create_model(name, num_outputs, **{**SMALL[name], **fields})
+
+
+def images(height=8, width=8, channels=1):
+    return np.random.default_rng(0).standard_normal((2, height, width, channels), np.float32)
+
+
+def noisy_params(model, inputs):
+    """Parameters where nothing is zero, so that every one of them matters."""
+    init = jax.jit(functools.partial(model.init, train=False))
+    params = init(jax.random.key(0), inputs)["params"]
+    draws = np.random.default_rng(3)
+    return jax.tree.map(lambda x: x + 0.1 * draws.standard_normal(x.shape, np.float32), params)
+
+
+def logits(model, params):
+    return jax.jit(functools.partial(model.apply, train=False))({"params": params}, images())
+
+
+def gradient(model, params, inputs, **kwargs):
+    def loss(params):
+        return jnp.sum(model.apply({"params": params}, inputs, **kwargs) ** 2)
+
+    return jax.jit(jax.grad(loss))(params)
+
+
+def assert_trees_close(actual, expected):
+    largest = max(np.abs(x).max() for x in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=2e-6 * largest),
+        actual,
+        expected,
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("shape", "classes"), [((8, 8, 1), 10), ((16, 16, 3), 7), ((24, 16, 4), 3), ((40, 40, 3), 1000)]
+)
+def test_other_sizes_channels_and_classes(name, shape, classes):
+    model = small(name, classes)
+    result, variables = jax.eval_shape(
+        functools.partial(model.init_with_output, train=False), jax.random.key(0), images(*shape)
+    )
+    assert result.shape == (2, classes)
+    assert result.dtype == jnp.float32
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_patches_that_do_not_tile_the_image_are_an_error(name):
+    with pytest.raises(UserError, match="10x8 pixels cannot be cut into patches of 4x4"):
+        small(name).init(jax.random.key(0), images(10, 8), train=False)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_same_keys_same_result_other_keys_another(name):
+    model = small(name, **RANDOM[name])
+    params = noisy_params(model, images())
+    apply = jax.jit(functools.partial(model.apply, {"params": params}, train=True))
+    once, again = apply(images(), rngs=RNGS), apply(images(), rngs=RNGS)
+    np.testing.assert_array_equal(once, again)
+    for stream in RNGS:
+        other = apply(images(), rngs={**RNGS, stream: jax.random.key(7)})
+        assert np.abs(once - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_computation_types(name):
+    params = noisy_params(small(name), images())
+    expected = logits(small(name), params)
+    half = logits(small(name, dtype=jnp.bfloat16), params)
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half, expected, atol=0.05 * np.abs(expected).max())
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+        jaxpr = jax.make_jaxpr(functools.partial(small(name).apply, train=True))(
+            {"params": wide}, images().astype(np.float64), rngs=RNGS
+        )
+        assert jaxpr.out_avals[0].dtype == jnp.float64
+        assert "convert_element_type[new_dtype=float32" not in str(jaxpr)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_pmap_equals_jit(name):
+    model = small(name)
+    params = noisy_params(model, images())
+    apply = functools.partial(model.apply, train=False)
+    expected = jax.jit(apply)({"params": params}, images())
+    split = jax.pmap(apply, in_axes=(None, 0), devices=jax.devices()[:2])(
+        {"params": params}, images()[:, None]
+    )
+    np.testing.assert_allclose(split[:, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_scanned_blocks_equal_unrolled_ones(name):
+    unrolled, scanned = small(name), small(name, scan_layers=True)
+    params = noisy_params(unrolled, images())
+    stacked = stack_params(params)
+    expected = jax.eval_shape(
+        functools.partial(scanned.init, train=False), jax.random.key(0), images()
+    )["params"]
+    assert jax.tree.map(jnp.shape, stacked) == jax.tree.map(jnp.shape, expected)
+    jax.tree.map(np.testing.assert_array_equal, unstack_params(stacked), params)
+    np.testing.assert_allclose(
+        logits(scanned, stacked), logits(unrolled, params), rtol=1e-5, atol=1e-5
+    )
+    assert_trees_close(
+        unstack_params(gradient(scanned, stacked, images(), train=False)),
+        gradient(unrolled, params, images(), train=False),
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("scan", [False, True])
+def test_rematerialization_changes_nothing(name, scan):
+    if scan and name not in SCANNED:
+        pytest.skip("the blocks of this family differ from stage to stage")
+    fields = {"scan_layers": True} if scan else {}
+    model = small(name, **RANDOM[name], **fields)
+    remat = small(name, **RANDOM[name], **fields, remat=True)
+    params = noisy_params(model, images())
+    assert_trees_close(
+        gradient(remat, params, images(), train=True, rngs=RNGS),
+        gradient(model, params, images(), train=True, rngs=RNGS),
+    )
+    traced = jax.make_jaxpr(functools.partial(gradient, remat, train=True, rngs=RNGS))
+    assert "remat" in str(traced(params, images()))
+
+
+def test_random_depth_keeps_the_mean():
+    x = jnp.ones((4000, 2, 3))
+    y = DropPath().apply({}, x, 0.25, True, rngs={"drop_path": jax.random.key(0)})
+    assert set(np.unique(y)) == {0, np.float32(1 / 0.75)}
+    assert (np.ptp(y, axis=(1, 2)) == 0).all()
+    np.testing.assert_allclose(y.mean(), 1, atol=0.03)
+    np.testing.assert_array_equal(DropPath().apply({}, x, 0.25, False), x)
