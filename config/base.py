@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.total_epochs = 200  # length of training
 
     config.gradient_accumulation_steps = 1  # parts of a device's batch, taken one after another
+    config.compute_dtype = "float32"  # of activations and products: float32 or bfloat16
     config.on_nonfinite = "stop"  # a loss or gradient that is not finite: stop, skip or rollback
     config.max_rollbacks = 3  # stop after so many of them
 

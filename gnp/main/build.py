@@ -7,12 +7,16 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.model import create_model
+
+# What compute_dtype names, as a model's dtype; None: that of inputs and parameters, float32.
+DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def build_model(config: Any) -> nn.Module:
@@ -23,6 +27,8 @@ def build_model(config: Any) -> nn.Module:
     """
     import_model_module(config.model.model_module)
     params = config.model.model_params.to_dict()
+    if DTYPES[config.compute_dtype] is not None:
+        params.setdefault("dtype", DTYPES[config.compute_dtype])
     if config.use_additional_skip_connections_in_wrn:
         params["use_additional_skip_connections"] = True
     return create_model(config.model.model_name, config.dataset.num_classes, **params)

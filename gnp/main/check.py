@@ -6,11 +6,15 @@ from typing import Any
 
 from gnp.ds_pipeline import build as data
 from gnp.errors import UserError, unknown_name
-from gnp.main.build import import_model_module
+from gnp.main.build import DTYPES, import_model_module
 from gnp.model import model_names
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.schedule import schedule_names
+from gnp.regularization.hybrid import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
+from gnp.training.gradient import BN_POLICIES
+from gnp.training.nonfinite import POLICIES
+from gnp.training.step_kinds import penalty_form, plan_both_groups
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -25,6 +29,8 @@ _AT_LEAST_ONE = (
     "dataset.num_classes",
     "dataset.num_channels",
     "logging.tensorboard_logging_frequency",
+    "gradient_accumulation_steps",
+    "gnp.every",
 )
 _AT_LEAST_ZERO = (
     "init_seeds",
@@ -36,8 +42,11 @@ _AT_LEAST_ZERO = (
     "dataset.num_train_images",
     "gnp.r",
     "gnp.alpha",
+    "gnp.surrogate_gap",
+    "gnp.reuse",
+    "max_rollbacks",
 )
-_SHARES = ("label_smoothing", "hybrid_config.p")
+_SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +65,8 @@ def check_config(config: Any, *, num_devices: int) -> None:
     _check_numbers(config)
     _check_batch_divides(config.batch_size, num_devices)
     build_optimizer(config.opt.opt_type, config.opt.opt_params)
+    penalty_form(config)
+    plan_both_groups(config, num_devices)
     if config.warmup_epochs >= config.total_epochs:
         raise UserError(
             f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
@@ -77,6 +88,10 @@ def _check_names(config):
         "dataset.batch_level_augmentations": data.batch_level_names(),
         "lr_schedule_type": schedule_names(),
         "gr_warmup_strategy": strategy_names(),
+        "gnp.bn_policy": BN_POLICIES,
+        "hybrid_config.schedule": PROBABILITY_SCHEDULES,
+        "on_nonfinite": POLICIES,
+        "compute_dtype": DTYPES,
         "logging.basic_logger_level": _LOG_LEVELS,
     }
     for field, names in tables.items():

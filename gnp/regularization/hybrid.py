@@ -10,6 +10,13 @@ from gnp.errors import UserError, unknown_name
 # Folded into the key so that this draw shares no numbers with what the step itself draws.
 _STREAM = 0x68796272
 
+# Name -> how much of the way from p to p_end is gone at each share of the run.
+PROBABILITY_SCHEDULES = {
+    "constant": lambda share: 0 * share,
+    "linear": lambda share: share,
+    "cosine": lambda share: 0.5 * (1 - jnp.cos(jnp.pi * share)),
+}
+
 
 def penalized_steps(
     key: jax.Array,
@@ -58,16 +65,12 @@ def probability_schedule(name: str, *, p: float, p_end: float, total_steps: int)
     for value in (p, p_end):
         if not 0 <= value <= 1:
             raise UserError(f"A probability of hybrid_config must lie in 0 to 1, not {value}.")
-    schedules = {
-        "constant": lambda step: p + 0 * step,
-        "linear": lambda step: p + (p_end - p) * step / total_steps,
-        "cosine": lambda step: (
-            p_end + (p - p_end) * 0.5 * (1 + jnp.cos(jnp.pi * step / total_steps))
-        ),
-    }
-    if name not in schedules:
-        raise unknown_name("schedule of hybrid training (hybrid_config.schedule)", name, schedules)
-    return schedules[name]
+    if name not in PROBABILITY_SCHEDULES:
+        raise unknown_name(
+            "schedule of hybrid training (hybrid_config.schedule)", name, PROBABILITY_SCHEDULES
+        )
+    share_of_end = PROBABILITY_SCHEDULES[name]
+    return lambda step: p + (p_end - p) * share_of_end(step / total_steps)
 
 
 def _step_key(key, step):

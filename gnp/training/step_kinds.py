@@ -45,19 +45,13 @@ class StepKinds:
         total_steps = config.total_epochs * steps_per_epoch
         gnp = config.gnp
         warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
-        standard_groups, penalized_groups = _groups(config)
+        standard_groups, penalized_groups = plan_both_groups(config, jax.device_count())
         self.objective = _objective(config, model)
         penalty = PenaltySettings(
             *penalty_warmup(
                 config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
             ),
-            form=Form(
-                mode=gnp.mode,
-                norm_perturbations=gnp.norm_perturbations,
-                ascent=gnp.ascent,
-                ascent_steps=gnp.ascent_steps,
-                surrogate_gap=gnp.surrogate_gap,
-            ),
+            form=penalty_form(config),
             bn_policy=gnp.bn_policy,
         )
 
@@ -135,11 +129,31 @@ def _penalty_warmup_steps(config, steps_per_epoch):
     return round(epochs * steps_per_epoch)
 
 
-def _groups(config) -> tuple[Groups, Groups]:
-    """For standard steps, which share no perturbation, and for penalized ones."""
+def penalty_form(config: Any) -> Form:
+    """Which penalty a config asks for.
+
+    Raises:
+      UserError: a field of it has a bad value.
+    """
+    gnp = config.gnp
+    return Form(
+        mode=gnp.mode,
+        norm_perturbations=gnp.norm_perturbations,
+        ascent=gnp.ascent,
+        ascent_steps=gnp.ascent_steps,
+        surrogate_gap=gnp.surrogate_gap,
+    )
+
+
+def plan_both_groups(config: Any, num_devices: int) -> tuple[Groups, Groups]:
+    """Groups of standard steps, which share no perturbation, and of penalized ones.
+
+    Raises:
+      UserError: the batch does not divide as the config asks.
+    """
     sizes = {
         "batch_size": config.batch_size,
-        "num_devices": jax.device_count(),
+        "num_devices": num_devices,
         "accumulation_steps": config.gradient_accumulation_steps,
     }
     m = 0 if config.gnp.sync_perturbations else config.gnp.perturbation_batch
