@@ -1,18 +1,20 @@
 # Shell functions of the scripts; to be sourced.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=$root/.venv/bin/python
+python=${GNP_PYTHON:-$root/.venv/bin/python}
 
 # prepare_environment [EXTRA]: sets up .venv with requirements.txt, the package and an extra of it,
-# unless it is there already.
+# unless it is there already, or GNP_PYTHON names a Python that has everything.
 prepare_environment() {
-    local package=$root${1:+[$1]} stamp=$root/.venv/stamp${1:+_$1} wanted
+    [[ -z ${GNP_PYTHON:-} ]] || return 0
+    local package=$root${1:+[$1]} stamp=$root/.venv/stamp${1:+_$1} wanted base
     wanted=$(cat "$root/requirements.txt" "$root/setup.py" | cksum)
     if [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && "$python" -c "import jax"; then
         return
     fi
+    base=$(find_python)
     echo "Setting up $root/.venv, which takes a few minutes the first time." >&2
-    "$(find_python)" -m venv "$root/.venv"
+    "$base" -m venv "$root/.venv"
     "$python" -m pip install --quiet --disable-pip-version-check \
         --requirement "$root/requirements.txt" --editable "$package"
     echo "$wanted" >"$stamp"

@@ -91,7 +91,7 @@ def test_no_tensorflow_is_loaded_without_a_source_that_needs_it(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def stop_after_first_evaluation(arguments, folder, signal_number):
+def signal_after_first_evaluation(arguments, folder, number):
     process = subprocess.Popen(
         command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -100,7 +100,7 @@ def stop_after_first_evaluation(arguments, folder, signal_number):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "no evaluation within two minutes"
         time.sleep(0.05)
-    os.kill(process.pid, signal_number)
+    os.kill(process.pid, number)
     return process.communicate(timeout=120)[1], process.returncode
 
 
@@ -108,8 +108,28 @@ def stop_after_first_evaluation(arguments, folder, signal_number):
 def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(tmp_path, number):
     arguments = ["--config=config/digits.py", f"--working_dir={tmp_path}"]
     arguments += ["--config.total_epochs=500", "--config.dataset.num_train_images=64"]
-    message, code = stop_after_first_evaluation(arguments, tmp_path, number)
+    message, code = signal_after_first_evaluation(arguments, tmp_path, number)
     assert code == 128 + number
     assert "everything is saved. The same command goes on from there." in message
     assert "Traceback" not in message
     assert any(path.is_dir() for path in tmp_path.rglob("checkpoints/*"))
+
+
+def test_a_killed_run_ends_like_one_that_was_left_alone(tmp_path):
+    arguments = ["--config=config/digits.py", "--config.total_epochs=12"]
+    arguments += ["--config.save_ckpt_every_n_epochs=2", "--config.dataset.num_train_images=192"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    arguments_of_killed = [*arguments, f"--working_dir={killed}"]
+    _, code = signal_after_first_evaluation(arguments_of_killed, killed, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not list(killed.rglob("summary.json"))
+    for folder in (killed, whole):
+        assert call(*arguments, f"--working_dir={folder}").returncode == 0
+    for name in ("summary.json", "metrics.jsonl"):
+        (first,), (second,) = killed.rglob(name), whole.rglob(name)
+        if name == "summary.json":
+            first, second = json.loads(first.read_text()), json.loads(second.read_text())
+            assert (first["final"], first["best"]) == (second["final"], second["best"])
+        else:
+            assert first.read_text() == second.read_text()
