@@ -76,6 +76,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.dataset_name = "cifar10"  # a data source
     config.dataset.data_dir = ""  # root of an image folder, or of a set's published files
     config.dataset.fake_kind = "random"  # of the set fake: random or memorizable
+    config.dataset.loader = "tfdata"  # tfdata, or device: all images live on the accelerator
     config.dataset.on_bad_image = "error"  # error, or skip: leave out files that cannot be read
     config.dataset.memory_limit_gb = 8.0  # image folders up to this are decoded once and kept
     config.dataset.image_level_augmentations = (

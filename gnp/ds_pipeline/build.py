@@ -22,6 +22,8 @@ _SOURCES = {
     "svhn": "published",
 }
 
+_LOADERS = ("tfdata", "device")
+
 # Those that are read without tensorflow, unless an augmentation needs it.
 _NUMPY_SOURCES = ("digits", "fake")
 
@@ -49,17 +51,19 @@ def build_source(
     Args:
       config: all fields of config/base.py.
       process_index, process_count: which process this is, of how many.
-      run_dir: the run's folder, where the images that were skipped are listed.
+      run_dir: the run's folder, where the images that were skipped are listed, and for the device
+        source what was decoded is kept.
 
     Raises:
       UserError: a name is unknown, or the data do not fit the config.
     """
+    _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
     _check_shape(data, config)
-    return _pipeline_class(data, pipeline, config.dataset.dataset_name)(data, pipeline)
+    return _pipeline_class(data, pipeline, config.dataset)(data, pipeline)
 
 
 def load_data(config) -> LabelledData:
@@ -80,6 +84,16 @@ def load_data(config) -> LabelledData:
     return dataclasses.replace(data, train=train, test=test)
 
 
+def _check_loader(dataset):
+    if dataset.loader not in _LOADERS:
+        raise unknown_name("dataset.loader", dataset.loader, _LOADERS)
+    if dataset.loader == "device" and dataset.dataset_name in settings.PHOTO_SETS:
+        raise UserError(
+            f"dataset.loader=device holds images of one size, not the photos of "
+            f"{dataset.dataset_name}; use dataset.loader=tfdata, or dataset_name=image_folder."
+        )
+
+
 def _read_files(data, config, run_dir, is_writer):
     dataset = config.dataset
     if dataset.on_bad_image == "skip":
@@ -87,6 +101,9 @@ def _read_files(data, config, run_dir, is_writer):
     elif dataset.on_bad_image != "error":
         raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
     size, channels = dataset.image_size, dataset.num_channels
+    if dataset.loader == "device":
+        cache = run_dir / memory.CACHE_FILE if run_dir else None
+        return memory.read_into_memory(data, size, channels, cache, is_writer)
     if dataset.dataset_name in settings.PHOTO_SETS:
         return data
     pixels = (len(data.train) + len(data.test)) * size**2 * channels
@@ -117,8 +134,12 @@ def _check_shape(data, config):
         )
 
 
-def _pipeline_class(data, pipeline, name):
-    if name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
+def _pipeline_class(data, pipeline, dataset):
+    if dataset.loader == "device":
+        from gnp.ds_pipeline.device import DeviceSource
+
+        return DeviceSource
+    if dataset.dataset_name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
         from gnp.ds_pipeline.numpy_source import NumpySource
 
         return NumpySource

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterator
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -27,12 +27,18 @@ class DataSource(abc.ABC):
       num_eval_images: images in the evaluation set, over all processes.
       image_shape: (height, width, channels) of the images that the model gets.
       class_names: one name per class, in the order of the labels.
+      mean, std: per channel, on the scale 0 to 1: what the images are normalized with.
+      device_data: tree of arrays that the training loop puts on every device once, for `prepare`
+        and `prepare_eval`; None where batches come complete from the host.
     """
 
     num_train_images: int
     num_eval_images: int
     image_shape: tuple[int, int, int]
     class_names: list[str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device_data: Any = None
 
     @abc.abstractmethod
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -49,3 +55,15 @@ class DataSource(abc.ABC):
 
         All batches have the same size, and every process gets the same number of them.
         """
+
+    def prepare(self, device_data: Any, batch: Any) -> Batch:
+        """Makes a training batch of what `train_batches` yields, on the device.
+
+        Pure jax, called inside the mapped train step, on one device's part of the batch. Every
+        leaf of the batch has the images along its first axis, so that it can be split anywhere.
+        """
+        return batch
+
+    def prepare_eval(self, device_data: Any, batch: Any) -> Batch:
+        """The same for evaluation."""
+        return batch
