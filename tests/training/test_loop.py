@@ -105,6 +105,27 @@ def test_evaluation_made_after_the_stop_is_recorded_once(tmp_path, uninterrupted
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
+@pytest.mark.parametrize("strategy", ["r", "lambda", "zero"])
+def test_crashed_run_with_warmup_and_hybrid_steps_ends_the_same(tmp_path, strategy):
+    overrides = {
+        "gr_warmup_strategy": strategy,
+        "warmup_epochs": 1,
+        "use_hybrid_training": True,
+        "hybrid_config.p": 0.7,
+    }
+    folders = tmp_path / "whole", tmp_path / "crashed"
+    run(folders[0], **overrides)
+    with pytest.raises(OSError, match="disk"):
+        run(folders[1], DyingSource(before_batch=6), **overrides)
+    run(folders[1], **overrides)
+    whole, crashed = (read_metrics(folder / "metrics.jsonl") for folder in folders)
+    assert whole == crashed
+    assert {"train/perturbed_loss" in line for line in whole if "train/loss" in line} == {
+        True,
+        False,
+    }
+
+
 def test_exit_code_tells_the_signal(tmp_path):
     with pytest.raises(Interrupted) as caught:
         run(tmp_path, InterruptedSource(before_batch=1, number=signal.SIGINT))
