@@ -34,6 +34,6 @@ setuptools.setup(
         "data": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
-        "dev": ["hypothesis>=6.100", "pillow>=11", "pytest>=8", "ruff==0.17.6"],
+        "dev": ["equinox>=0.11", "hypothesis>=6.100", "pillow>=11", "pytest>=8", "ruff==0.17.6"],
     },
 )

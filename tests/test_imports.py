@@ -80,3 +80,10 @@ def test_the_command_line_loads_no_tensorflow_and_no_pictures():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_gradient_needs_jax_flax_and_optax_alone():
+    for path in (ROOT / "gnp" / "regularization").glob("*.py"):
+        for module in imported_modules(path):
+            name = module.partition(".")[0]
+            assert name in {"gnp", "jax", "flax", "optax", "numpy"} | sys.stdlib_module_names
