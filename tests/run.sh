@@ -10,4 +10,4 @@ if [[ ${1:-} == --all ]]; then
     selection=(-m "slow or not slow")
 fi
 cd "$root"
-exec "$python" -m pytest "${selection[@]}" "$@"
+exec "$python" -m pytest ${selection[@]+"${selection[@]}"} "$@"
