@@ -16,6 +16,11 @@ NAMES = [name for name in model_names() if (FOLDER / f"{name}.npz").exists()]
 # A leaf whose name is not here has the role 'other'.
 ROLES = {"scale": "scale", "var": "var", "relative_position_bias_table": "table"}
 
+# Of the models whose name does not say all: what tests give them.
+BARE = {}
+# Models that are made for another size than 32.
+IMAGE_SIZES = {"Swin_Tiny_224": 224}
+
 
 @functools.cache
 def golden(name):
