@@ -1,0 +1,79 @@
+"""A model's weights in one file, with what is needed to create the model again."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+
+from gnp.errors import UserError
+from gnp.model.registry import create_model
+
+_ABOUT = "about"
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """What a model has learned.
+
+    Attributes:
+      name: a registered model.
+      num_outputs: number of classes.
+      image_shape: height, width and channels that it was made for.
+      model_params: fields of the model's constructor.
+      variables: parameters and, if the model has batch norms, their statistics.
+    """
+
+    name: str
+    num_outputs: int
+    image_shape: tuple[int, int, int]
+    model_params: Mapping[str, Any]
+    variables: Mapping[str, Any]
+
+    def model(self) -> nn.Module:
+        """The model that `variables` belong to."""
+        return create_model(self.name, self.num_outputs, **self.model_params)
+
+
+def variable_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> dict:
+    """Shapes and types of a model's variables, found by tracing."""
+    images = jnp.zeros((1, *image_shape))
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+
+
+def save_weights(path: pathlib.Path, weights: Weights) -> None:
+    """Writes a .npz file: one array per variable, by its path, as in `params/head/kernel`."""
+    arrays = traverse_util.flatten_dict(weights.variables, sep="/")
+    about = {
+        "name": weights.name,
+        "num_outputs": weights.num_outputs,
+        "image_shape": weights.image_shape,
+        "model_params": weights.model_params,
+    }
+    with pathlib.Path(path).open("wb") as file:
+        np.savez(file, **{_ABOUT: json.dumps(about)}, **arrays)
+
+
+def load_weights(path: pathlib.Path) -> Weights:
+    """Reads what `save_weights` wrote.
+
+    Raises:
+      UserError: the file is missing or is not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop(_ABOUT)))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is not a file of weights ({error}); give a .npz file that "
+            "gnp.main.convert has written."
+        ) from error
+    about["image_shape"] = tuple(about["image_shape"])
+    return Weights(**about, variables=traverse_util.unflatten_dict(arrays, sep="/"))
