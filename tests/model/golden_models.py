@@ -17,7 +17,13 @@ NAMES = [name for name in model_names() if (FOLDER / f"{name}.npz").exists()]
 ROLES = {"scale": "scale", "var": "var", "relative_position_bias_table": "table"}
 
 # Of the models whose name does not say all: what tests give them.
-BARE = {}
+BARE = {
+    "ViTBase": {
+        "patches": {"size": 8},
+        "hidden_size": 16,
+        "transformer": {"mlp_dim": 24, "num_heads": 2, "num_layers": 1},
+    },
+}
 # Models that are made for another size than 32.
 IMAGE_SIZES = {"Swin_Tiny_224": 224}
 

@@ -1,0 +1,102 @@
+"""Converts weights between this project and PyTorch files of timm's models.
+
+python -m gnp.main.convert --input=deit_tiny.pth --model=ViT_TI16 --output=vit_ti16.npz
+python -m gnp.main.convert --input=RUN_FOLDER --output=ours.safetensors
+
+The suffix says whose a file is: .npz ours; .pth, .pt, .bin and .safetensors timm's. A run's folder
+stands for its newest checkpoint.
+"""
+
+import json
+import pathlib
+
+import orbax.checkpoint as ocp
+from absl import flags
+
+from gnp.errors import UserError
+from gnp.main import app, torch_file
+from gnp.model.timm import from_timm, to_timm
+from gnp.model.weights import Weights, load_weights, save_weights
+from gnp.training.loop import CHECKPOINTS_FOLDER
+from gnp.training.run_folder import CONFIG_FILE
+
+_INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
+_OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
+_MODEL = flags.DEFINE_string("model", None, "Our model of the geometry of timm's file.")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Height and width, for files that do not tell; 224 if not given."
+)
+
+_OUR_SUFFIX = ".npz"
+
+
+def main() -> None:
+    """Converts what the flags name."""
+    if not _INPUT.value or not _OUTPUT.value:
+        raise UserError("--input=FILE and --output=FILE are both needed.")
+    source, target = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+    _check_suffix(target, (_OUR_SUFFIX, *torch_file.SUFFIXES))
+    weights = _read(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == _OUR_SUFFIX:
+        save_weights(target, weights)
+    else:
+        torch_file.write(target, to_timm(weights))
+    params = "".join(f", {field}={value!r}" for field, value in weights.model_params.items())
+    print(
+        f"{target} holds create_model({weights.name!r}, num_outputs={weights.num_outputs}{params}) "
+        f"for images of {'x'.join(map(str, weights.image_shape))}."
+    )
+
+
+def _read(source):
+    if source.is_dir():
+        return weights_of_run(source)
+    _check_suffix(source, (_OUR_SUFFIX, *torch_file.SUFFIXES))
+    if source.suffix == _OUR_SUFFIX:
+        return load_weights(source)
+    if not _MODEL.value:
+        raise UserError(
+            "--model is missing; name our model of the file's geometry, such as --model=ViT_TI16."
+        )
+    return from_timm(torch_file.read(source), _MODEL.value, _IMAGE_SIZE.value)
+
+
+def weights_of_run(folder: pathlib.Path) -> Weights:
+    """The weights in the newest checkpoint of a run.
+
+    Raises:
+      UserError: the folder is not a run's or holds no checkpoint.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        raise UserError(f"{folder} is not the folder of a run: it holds no {CONFIG_FILE}.")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    with ocp.CheckpointManager((folder / CHECKPOINTS_FOLDER).absolute()) as manager:
+        if manager.latest_step() is None:
+            raise UserError(f"{folder} holds no checkpoint; train it first.")
+        restored = manager.restore(
+            manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore())
+        )
+    model, dataset = config["model"], config["dataset"]
+    variables = {
+        collection: restored["state"][collection]
+        for collection in ("params", "batch_stats")
+        if restored["state"].get(collection)
+    }
+    size, channels = dataset["image_size"], dataset["num_channels"]
+    return Weights(
+        name=model["model_name"],
+        num_outputs=dataset["num_classes"],
+        image_shape=(size, size, channels),
+        model_params=model["model_params"],
+        variables=variables,
+    )
+
+
+def _check_suffix(path, known):
+    if path.suffix not in known:
+        raise UserError(f"{path} has none of the suffixes {', '.join(known)}; name it by its kind.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,104 @@
+"""The command that converts weights."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import optax
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from gnp.errors import UserError
+from gnp.main import torch_file
+from gnp.main.config import load_config
+from gnp.main.convert import main, weights_of_run
+from gnp.main.main import run
+from gnp.model.timm import to_timm
+from gnp.model.weights import load_weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def call(**arguments):
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(**{name: str(value) for name, value in arguments.items()}):
+        main()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    working_dir = tmp_path_factory.mktemp("runs")
+    overrides = (
+        "model.model_name=ViT_Micro",
+        "dataset.num_train_images=128",
+        "total_epochs=1",
+    )
+    run(load_config("config/digits.py", overrides), working_dir)
+    (config,) = working_dir.rglob("config.json")
+    return config.parent
+
+
+def test_weights_of_a_run_are_those_it_ended_with(trained):
+    weights = weights_of_run(trained)
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    last = [line["train/parameter_norm"] for line in lines if "train/parameter_norm" in line][-1]
+    norm = optax.tree.norm(weights.variables["params"])
+    np.testing.assert_allclose(norm, last, rtol=1e-5)
+
+
+def test_a_run_becomes_a_file(trained, tmp_path, capsys):
+    call(input=trained, output=tmp_path / "weights.npz")
+    printed = capsys.readouterr().out
+    assert "holds create_model('ViT_Micro', num_outputs=10) for images of 8x8x1." in printed
+    assert load_weights(tmp_path / "weights.npz").image_shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input": "a.npz", "output": "b.h5"}, "b.h5 has none of the suffixes .npz, .pth"),
+        ({"input": "missing.npz", "output": "b.npz"}, "missing.npz is not a file of weights"),
+        ({"input": "a.pth", "output": "b.npz"}, "--model is missing; name our model"),
+        ({"input": "a.pth", "output": "b.npz", "model": "ViT_S16"}, "There is no file a.pth"),
+        ({"input": "tests", "output": "b.npz"}, "tests is not the folder of a run"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, message):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        call(**arguments)
+
+
+def test_bad_input_ends_the_command_with_code_2():
+    command = [sys.executable, "-m", "gnp.main.convert"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "--input=FILE and --output=FILE are both needed.\n"
+
+
+def test_without_torch_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="Such files need torch; install it with `pip install tor"):
+        torch_file.write(tmp_path / "weights.pth", {})
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_files_of_tensors(suffix, tmp_path, trained):
+    pytest.importorskip("torch" if suffix == ".pth" else "safetensors")
+    arrays = to_timm(weights_of_run(trained))
+    torch_file.write(tmp_path / f"weights{suffix}", arrays)
+    again = torch_file.read(tmp_path / f"weights{suffix}")
+    assert again.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_a_file_with_code_in_it_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"model": pathlib.PurePath}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=r"weights\.pth does not hold plain tensors"):
+        torch_file.read(tmp_path / "weights.pth")

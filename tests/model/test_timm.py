@@ -1,0 +1,122 @@
+"""Weights under timm's names: what comes back, what computes the same there, what is refused."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from gnp.errors import UserError
+from gnp.model import create_model
+from gnp.model.timm import from_timm, to_timm
+from gnp.model.weights import Weights, load_weights, save_weights, variable_shapes
+from tests.golden import fill
+from tests.model.golden_models import filled
+
+SMALL = {
+    "ViT_Micro": {"patches": {"size": 4}, "approximate_gelu": False},
+}
+
+
+def weights_of(name, num_outputs=10, size=16):
+    params = SMALL[name]
+    model = create_model(name, num_outputs, **params)
+    variables = filled(variable_shapes(model, (size, size, 3)))
+    return Weights(name, num_outputs, (size, size, 3), params, variables)
+
+
+def assert_equal(actual, expected):
+    actual = traverse_util.flatten_dict(actual, sep="/")
+    expected = traverse_util.flatten_dict(expected, sep="/")
+    assert actual.keys() == expected.keys()
+    for path, leaf in expected.items():
+        np.testing.assert_array_equal(actual[path], leaf, err_msg=path)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_to_timm_and_back(name):
+    weights = weights_of(name)
+    again = from_timm(to_timm(weights), name, image_size=16)
+    assert again.num_outputs == weights.num_outputs
+    assert again.image_shape == weights.image_shape
+    assert again.model_params == weights.model_params
+    assert_equal(again.variables, weights.variables)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_to_file_and_back(name, tmp_path):
+    weights = weights_of(name)
+    save_weights(tmp_path / "weights.npz", weights)
+    again = load_weights(tmp_path / "weights.npz")
+    assert again.model() == weights.model()
+    assert_equal(again.variables, weights.variables)
+
+
+def test_a_file_of_something_else(tmp_path):
+    (tmp_path / "weights.npz").write_text("no weights")
+    with pytest.raises(UserError, match=r"weights\.npz is not a file of weights"):
+        load_weights(tmp_path / "weights.npz")
+
+
+def test_a_model_that_timm_lacks():
+    with pytest.raises(UserError, match="Unknown family of models that timm has too"):
+        from_timm({}, "WideResNet_16_4")
+
+
+def test_a_tensor_too_many():
+    arrays = to_timm(weights_of("ViT_Micro")) | {"dist_token": np.zeros((1, 1, 32))}
+    with pytest.raises(UserError, match=r"1 tensors that ViT_Micro has no place for.*'dist_token'"):
+        from_timm(arrays, "ViT_Micro")
+
+
+def test_a_tensor_missing():
+    arrays = to_timm(weights_of("ViT_Micro"))
+    del arrays["blocks.1.mlp.fc1.bias"]
+    with pytest.raises(UserError, match=r"no tensor 'blocks\.1\.mlp\.fc1\.bias'"):
+        from_timm(arrays, "ViT_Micro")
+
+
+def test_another_geometry():
+    with pytest.raises(UserError, match=r"has the shape .*, but ViT_TI16 has"):
+        from_timm(to_timm(weights_of("ViT_Micro")), "ViT_TI16")
+
+
+# timm's name, ours of the same geometry, and size and arguments that keep the test small.
+TWINS = [
+    ("vit_tiny_patch16_224", "ViT_TI16", 32, {"img_size": 32}),
+    ("vit_small_patch16_224", "ViT_S16", 32, {"img_size": 32}),
+    ("deit_tiny_patch16_224", "ViT_TI16", 64, {"img_size": 64}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("theirs", "ours", "size", "arguments"), TWINS)
+@pytest.mark.parametrize("tanh", [False, True])
+def test_same_logits_as_timm(theirs, ours, size, arguments, tanh, tmp_path):
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    if tanh:
+        arguments = {**arguments, "act_layer": "gelu_tanh"}
+    twin = timm.create_model(theirs, num_classes=10, **arguments).eval()
+    with torch.no_grad():
+        for leaf in twin.state_dict().values():
+            if leaf.is_floating_point():
+                leaf += 0.05 * torch.randn_like(leaf)
+    images = fill.images(2, size)
+    with torch.no_grad():
+        expected = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+
+    arrays = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
+    weights = from_timm(arrays, ours, image_size=size)
+    model = weights.model()
+    if tanh:
+        model = model.clone(approximate_gelu=True)
+    logits = jax.jit(functools.partial(model.apply, train=False))(weights.variables, images)
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+    twin.load_state_dict({name: torch.from_numpy(x.copy()) for name, x in to_timm(weights).items()})
+    with torch.no_grad():
+        again = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_array_equal(again, expected)
