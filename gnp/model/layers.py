@@ -1,4 +1,4 @@
-"""What several families share: initializations, norms, the head, shortcuts."""
+"""What the convolutional families share: initializations, norms, the head, shortcuts, remat."""
 
 import functools
 import math
@@ -28,7 +28,52 @@ def head(num_outputs: int, dtype=None) -> nn.Dense:
 
 
 def pool_and_pad(x: jax.Array, channels: int, stride: int) -> jax.Array:
-    """A shortcut without parameters: average pool by the stride, zeros for the new channels."""
+    """A shortcut without parameters: average pool by the stride, zeros for the new channels.
+
+    Where the stride does not divide the sides, the last windows average the pixels that are there.
+    """
     if stride > 1:
-        x = nn.avg_pool(x, (stride, stride), strides=(stride, stride))
+        # Where it divides them, nothing is padded and the pixels of a window need no count.
+        divides = all(side % stride == 0 for side in x.shape[1:3])
+        window = (stride, stride)
+        x = nn.avg_pool(x, window, strides=window, padding="SAME", count_include_pad=divides)
     return jnp.pad(x, [(0, 0)] * 3 + [(0, channels - x.shape[-1])])
+
+
+def run_block(block: nn.Module, x: jax.Array, *flags: bool, remat: bool) -> jax.Array:
+    """Calls `block(x, *flags)`.
+
+    Args:
+      block: a submodule.
+      x: its input.
+      flags: its further arguments, not traced.
+      remat: keep none of the block's intermediate results for the backward pass, which computes
+        them again: less memory, more time, the same gradient.
+    """
+    if not remat:
+        return block(x, *flags)
+    return nn.remat(lambda module, x: module(x, *flags))(block, x)
+
+
+@jax.custom_vjp
+def shake(x: jax.Array, forward: jax.Array, backward: jax.Array) -> jax.Array:
+    """x · forward, whose gradient is taken as that of x · backward.
+
+    Args:
+      x: any array.
+      forward: coefficients that broadcast to x.
+      backward: coefficients of the gradient; no gradient reaches either coefficient.
+    """
+    return x * forward
+
+
+shake.defvjp(
+    lambda x, forward, backward: (x * forward, backward),
+    lambda backward, gradient: (gradient * backward, None, None),
+)
+
+
+def uniform_per_example(key: jax.Array, x: jax.Array, low: float = 0.0) -> jax.Array:
+    """One number from low to 1 for each example of a batch, broadcasting to it, in its type."""
+    shape = (len(x),) + (1,) * (x.ndim - 1)
+    return jax.random.uniform(key, shape, minval=low).astype(x.dtype)

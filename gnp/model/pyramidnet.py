@@ -1,0 +1,158 @@
+"""Pyramidal residual networks (arXiv 1610.02915), also with ShakeDrop (arXiv 1802.02375)."""
+
+import functools
+
+import jax
+from flax import linen as nn
+
+from gnp.errors import UserError
+from gnp.model.layers import (
+    batch_norm,
+    head,
+    kaiming,
+    pool_and_pad,
+    run_block,
+    shake,
+    uniform_per_example,
+)
+from gnp.model.registry import register_model
+
+_STEM_WIDTH = 16
+_GROUPS = 3
+_LAST_DROP_RATE = 0.5
+
+
+class ShakeDrop(nn.Module):
+    """Multiplies a residual branch by random numbers where its block is dropped.
+
+    One draw decides for the whole batch whether the block is kept. If it is dropped, the branch of
+    each example is multiplied by α ∈ [-1, 1] forward and by β ∈ [0, 1] backward. In evaluation the
+    branch is scaled by the expectation of its factor, which is `keep`, as α has mean 0.
+
+    Attributes:
+      keep: probability that the block is kept.
+    """
+
+    keep: float
+
+    @nn.compact
+    def __call__(self, x, train, true_gradient=False):
+        if not train:
+            return x * self.keep
+        keep_key, alpha_key, beta_key = jax.random.split(self.make_rng("shake"), 3)
+        kept = jax.random.bernoulli(keep_key, self.keep).astype(x.dtype)
+        forward = kept + (1 - kept) * uniform_per_example(alpha_key, x, low=-1.0)
+        backward = kept + (1 - kept) * uniform_per_example(beta_key, x)
+        return shake(x, forward, forward if true_gradient else backward)
+
+
+class PyramidNetBlock(nn.Module):
+    """BN, 1×1, BN-ReLU, 3×3, BN-ReLU, 1×1, BN, and a shortcut without parameters.
+
+    Attributes:
+      width: channels of the first two convolutions; the third has four times as many.
+      stride: of the second.
+      keep: probability that ShakeDrop keeps the block; None: no ShakeDrop.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    width: int
+    stride: int = 1
+    keep: float | None = None
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train, true_gradient=False):
+        norm = functools.partial(batch_norm, use_running_average=not train, dtype=self.dtype)
+        conv = functools.partial(nn.Conv, use_bias=False, kernel_init=kaiming, dtype=self.dtype)
+        shortcut = pool_and_pad(x, 4 * self.width, self.stride)
+        x = conv(self.width, (1, 1))(norm()(x))
+        x = conv(self.width, (3, 3), strides=self.stride)(nn.relu(norm()(x)))
+        x = norm()(conv(4 * self.width, (1, 1))(nn.relu(norm()(x))))
+        if self.keep is not None:
+            x = ShakeDrop(self.keep)(x, train, true_gradient)
+        return x + shortcut
+
+
+class PyramidNet(nn.Module):
+    """Three groups of bottleneck blocks whose width grows from block to block.
+
+    The last feature maps are averaged over all pixels: 8×8 of them for images of 32×32.
+
+    Attributes:
+      num_outputs: number of classes.
+      pyramid_depth: number of layers, 9n + 2 for n blocks in each group.
+      pyramid_alpha: by how much the width grows from the stem to the last block.
+      dtype: type of the computation; None: that of inputs and parameters.
+      remat: compute each block again in the backward pass instead of keeping its results.
+    """
+
+    num_outputs: int
+    pyramid_depth: int
+    pyramid_alpha: int
+    dtype: object = None
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = self._stem(inputs)
+        for block in self._blocks():
+            x = run_block(block, x, train, remat=self.remat)
+        return self._classify(x, train)
+
+    def _stem(self, inputs):
+        conv = nn.Conv(_STEM_WIDTH, (3, 3), use_bias=False, kernel_init=kaiming, dtype=self.dtype)
+        return conv(inputs)
+
+    def _blocks(self):
+        if self.pyramid_depth < 11 or self.pyramid_depth % 9 != 2:
+            raise UserError(
+                f"A PyramidNet of depth {self.pyramid_depth} cannot be built; choose a "
+                "pyramid_depth of 9n + 2 layers for n blocks in each group, such as 110 or 164."
+            )
+        per_group = (self.pyramid_depth - 2) // 9
+        total = _GROUPS * per_group
+        for index in range(1, total + 1):
+            yield PyramidNetBlock(
+                round(_STEM_WIDTH + index * self.pyramid_alpha / total),
+                stride=2 if index in (per_group + 1, 2 * per_group + 1) else 1,
+                keep=self._keep(index / total),
+                dtype=self.dtype,
+            )
+
+    def _keep(self, depth):
+        """Probability that a block at this share of the depth is kept; None: no ShakeDrop."""
+        del depth
+        return None
+
+    def _classify(self, x, train):
+        x = nn.relu(batch_norm(use_running_average=not train, dtype=self.dtype)(x))
+        return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
+
+
+class PyramidNetShakeDrop(PyramidNet):
+    """A PyramidNet with batch norm in the stem and ShakeDrop in every block.
+
+    Called with `true_gradient`, it multiplies the gradient by the numbers of the forward pass.
+    """
+
+    @nn.compact
+    def __call__(self, inputs, train, true_gradient=False):
+        x = batch_norm(use_running_average=not train, dtype=self.dtype)(self._stem(inputs))
+        for block in self._blocks():
+            x = run_block(block, x, train, true_gradient, remat=self.remat)
+        return self._classify(x, train)
+
+    def _keep(self, depth):
+        return 1 - _LAST_DROP_RATE * depth
+
+
+register_model("PyramidNetBase")(PyramidNet)
+for _depth, _alpha in ((164, 48), (164, 270), (200, 240), (272, 200)):
+    register_model(f"PyramidNet_{_depth}_{_alpha}")(
+        functools.partial(PyramidNet, pyramid_depth=_depth, pyramid_alpha=_alpha)
+    )
+for _depth, _alpha in ((164, 48), (272, 200)):
+    register_model(f"PyramidNet_{_depth}_{_alpha}_ShakeDrop")(
+        functools.partial(PyramidNetShakeDrop, pyramid_depth=_depth, pyramid_alpha=_alpha)
+    )

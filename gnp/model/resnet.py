@@ -1,0 +1,124 @@
+"""Residual networks (arXiv 1512.03385)."""
+
+import functools
+from collections.abc import Sequence
+
+from flax import linen as nn
+
+from gnp.errors import unknown_name
+from gnp.model.layers import batch_norm, head, kaiming, run_block
+from gnp.model.registry import register_model
+
+_LARGEST_CIFAR_IMAGE = 64
+_STEMS = ("auto", "cifar", "imagenet")
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions of 3×3 with bias, batch norm after each, and the shortcut.
+
+    Attributes:
+      channels: channels of both convolutions.
+      stride: of the first.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    channels: int
+    stride: int = 1
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train):
+        norm, conv = _layers(train, self.dtype)
+        shortcut = x
+        x = nn.relu(norm()(conv(self.channels, (3, 3), strides=self.stride)(x)))
+        x = norm()(conv(self.channels, (3, 3))(x))
+        return nn.relu(x + _project(shortcut, x, self.stride, norm, conv))
+
+
+class BottleneckBlock(nn.Module):
+    """Convolutions of 1×1, 3×3 and 1×1, batch norm after each, and the shortcut.
+
+    Attributes:
+      channels: channels of the first two convolutions; the third has four times as many.
+      stride: of the second.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    channels: int
+    stride: int = 1
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train):
+        norm, conv = _layers(train, self.dtype, use_bias=False)
+        shortcut = x
+        x = nn.relu(norm()(conv(self.channels, (1, 1))(x)))
+        x = nn.relu(norm()(conv(self.channels, (3, 3), strides=self.stride)(x)))
+        x = norm()(conv(4 * self.channels, (1, 1))(x))
+        return nn.relu(x + _project(shortcut, x, self.stride, norm, conv))
+
+
+def _layers(train, dtype, use_bias=True):
+    norm = functools.partial(batch_norm, use_running_average=not train, dtype=dtype)
+    conv = functools.partial(nn.Conv, use_bias=use_bias, kernel_init=kaiming, dtype=dtype)
+    return norm, conv
+
+
+def _project(shortcut, x, stride, norm, conv):
+    if shortcut.shape == x.shape:
+        return shortcut
+    return norm()(conv(x.shape[-1], (1, 1), strides=stride)(shortcut))
+
+
+class ResNet(nn.Module):
+    """Stem, stages of blocks, mean pool, head.
+
+    Attributes:
+      num_outputs: number of classes.
+      depths: blocks of each stage; each stage but the first halves the sides.
+      block: class of the blocks.
+      widths: channels of each stage, before a bottleneck's expansion.
+      stem: 'imagenet' (7×7 with stride 2, 64 filters, max pool), 'cifar' (3×3, 16 filters) or
+        'auto': the first for images of more than 64 pixels, else the second.
+      dtype: type of the computation; None: that of inputs and parameters.
+      remat: compute each block again in the backward pass instead of keeping its results.
+    """
+
+    num_outputs: int
+    depths: Sequence[int] = (3, 4, 6, 3)
+    block: type[nn.Module] = BottleneckBlock
+    widths: Sequence[int] = (64, 128, 256, 512)
+    stem: str = "auto"
+    dtype: object = None
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = self._stem(inputs, train)
+        for stage, (depth, channels) in enumerate(zip(self.depths, self.widths, strict=True)):
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                block = self.block(channels, stride, dtype=self.dtype)
+                x = run_block(block, x, train, remat=self.remat)
+        return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
+
+    def _stem(self, inputs, train):
+        if self.stem not in _STEMS:
+            raise unknown_name("stem", self.stem, _STEMS)
+        is_large = max(inputs.shape[1:3]) > _LARGEST_CIFAR_IMAGE
+        norm, conv = _layers(train, self.dtype, use_bias=False)
+        if self.stem == "cifar" or (self.stem == "auto" and not is_large):
+            return norm()(conv(16, (3, 3))(inputs))
+        x = norm()(conv(64, (7, 7), strides=2)(inputs))
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
+
+
+for _name, _block, _depths in (
+    ("ResNet18", BasicBlock, (2, 2, 2, 2)),
+    ("ResNet34", BasicBlock, (3, 4, 6, 3)),
+    ("ResNet50", BottleneckBlock, (3, 4, 6, 3)),
+    ("ResNet101", BottleneckBlock, (3, 4, 23, 3)),
+    ("ResNet152", BottleneckBlock, (3, 8, 36, 3)),
+    ("ResNet200", BottleneckBlock, (3, 24, 36, 3)),
+):
+    register_model(_name)(functools.partial(ResNet, depths=_depths, block=_block))

@@ -1,0 +1,100 @@
+"""Wide residual networks of two branches mixed by shake-shake (arXiv 1705.07485)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gnp.model.layers import batch_norm, head, kaiming, run_block, shake, uniform_per_example
+from gnp.model.registry import register_model
+
+_STEM_WIDTH = 16
+_GROUPS = 3
+
+
+class ShakeShake(nn.Module):
+    """Mixes two branches, α of one and 1 - α of the other, α ∈ [0, 1] for each example.
+
+    Backward the gradient is mixed by another such number. In evaluation it is their mean.
+    """
+
+    @nn.compact
+    def __call__(self, first, second, train, true_gradient=False):
+        if not train:
+            return (first + second) / 2
+        forward_key, backward_key = jax.random.split(self.make_rng("shake"))
+        forward = uniform_per_example(forward_key, first)
+        backward = forward if true_gradient else uniform_per_example(backward_key, first)
+        return shake(first, forward, backward) + shake(second, 1 - forward, 1 - backward)
+
+
+class ShakeShakeBlock(nn.Module):
+    """Two branches of ReLU-conv-BN twice, mixed, plus the shortcut.
+
+    Attributes:
+      channels: channels of the result.
+      stride: of the first convolution of each branch.
+      dtype: type of the computation; None: that of inputs and parameters.
+    """
+
+    channels: int
+    stride: int = 1
+    dtype: object = None
+
+    @nn.compact
+    def __call__(self, x, train, true_gradient=False):
+        norm = functools.partial(batch_norm, use_running_average=not train, dtype=self.dtype)
+        conv = functools.partial(nn.Conv, use_bias=False, kernel_init=kaiming, dtype=self.dtype)
+        first, second = (self._branch(x, norm, conv) for _ in range(2))
+        mixed = ShakeShake()(first, second, train, true_gradient)
+        if x.shape[-1] == self.channels:
+            return mixed + x
+        return mixed + self._shortcut(x, norm, conv)
+
+    def _branch(self, x, norm, conv):
+        x = norm()(conv(self.channels, (3, 3), strides=self.stride)(nn.relu(x)))
+        return norm()(conv(self.channels, (3, 3))(nn.relu(x)))
+
+    def _shortcut(self, x, norm, conv):
+        """Half of the channels from the pixels of the stride, half from those beside them."""
+        beside = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
+        halves = [
+            conv(channels, (1, 1))(image[:, :: self.stride, :: self.stride])
+            for image, channels in ((x, self.channels // 2), (beside, (self.channels + 1) // 2))
+        ]
+        return norm()(jnp.concatenate(halves, axis=-1))
+
+
+class ShakeShakeNet(nn.Module):
+    """Stem, three groups of blocks, mean pool, head.
+
+    Called with `true_gradient`, it mixes the gradient by the numbers of the forward pass.
+
+    Attributes:
+      num_outputs: number of classes.
+      width: channels of the first group; each further group has twice as many.
+      blocks_per_group: blocks of each group.
+      dtype: type of the computation; None: that of inputs and parameters.
+      remat: compute each block again in the backward pass instead of keeping its results.
+    """
+
+    num_outputs: int
+    width: int = 96
+    blocks_per_group: int = 4
+    dtype: object = None
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, inputs, train, true_gradient=False):
+        conv = nn.Conv(_STEM_WIDTH, (3, 3), use_bias=False, kernel_init=kaiming, dtype=self.dtype)
+        x = batch_norm(use_running_average=not train, dtype=self.dtype)(conv(inputs))
+        for group in range(_GROUPS):
+            for index in range(self.blocks_per_group):
+                stride = 2 if group > 0 and index == 0 else 1
+                block = ShakeShakeBlock(self.width * 2**group, stride, self.dtype)
+                x = run_block(block, x, train, true_gradient, remat=self.remat)
+        return head(self.num_outputs, self.dtype)(nn.relu(x).mean(axis=(1, 2)))
+
+
+register_model("WideResNet_2_96_ShakeShake")(ShakeShakeNet)
