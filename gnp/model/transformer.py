@@ -24,17 +24,17 @@ def attend(
     """Scaled dot-product attention (arXiv 1706.03762).
 
     Args:
-      query: batch x queries x heads x depth.
-      key: batch x keys x heads x depth.
+      query: ... x queries x heads x depth.
+      key: ... x keys x heads x depth.
       value: as `key`.
-      bias: added to the logits, broadcast to batch x heads x queries x keys.
+      bias: added to the logits, broadcast to ... x heads x queries x keys.
       drop: dropout of the attention weights.
 
     Returns:
       Array of the shape and type of `query`.
     """
     logits = jnp.einsum(
-        "bqhd,bkhd->bhqk",
+        "...qhd,...khd->...hqk",
         query * query.shape[-1] ** -0.5,
         key,
         preferred_element_type=_at_least_float32(query.dtype),
@@ -42,7 +42,7 @@ def attend(
     if bias is not None:
         logits += bias
     weights = drop(softmax(logits).astype(value.dtype))
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+    return jnp.einsum("...hqk,...khd->...qhd", weights, value)
 
 
 def head_depth(width: int, num_heads: int) -> int:
