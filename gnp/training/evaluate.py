@@ -1,6 +1,7 @@
 """Evaluation: every image counted once."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,19 +40,24 @@ def make_eval_step(
     return step
 
 
-def evaluate(eval_step: Callable, state: TrainState, batches: Iterable[dict]) -> dict[str, float]:
+def evaluate(
+    eval_step: Callable, state: TrainState, batches: Iterable[dict], device_data: Any = None
+) -> dict[str, float]:
     """Means over a whole evaluation set.
 
     Args:
       eval_step: a mapped step of `make_eval_step`.
       state: what to evaluate.
       batches: this process's batches, with masks.
+      device_data: what the source keeps on the devices.
 
     Returns:
       `loss`, `error_rate`, `top_5_error_rate` (means), and `num_images`.
     """
     # Sums stay on the device until the end; the host adds them in double precision.
-    sums = jax.device_get([eval_step(state, parallel.split(batch)) for batch in batches])
+    sums = jax.device_get(
+        [eval_step(state, device_data, parallel.split(batch)) for batch in batches]
+    )
     totals = {key: sum(float(s[key]) for s in sums) for key in sums[0]}
     num_images = totals.pop("num_images")
     return {key: value / num_images for key, value in totals.items()} | {

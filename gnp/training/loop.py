@@ -84,8 +84,12 @@ class _Run:
         self.steps_per_epoch = _steps_per_epoch(config, source)
         self.total_steps = config.total_epochs * self.steps_per_epoch
         optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-        self.step_kinds = StepKinds(config, model, optimizer, self.steps_per_epoch)
-        self.eval_step = parallel.map_eval_step(make_eval_step(model, config.label_smoothing))
+        self.step_kinds = StepKinds(config, model, optimizer, self.steps_per_epoch, source.prepare)
+        self.eval_step = parallel.map_eval_step(
+            make_eval_step(model, config.label_smoothing), source.prepare_eval
+        )
+
+        self.device_data = parallel.replicate(source.device_data)
 
         self.stop = resources.enter_context(StopRequest())
         self.checkpoints = resources.enter_context(Checkpoints(folder / CHECKPOINTS_FOLDER))
@@ -155,7 +159,9 @@ class _Run:
             if self.position.step in self.position.left_out:
                 self._pass_over_step()
             else:
-                self.state, metrics = step_of(index)(self.state, parallel.split(batch))
+                self.state, metrics = step_of(index)(
+                    self.state, self.device_data, parallel.split(batch)
+                )
                 self.log.add(self.position.step, metrics)
             self._act_on_bad_step()
             self._leave_if_asked()
@@ -180,7 +186,9 @@ class _Run:
         ):
             raise Rollback(found.step)
         epoch, index = divmod(found.step - 1, self.steps_per_epoch)
-        batch = next(iter(self.source.train_batches(epoch, index)))
+        batch = self.source.prepare(
+            self.device_data, next(iter(self.source.train_batches(epoch, index)))
+        )
         radius = float(self.step_kinds.r(found.step - 1))
         raise explain(found, self.step_kinds.objective, self.state, batch, radius)
 
@@ -197,7 +205,7 @@ class _Run:
         if not self._evaluation_is_due:
             return
         self._flush()
-        result = evaluate(self.eval_step, self.state, self.source.eval_batches())
+        result = evaluate(self.eval_step, self.state, self.source.eval_batches(), self.device_data)
         if result["num_images"] != self.source.num_eval_images:
             raise RuntimeError(
                 f"The evaluation counted {result['num_images']} images, "

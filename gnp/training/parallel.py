@@ -37,16 +37,48 @@ def device_index() -> jax.Array:
     return jax.lax.axis_index(AXIS)
 
 
-def map_train_step(step: Callable) -> Callable:
-    """Maps `step(state, batch) -> (state, metrics)`; the state's buffers are reused."""
+def _as_it_is(device_data, batch):
+    return batch
+
+
+def map_train_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
+    """Maps `step(state, batch) -> (state, metrics)`.
+
+    Args:
+      step: one device's part of a training step.
+      prepare: `(device_data, batch) -> batch`, made of what the source sends, on the device.
+
+    Returns:
+      `(state, device_data, batch) -> (state, metrics)`; it reuses the state's buffers.
+    """
+
+    def prepared_step(state, device_data, batch):
+        return step(state, prepare(device_data, batch))
+
     return jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0
+        prepared_step,
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
     )
 
 
-def map_eval_step(step: Callable) -> Callable:
-    """Maps `step(state, batch) -> sums`, the sums being over all devices already."""
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+def map_eval_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
+    """Maps `step(state, batch) -> sums`, the sums being over all devices already.
+
+    Args:
+      step: one device's part of an evaluation step.
+      prepare: as in `map_train_step`.
+
+    Returns:
+      `(state, device_data, batch) -> sums`.
+    """
+
+    def prepared_step(state, device_data, batch):
+        return step(state, prepare(device_data, batch))
+
+    return jax.pmap(prepared_step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)
 
 
 def replicate(tree: PyTree) -> PyTree:

@@ -35,8 +35,16 @@ class StepKinds:
         model: nn.Module,
         optimizer: optax.GradientTransformation,
         steps_per_epoch: int,
+        prepare: Callable,
     ):
         """Builds both kinds of steps.
+
+        Args:
+          config: the resolved config.
+          model: the classifier.
+          optimizer: from `gnp.optimizer.build_optimizer`.
+          steps_per_epoch: steps in one epoch.
+          prepare: the data source's, see `parallel.map_train_step`.
 
         Raises:
           UserError: a field of the config has a bad value.
@@ -65,7 +73,7 @@ class StepKinds:
                 gradient_clipping=config.gradient_clipping,
                 reuse=gnp.reuse,
             )
-            return parallel.map_train_step(step)
+            return parallel.map_train_step(step, prepare)
 
         self.r = penalty.r
         self._standard = build(None, standard_groups)

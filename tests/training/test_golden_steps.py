@@ -117,7 +117,7 @@ def test_golden_steps(devices, name, monkeypatch):
         if penalize not in kinds:
             kinds[penalize] = build_step(model, optimizer, settings, penalize, devices)
         batch = split(batch_of(100 + index, settings["soft"]), devices)
-        state, metrics = kinds[penalize](state, batch)
+        state, metrics = kinds[penalize](state, None, batch)
         close = {"rtol": 1e-6, "err_msg": f"step {index}"}
         loss = metrics["perturbed_loss" if penalize else "loss"]
         error_rate = metrics["perturbed_error_rate" if penalize else "error_rate"]

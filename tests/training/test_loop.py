@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from config import digits
+from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 from gnp.training.interrupt import Interrupted
 from gnp.training.loop import train
@@ -149,6 +151,21 @@ def test_evaluation_that_misses_images_is_an_error(tmp_path):
     source.num_eval_images += 1
     with pytest.raises(RuntimeError, match=r"counted 21 images.*22"):
         run(tmp_path, source)
+
+
+def test_data_on_the_device_train_as_data_from_the_host_do(tmp_path):
+    losses = []
+    for loader in ("tfdata", "device"):
+        config = digits.get_config()
+        config.total_epochs = 1
+        config.dataset.loader = loader
+        config.dataset.batch_level_augmentations = "mixup"
+        source = build_source(config, process_index=0, process_count=1)
+        (tmp_path / loader).mkdir()
+        train(config, model=ToyModel(num_outputs=10), source=source, folder=tmp_path / loader)
+        metrics = read_metrics(tmp_path / loader / "metrics.jsonl")
+        losses.append([m["train/loss"] for m in metrics[:-1]] + [metrics[-1]["eval/loss"]])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])

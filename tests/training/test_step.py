@@ -53,7 +53,7 @@ def build(model=None, optimizer="SGD", with_reuse=False, **step_options):
 def run(*, devices=1, steps=3, **options):
     state, step = build(**options)
     for seed in range(steps):
-        state, metrics = step(state, split(batch_of(seed), devices))
+        state, metrics = step(state, None, split(batch_of(seed), devices))
     return state, metrics
 
 
@@ -163,11 +163,11 @@ def test_unknown_batch_norm_policy_is_refused():
 
 def test_step_that_is_not_finite_changes_nothing_but_the_counts():
     state, step = build(model=ToyModel(), optimizer="Momentum", penalty=penalty())
-    state, _ = step(state, split(batch_of(0), 2))
+    state, _ = step(state, None, split(batch_of(0), 2))
     before = jax.device_get(state)
     bad = batch_of(1)
     bad["image"][3] = np.inf  # on one of the two devices only
-    after, metrics = step(state, split(bad, 2))
+    after, metrics = step(state, None, split(bad, 2))
     assert metrics["nonfinite_pass"] == 1
     assert (after.step, after.skipped) == (2, 1)
     for part in ("params", "batch_stats", "opt_state"):
@@ -196,7 +196,7 @@ def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     state, penalized = build(penalty=penalty(), **options)
     _, standard = build(**options)
     start = jax.device_get(state.params)
-    state, _ = penalized(state, split(batch_of(0), 2))
+    state, _ = penalized(state, None, split(batch_of(0), 2))
     kept, middle = jax.device_get((state.reused, state.params))
     clean, mixed = zip(
         *(gradient_by_hand(start, half, 0.5, 0.8) for half in halves(batch_of(0))), strict=True
@@ -204,7 +204,7 @@ def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     g_v = tree.orthogonal_part(mean(mixed), mean(clean))
     assert_trees_close(kept, g_v, rtol=1e-4)
 
-    state, _ = standard(state, split(batch_of(1), 2))
+    state, _ = standard(state, None, split(batch_of(1), 2))
     gradient, _ = gradient_by_hand(middle, batch_of(1), 0.0, 0.0)
     length = 0.7 * tree.global_norm(gradient) / tree.global_norm(g_v)
     expected = tree.add(middle, tree.add(gradient, g_v, length), -RATE)
@@ -222,7 +222,7 @@ def mean(trees):
 
 def flops(**options):
     state, step = build(model=ToyModel(use_batch_norm=False, hidden=256), **options)
-    lowered = step.lower(state, split(batch_of(0), 1))
+    lowered = step.lower(state, None, split(batch_of(0), 1))
     return lowered.compile().cost_analysis()["flops"]
 
 

@@ -38,7 +38,7 @@ def step_once(model, r, batch):
     penalty = PenaltySettings(*penalty_warmup("none", r=r, alpha=0.8, warmup_steps=0))
     step = make_train_step(Objective(model), optimizer, lambda _: 0.1, penalty=penalty)
     state = create_state(model, optimizer, image_shape=(2, 2, 1), init_seed=0, seed=0)
-    return parallel.map_train_step(step)(state, {k: v[None] for k, v in batch.items()})
+    return parallel.map_train_step(step)(state, None, {k: v[None] for k, v in batch.items()})
 
 
 def first_batch():
