@@ -81,6 +81,8 @@ def load_data(config) -> LabelledData:
         kept, held_out = partition.hold_out(train.labels)
         train, test = train.take(kept), train.take(held_out)
     train = partition.first_images(train, config.dataset.num_train_images)
+    # Many sets are sorted by class; shuffled, any batch of the test set is like the whole.
+    test = test.take(partition.split_order(len(test)))
     return dataclasses.replace(data, train=train, test=test)
 
 

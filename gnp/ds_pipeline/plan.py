@@ -108,3 +108,9 @@ class PlannedSource(source.DataSource):
         std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
         self._scale = 1 / (255 * std)
         self._shift = -np.asarray(data.mean, np.float32) / std
+
+    def class_counts(self) -> dict[str, np.ndarray]:
+        """Images of each class in `train` and `eval`, over all processes."""
+        parts = {"train": self._data.train, "eval": self._data.test}
+        count = len(self.class_names)
+        return {name: np.bincount(part.labels, minlength=count) for name, part in parts.items()}

@@ -17,14 +17,17 @@ class TfSource(PlannedSource):
         super().__init__(data, settings)
         self._process_count = settings.process_count
         self._parallel_calls = settings.parallel_calls or tf.data.AUTOTUNE
+        # Traced once, not in every epoch.
+        self._train_fn = tf.function(self._train_batch, autograph=False)
+        self._eval_fn = tf.function(self._eval_batch, autograph=False)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         steps = (self._to_load(step) for step in self._plan.train_steps(epoch, first_step))
-        return self._run(steps, self._data.train, self._train_batch, training=True)
+        return self._run(steps, self._data.train, self._train_fn, training=True)
 
     def eval_batches(self) -> Iterator[Batch]:
         steps = self._plan.eval_steps()
-        return self._run(steps, self._data.test, self._eval_batch, training=False)
+        return self._run(steps, self._data.test, self._eval_fn, training=False)
 
     def _to_load(self, step):
         """One flat step; the images to mix with are appended, unless the batch has them already."""

@@ -1,0 +1,151 @@
+"""Shows the data of a config as a model will see them, or looks for files that cannot be read.
+
+python -m gnp.main.inspect_data --config=config/digits.py [--out=FILE.png] [--config.FIELD=VALUE …]
+python -m gnp.main.inspect_data --config=… --verify
+"""
+
+import itertools
+import pathlib
+import time
+
+import jax
+import numpy as np
+import tqdm
+from absl import flags
+
+from gnp.diagnostics.image_grid import save_image_grid
+from gnp.ds_pipeline import build as data
+from gnp.ds_pipeline import verify
+from gnp.errors import UserError
+from gnp.main import app, config
+
+_OUT = flags.DEFINE_string("out", "data.png", "Where the picture is saved.")
+_VERIFY = flags.DEFINE_bool("verify", False, "Read every file once and list those that are bad.")
+flags.adopt_module_key_flags(config)
+
+_IMAGES_SHOWN = 32
+_IMAGES_MEASURED = 2000
+_SECONDS_MEASURED = 5.0
+
+
+def main() -> None:
+    """Does what the flags ask for."""
+    settings = config.read_config()
+    if _VERIFY.value:
+        verify_files(settings)
+    else:
+        inspect(settings, pathlib.Path(_OUT.value))
+
+
+def inspect(settings, out: pathlib.Path) -> None:
+    """Prints what is in the data, measures the pipeline and saves a picture of some images."""
+    source = data.build_source(settings)
+    prepare, prepare_eval = (
+        _complete(source, source.prepare),
+        _complete(source, source.prepare_eval),
+    )
+    train = _some(map(prepare, source.train_batches(epoch=0)))
+    evaluation = _some(map(prepare_eval, source.eval_batches()))
+    print(f"{settings.dataset.dataset_name}: images of {source.image_shape}")
+    _print_counts(source)
+    for name, batch in (("train", train), ("eval", evaluation)):
+        _print_statistics(source, name, batch["image"])
+    print(f"pipeline: {_images_per_second(source, prepare):,.0f} images/s")
+    shown = {
+        "train (augmented)": _to_show(source, train),
+        "eval": _to_show(source, evaluation),
+    }
+    save_image_grid(out, shown)
+    print(f"picture: {out}")
+
+
+def verify_files(settings) -> None:
+    """Reads every image file once.
+
+    Raises:
+      UserError: some cannot be used; they are listed before.
+    """
+    found = data.load_data(settings)
+    if found.in_memory:
+        print(f"{settings.dataset.dataset_name}: all {len(found.train) + len(found.test)} read.")
+        return
+    paths = np.concatenate([found.train.images, found.test.images])
+    with tqdm.tqdm(total=len(paths), unit=" files", disable=None) as bar:
+        bad = verify.bad_images(paths, settings.dataset.num_channels, bar.update)
+    for path, why in bad.items():
+        print(f"{path}: {why}")
+    print(f"{len(paths)} files read, {len(bad)} of them bad.")
+    if bad:
+        raise UserError(
+            f"{len(bad)} of {len(paths)} files cannot be used; mend or remove them, or set "
+            "dataset.on_bad_image to skip."
+        )
+
+
+def _complete(source, prepare):
+    """What turns a batch of the source into images and labels on the host."""
+    if source.device_data is None:
+        return lambda batch: batch
+    device_data = jax.device_put(source.device_data)
+    prepare = jax.jit(prepare)
+    return lambda batch: jax.device_get(prepare(device_data, batch))
+
+
+def _some(batches):
+    """As many images as are measured, from whole batches, without padding."""
+    batches = list(_until(batches, _IMAGES_MEASURED))
+    joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+    real = joined.get("mask", np.ones(len(joined["image"]))) > 0
+    return {key: values[real] for key, values in joined.items()}
+
+
+def _until(batches, num_images):
+    taken = 0
+    for batch in batches:
+        yield batch
+        taken += len(batch["image"])
+        if taken >= num_images:
+            return
+
+
+def _print_counts(source):
+    for part, counts in source.class_counts().items():
+        named = ", ".join(f"{n} {c}" for n, c in zip(source.class_names, counts, strict=True))
+        print(f"{part}: {counts.sum()} images ({named})")
+
+
+def _print_statistics(source, name, images):
+    pixels = images * np.float32(source.std) + np.float32(source.mean)
+    mean, std = (", ".join(f"{x:.4f}" for x in f((0, 1, 2))) for f in (pixels.mean, pixels.std))
+    print(f"{name}: mean {mean}, std {std} per channel, over {len(images)} images")
+
+
+def _images_per_second(source, prepare):
+    """Over whole epochs, the start of the pipeline left out."""
+    epochs = (source.train_batches(epoch) for epoch in itertools.count())
+    batches = map(prepare, itertools.chain.from_iterable(epochs))
+    next(batches)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < _SECONDS_MEASURED:
+        count += len(next(batches)["image"])
+    return count / (time.perf_counter() - start)
+
+
+def _to_show(source, batch):
+    images = batch["image"][:_IMAGES_SHOWN] * np.float32(source.std) + np.float32(source.mean)
+    return images, [_caption(source, label) for label in batch["label"][:_IMAGES_SHOWN]]
+
+
+def _caption(source, label):
+    """The class, or the two classes that were mixed."""
+    first, second = np.argsort(label)[::-1][:2]
+    if label[second] == 0:
+        return source.class_names[first]
+    return (
+        f"{source.class_names[first]} {label[first]:.2f}\n"
+        f"{source.class_names[second]} {label[second]:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
