@@ -53,7 +53,7 @@ def create_model(name: str, num_outputs: int, **model_params) -> nn.Module:
       **model_params: fields of the model's constructor.
 
     Raises:
-      UserError: the name or one of the fields is unknown.
+      UserError: the name or one of the fields is unknown, or a field without default is missing.
     """
     _load_families()
     if name not in _factories:
@@ -75,4 +75,12 @@ def _check_fields(name, factory, model_params):
     known = [field for field in parameters if field not in ("num_outputs", "parent", "name")]
     for field in model_params:
         if field not in known:
-            raise UserError(str(unknown_name(f"parameter of model {name}", field, known)))
+            raise unknown_name(f"parameter of model {name}", field, known)
+    if not inspect.isclass(factory):  # a function may have defaults that its signature hides
+        return
+    missing = [f for f in known if parameters[f].default is inspect.Parameter.empty]
+    missing = [field for field in missing if field not in model_params]
+    if missing:
+        raise UserError(
+            f"Model {name} leaves {', '.join(missing)} to the user; set it in model.model_params."
+        )

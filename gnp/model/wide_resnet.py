@@ -4,7 +4,8 @@ import functools
 
 from flax import linen as nn
 
-from gnp.model.layers import batch_norm, head, kaiming, pool_and_pad
+from gnp.errors import UserError
+from gnp.model.layers import batch_norm, head, kaiming, pool_and_pad, run_block
 from gnp.model.registry import register_model
 
 
@@ -47,6 +48,7 @@ class WideResNet(nn.Module):
       width: factor k of the widths 16, 32, 64.
       use_additional_skip_connections: a shortcut over each group and over the whole body too.
       dtype: type of the computation; None: that of inputs and parameters.
+      remat: compute each block again in the backward pass instead of keeping its results.
     """
 
     num_outputs: int
@@ -54,9 +56,15 @@ class WideResNet(nn.Module):
     width: int = 10
     use_additional_skip_connections: bool = False
     dtype: object = None
+    remat: bool = False
 
     @nn.compact
     def __call__(self, inputs, train):
+        if self.depth < 10 or self.depth % 6 != 4:
+            raise UserError(
+                f"A WideResNet of depth {self.depth} cannot be built; choose a depth of 6n + 4 "
+                "layers for n blocks in each group, such as 16, 28 or 40."
+            )
         x = nn.Conv(16, (3, 3), use_bias=False, kernel_init=kaiming, dtype=self.dtype)(inputs)
         body = x
         for group, channels in enumerate((16 * self.width, 32 * self.width, 64 * self.width)):
@@ -70,12 +78,13 @@ class WideResNet(nn.Module):
         stride = 1 if group == 0 else 2
         before = x
         for index in range((self.depth - 4) // 6):
-            x = WideResNetBlock(
+            block = WideResNetBlock(
                 channels,
                 stride=stride if index == 0 else 1,
                 activate_before_shortcut=group == index == 0,
                 dtype=self.dtype,
-            )(x, train)
+            )
+            x = run_block(block, x, train, remat=self.remat)
         if self.use_additional_skip_connections:
             x += pool_and_pad(before, channels, stride)
         return x

@@ -18,6 +18,7 @@ ROLES = {"scale": "scale", "var": "var", "relative_position_bias_table": "table"
 
 # Of the models whose name does not say all: what tests give them.
 BARE = {
+    "PyramidNetBase": {"pyramid_depth": 11, "pyramid_alpha": 12},
     "ViTBase": {
         "patches": {"size": 8},
         "hidden_size": 16,

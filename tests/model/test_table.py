@@ -30,7 +30,7 @@ PARAMETERS = {
     "PyramidNet_272_200": 26_210_810,
     "PyramidNet_164_48_ShakeDrop": 1_715_442,
     "PyramidNet_272_200_ShakeDrop": 26_210_842,
-    "PyramidNetBase": 0,
+    "PyramidNetBase": 30_842,
     "ViT_Micro": 21_162,
     "ViT_TI16": 5_362_762,
     "ViT_S16": 21_342_346,
