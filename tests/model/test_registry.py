@@ -44,7 +44,7 @@ def test_a_name_is_taken_once():
 
 
 def test_unknown_name_lists_the_nearest_first():
-    with pytest.raises(UserError, match="model 'ResNet51'; known: ResNet5?"):
+    with pytest.raises(UserError, match="model 'ResNet51'; known: ResNet18, ResNet50"):
         create_model("ResNet51", 10)
 
 
