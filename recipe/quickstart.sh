@@ -19,6 +19,6 @@ train() {
 echo "Standard training:" >&2
 plain=$(train "$@" --config.gnp.r=0 --config.gnp.alpha=0)
 echo "With the penalty:" >&2
-penalized=$(train --config.gnp.r=0.05 --config.gnp.alpha=0.8 "$@")
+penalized=$(train --config.gnp.r=0.1 --config.gnp.alpha=0.8 "$@")
 
 "$python" -P -m gnp.main.report --runs="$plain" --runs="$penalized" --out="$working_dir"
