@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from gnp.regularization import gradient_norm
 
@@ -130,3 +132,62 @@ def test_bfloat16_parameters_keep_their_type():
         lambda p: jnp.sum(p["a"] ** 2).astype(jnp.float32), r=0.1, alpha=0.5
     )(params)
     assert gradient["a"].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(("r", "passes"), [(0.0, 1), (0.1, 2)])
+def test_traced_zero_makes_one_pass(r, passes):
+    seen = []
+
+    def loss(params):
+        jax.debug.callback(lambda: seen.append(1))
+        return quadratic(params)
+
+    jax.jit(gradient_norm.value_and_grad(loss, r=jnp.float32(r), alpha=0.8))(START)
+    jax.effects_barrier()
+    assert len(seen) == passes
+
+
+SIZES = st.lists(st.integers(1, 4), min_size=0, max_size=3).map(tuple)
+TREES = st.dictionaries(st.sampled_from("abcd"), SIZES, min_size=1)
+DTYPES = st.sampled_from([jnp.float32, jnp.bfloat16, jnp.float16])
+STRENGTHS = st.floats(0.01, 2.0)
+
+
+def random_tree(shapes, dtype, seed):
+    rng = np.random.default_rng(seed)
+    return {name: jnp.asarray(rng.normal(size=shapes[name]), dtype) for name in sorted(shapes)}
+
+
+def curved_loss(params):
+    """Half the sum of the squares, each weighted by its leaf's number."""
+    leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(params)]
+    return sum(0.5 * (i + 1) * jnp.sum(leaf**2) for i, leaf in enumerate(leaves))
+
+
+# Every new shape is compiled anew, so a few examples must do.
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
+@given(TREES, DTYPES, STRENGTHS, st.integers(0, 2**31))
+def test_any_tree_of_any_type_has_the_closed_form(shapes, dtype, r, seed):
+    params = random_tree(shapes, dtype, seed)
+    _, gradient = gradient_norm.value_and_grad(curved_loss, r=r, alpha=1.0)(params)
+    clean = [(i + 1) * np.float32(leaf) for i, leaf in enumerate(params.values())]
+    norm = np.sqrt(sum(np.sum(g**2) for g in clean))
+    precision = {"rtol": 4 * float(jnp.finfo(dtype).eps), "atol": 8 * float(jnp.finfo(dtype).eps)}
+    for i, (leaf, g) in enumerate(zip(gradient.values(), clean, strict=True)):
+        assert leaf.dtype == dtype
+        expected = g + r * (i + 1) * g / norm
+        np.testing.assert_allclose(np.float32(leaf), expected, **precision)
+
+
+# Every new shape is compiled anew, so a few examples must do.
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
+@given(TREES, STRENGTHS, st.floats(0.0, 1.0), st.integers(0, 2**31))
+def test_gradient_is_linear_in_alpha(shapes, r, alpha, seed):
+    params = random_tree(shapes, jnp.float32, seed)
+    plain, mixed, sam = (
+        gradient_norm.value_and_grad(curved_loss, r=r, alpha=jnp.float32(a))(params)[1]
+        for a in (0.0, alpha, 1.0)
+    )
+    for name, leaf in mixed.items():
+        expected = (1 - alpha) * plain[name] + alpha * sam[name]
+        np.testing.assert_allclose(leaf, expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,81 @@
+"""Which steps are standard ones: their compiled program makes one pass."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from gnp.optimizer.build import build_optimizer
+from gnp.training.state import create_state
+from gnp.training.step_kinds import StepKinds
+from tests.training.toy import ToyModel, ToySource, toy_config
+
+STEPS_PER_EPOCH = 4
+MODEL = ToyModel(use_batch_norm=False, hidden=256)
+
+
+@functools.cache
+def flops(step):
+    """Floating-point operations of the program that a step compiles to."""
+    optimizer = build_optimizer("Momentum", {})
+    state = create_state(MODEL, optimizer, image_shape=(2, 2, 1), init_seed=0, seed=0)
+    batch = next(ToySource().train_batches(0))
+    batch = {k: v.reshape(4, -1, *v.shape[1:]) for k, v in batch.items()}
+    return step.lower(state, None, batch).compile().cost_analysis()["flops"]
+
+
+def passes(epoch, index, **overrides):
+    config = toy_config(**overrides)
+    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
+    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
+    return round(flops(kinds.for_epoch(jax.random.PRNGKey(0), epoch)(index)) / one_pass(), 1)
+
+
+@functools.cache
+def one_pass():
+    config = toy_config(**{"gnp.r": 0.0})
+    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
+    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
+    return flops(kinds.for_epoch(jax.random.PRNGKey(0), 0)(0))
+
+
+def test_penalized_step_makes_two_passes():
+    assert passes(0, 0) == 2
+
+
+@pytest.mark.parametrize(
+    "nothing_asked",
+    [
+        {"gnp.r": 0.0},
+        {"gnp.alpha": 0.0},
+        {"gr_warmup_strategy": "zero", "warmup_epochs": 1},
+        {"gr_warmup_strategy": "zero", "gnp.warmup_steps": 3},
+        {"use_hybrid_training": True, "hybrid_config.p": 0.0},
+        {"gnp.every": 2},
+    ],
+)
+def test_step_of_which_nothing_is_asked_makes_one_pass(nothing_asked):
+    assert passes(0, 1, **nothing_asked) == 1
+
+
+def test_penalty_follows_the_zero_warmup():
+    zero = {"gr_warmup_strategy": "zero", "warmup_epochs": 1}
+    assert [passes(epoch, 0, **zero) for epoch in (0, 1)] == [1, 2]
+
+
+def test_warmup_of_the_penalty_may_be_set_apart():
+    own = {"gr_warmup_strategy": "zero", "warmup_epochs": 2, "gnp.warmup_epochs": 0.5}
+    assert [passes(0, index, **own) for index in range(4)] == [1, 1, 2, 2]
+
+
+def test_hybrid_draws_are_those_of_the_key():
+    config = toy_config(use_hybrid_training=True, **{"hybrid_config.p": 0.5})
+    optimizer = build_optimizer("SGD", {})
+    kinds = StepKinds(config, MODEL, optimizer, 32, lambda data, batch: batch)
+    draws = [
+        [id(kinds.for_epoch(jax.random.PRNGKey(seed), 1)(index)) for index in range(32)]
+        for seed in (0, 0, 1)
+    ]
+    assert draws[0] == draws[1] != draws[2]
+    assert len(set(np.ravel(draws))) == 2
