@@ -19,19 +19,21 @@ class BasicBlock(nn.Module):
     Attributes:
       channels: channels of both convolutions.
       stride: of the first.
+      symmetric_padding: as in `ResNet`.
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
     channels: int
     stride: int = 1
+    symmetric_padding: bool = False
     dtype: object = None
 
     @nn.compact
     def __call__(self, x, train):
-        norm, conv = _layers(train, self.dtype)
+        norm, conv = _layers(train, self.dtype, self.symmetric_padding)
         shortcut = x
-        x = nn.relu(norm()(conv(self.channels, (3, 3), strides=self.stride)(x)))
-        x = norm()(conv(self.channels, (3, 3))(x))
+        x = nn.relu(norm()(conv(self.channels, 3, self.stride)(x)))
+        x = norm()(conv(self.channels, 3)(x))
         return nn.relu(x + _project(shortcut, x, self.stride, norm, conv))
 
 
@@ -41,33 +43,45 @@ class BottleneckBlock(nn.Module):
     Attributes:
       channels: channels of the first two convolutions; the third has four times as many.
       stride: of the second.
+      symmetric_padding: as in `ResNet`.
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
     channels: int
     stride: int = 1
+    symmetric_padding: bool = False
     dtype: object = None
 
     @nn.compact
     def __call__(self, x, train):
-        norm, conv = _layers(train, self.dtype, use_bias=False)
+        norm, conv = _layers(train, self.dtype, self.symmetric_padding, use_bias=False)
         shortcut = x
-        x = nn.relu(norm()(conv(self.channels, (1, 1))(x)))
-        x = nn.relu(norm()(conv(self.channels, (3, 3), strides=self.stride)(x)))
-        x = norm()(conv(4 * self.channels, (1, 1))(x))
+        x = nn.relu(norm()(conv(self.channels, 1)(x)))
+        x = nn.relu(norm()(conv(self.channels, 3, self.stride)(x)))
+        x = norm()(conv(4 * self.channels, 1)(x))
         return nn.relu(x + _project(shortcut, x, self.stride, norm, conv))
 
 
-def _layers(train, dtype, use_bias=True):
+def _layers(train, dtype, symmetric_padding, use_bias=True):
+    def conv(channels, side, stride=1):
+        return nn.Conv(
+            channels,
+            (side, side),
+            strides=stride,
+            padding=side // 2 if symmetric_padding else "SAME",
+            use_bias=use_bias,
+            kernel_init=kaiming,
+            dtype=dtype,
+        )
+
     norm = functools.partial(batch_norm, use_running_average=not train, dtype=dtype)
-    conv = functools.partial(nn.Conv, use_bias=use_bias, kernel_init=kaiming, dtype=dtype)
     return norm, conv
 
 
 def _project(shortcut, x, stride, norm, conv):
     if shortcut.shape == x.shape:
         return shortcut
-    return norm()(conv(x.shape[-1], (1, 1), strides=stride)(shortcut))
+    return norm()(conv(x.shape[-1], 1, stride)(shortcut))
 
 
 class ResNet(nn.Module):
@@ -80,6 +94,9 @@ class ResNet(nn.Module):
       widths: channels of each stage, before a bottleneck's expansion.
       stem: 'imagenet' (7×7 with stride 2, 64 filters, max pool), 'cifar' (3×3, 16 filters) or
         'auto': the first for images of more than 64 pixels, else the second.
+      stem_relu: a ReLU before the stem's max pool.
+      symmetric_padding: where a stride leaves a choice, as many zeros before as after the image, as
+        in PyTorch, instead of more after it.
       dtype: type of the computation; None: that of inputs and parameters.
       remat: compute each block again in the backward pass instead of keeping its results.
     """
@@ -89,6 +106,8 @@ class ResNet(nn.Module):
     block: type[nn.Module] = BottleneckBlock
     widths: Sequence[int] = (64, 128, 256, 512)
     stem: str = "auto"
+    stem_relu: bool = False
+    symmetric_padding: bool = False
     dtype: object = None
     remat: bool = False
 
@@ -98,7 +117,7 @@ class ResNet(nn.Module):
         for stage, (depth, channels) in enumerate(zip(self.depths, self.widths, strict=True)):
             for index in range(depth):
                 stride = 2 if stage > 0 and index == 0 else 1
-                block = self.block(channels, stride, dtype=self.dtype)
+                block = self.block(channels, stride, self.symmetric_padding, self.dtype)
                 x = run_block(block, x, train, remat=self.remat)
         return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
 
@@ -106,11 +125,13 @@ class ResNet(nn.Module):
         if self.stem not in _STEMS:
             raise unknown_name("stem", self.stem, _STEMS)
         is_large = max(inputs.shape[1:3]) > _LARGEST_CIFAR_IMAGE
-        norm, conv = _layers(train, self.dtype, use_bias=False)
+        norm, conv = _layers(train, self.dtype, self.symmetric_padding, use_bias=False)
         if self.stem == "cifar" or (self.stem == "auto" and not is_large):
-            return norm()(conv(16, (3, 3))(inputs))
-        x = norm()(conv(64, (7, 7), strides=2)(inputs))
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
+            return norm()(conv(16, 3)(inputs))
+        x = norm()(conv(64, 7, 2)(inputs))
+        x = nn.relu(x) if self.stem_relu else x
+        padding = [(1, 1), (1, 1)] if self.symmetric_padding else "SAME"
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
 
 
 for _name, _block, _depths in (

@@ -6,15 +6,18 @@ and, in ViT, query, key and value apart that are one layer there.
 """
 
 import dataclasses
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError, unknown_name
 from gnp.model.registry import create_model
+from gnp.model.stack import unstack_params
 from gnp.model.weights import Weights, variable_shapes
 
 Arrays = dict[str, np.ndarray]
@@ -29,21 +32,32 @@ class _Family:
     """How a family of ours differs from timm's.
 
     Attributes:
-      layers: pattern of our layer's path -> timm's; the first that matches, else they are equal.
+      layer: our layer's path and our model -> timm's path.
       model_params: the constructor's fields that make our model compute what timm's does, found
         from timm's arrays.
       image_size: the size that timm's arrays were made for, or None if they do not tell.
-      head: name of the last layer there.
+      first: the first layer there, a convolution.
+      head: the last layer there.
       splits_qkv: query, key and value are one layer there and three here.
       modernize: turns the names of early files into those of today.
     """
 
-    layers: Mapping[str, str]
+    layer: Callable[[str, nn.Module], str]
     model_params: Callable[[Arrays], dict[str, Any]]
-    image_size: Callable[[Arrays], int | None]
+    image_size: Callable[[Arrays], int | None] = lambda arrays: None
+    first: str = "patch_embed.proj"
     head: str = "head"
     splits_qkv: bool = False
     modernize: Callable[[Arrays], Arrays] = lambda arrays: arrays
+
+
+def _by_patterns(patterns):
+    def layer(path, model):
+        for ours, theirs in patterns.items():
+            path = re.sub(ours, theirs, path)
+        return path
+
+    return layer
 
 
 def _patch(arrays):
@@ -58,20 +72,80 @@ def _size_from_positions(num_extra_tokens):
     return size
 
 
-def _vit_params(arrays):
-    return {"patches": {"size": _patch(arrays)}, "approximate_gelu": False}
+def _swin_params(arrays):
+    rows = len(arrays["layers.0.blocks.0.attn.relative_position_bias_table"])
+    window = (round(rows**0.5) + 1) // 2
+    return {"patch_size": _patch(arrays), "window_size": window, "approximate_gelu": False}
+
+
+def _modernize_swin(arrays):
+    """Once, merging closed a stage instead of opening one, and the head was a bare layer."""
+    result = {}
+    closes_a_stage = "layers.0.downsample.norm.weight" in arrays
+    for key, array in arrays.items():
+        if closes_a_stage:
+            key = re.sub(
+                r"^layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", key
+            )
+        result[re.sub(r"^head\.(weight|bias)$", r"head.fc.\1", key)] = array
+    return result
+
+
+def _resnet_layer(path, model):
+    path = re.sub(r"^Dense_0$", "fc", path)
+    block = re.match(r"^[A-Za-z]+Block_(\d+)\.", path)
+    if block:
+        stage, index = 0, int(block[1])
+        while index >= model.depths[stage]:
+            index -= model.depths[stage]
+            stage += 1
+        path = path.replace(block[0], f"layer{stage + 1}.{index}.")
+    path = re.sub(r"\.Conv_3$", ".downsample.0", path)
+    path = re.sub(r"\.BatchNorm_3$", ".downsample.1", path)
+    path = re.sub(r"Conv_(\d)$", lambda m: f"conv{int(m[1]) + 1}", path)
+    return re.sub(r"BatchNorm_(\d)$", lambda m: f"bn{int(m[1]) + 1}", path)
 
 
 _FAMILIES = {
     "ViT": _Family(
-        layers={
-            r"patch_embed": "patch_embed.proj",
-            r"blocks\.(\d+)\.attention\.out": r"blocks.\1.attn.proj",
-            r"blocks\.(\d+)\.attention\.(query|key|value)": r"blocks.\1.attn.\2",
+        layer=_by_patterns(
+            {
+                r"^patch_embed$": "patch_embed.proj",
+                r"\.attention\.out$": ".attn.proj",
+                r"\.attention\.": ".attn.",
+            }
+        ),
+        model_params=lambda arrays: {
+            "patches": {"size": _patch(arrays)},
+            "approximate_gelu": False,
         },
-        model_params=_vit_params,
         image_size=_size_from_positions(1),
         splits_qkv=True,
+    ),
+    "Swin": _Family(
+        layer=_by_patterns(
+            {
+                r"^patch_embed$": "patch_embed.proj",
+                r"^patch_norm$": "patch_embed.norm",
+                r"^stage(\d+)_block(\d+)": r"layers.\1.blocks.\2",
+                r"^merging(\d+)": r"layers.\1.downsample",
+                r"\.attention\b": ".attn",
+                r"^head$": "head.fc",
+            }
+        ),
+        model_params=_swin_params,
+        head="head.fc",
+        modernize=_modernize_swin,
+    ),
+    "ResNet": _Family(
+        layer=_resnet_layer,
+        model_params=lambda arrays: {
+            "stem": "imagenet",
+            "stem_relu": True,
+            "symmetric_padding": True,
+        },
+        first="conv1",
+        head="fc",
     ),
 }
 
@@ -93,7 +167,8 @@ def from_timm(arrays: Arrays, name: str, image_size: int | None = None) -> Weigh
     if family.splits_qkv:
         arrays = _split_qkv(arrays)
     try:
-        num_outputs, channels = _classes(arrays, family), _channels(arrays)
+        num_outputs = len(arrays[f"{family.head}.weight"])
+        channels = arrays[f"{family.first}.weight"].shape[1]
         params = family.model_params(arrays)
         size = family.image_size(arrays) or image_size or 224
     except KeyError as missing:
@@ -102,8 +177,10 @@ def from_timm(arrays: Arrays, name: str, image_size: int | None = None) -> Weigh
             "give the file of a model of the same geometry."
         ) from missing
     image_shape = (size, size, channels)
-    shapes = variable_shapes(create_model(name, num_outputs, **params), image_shape)
-    return Weights(name, num_outputs, image_shape, params, _to_ours(arrays, shapes, family, name))
+    model = create_model(name, num_outputs, **params)
+    names = functools.partial(_name, family=family, model=model)
+    variables = _to_ours(arrays, variable_shapes(model, image_shape), names, name)
+    return Weights(name, num_outputs, image_shape, params, variables)
 
 
 def to_timm(weights: Weights) -> Arrays:
@@ -113,12 +190,13 @@ def to_timm(weights: Weights) -> Arrays:
       UserError: there is no such model in timm.
     """
     family = _family(weights.name)
+    model = weights.model()
     flat = {}
     for collection in weights.variables.values():
-        leaves = traverse_util.flatten_dict(collection, sep=".")
+        leaves = traverse_util.flatten_dict(unstack_params(collection), sep=".")
         for path, leaf in leaves.items():
             leaf = np.asarray(leaf)
-            flat[_name(path, family)] = _to_torch_layout(path, leaf, leaves)
+            flat[_name(path, family, model)] = _to_torch_layout(path, leaf, leaves)
     return _join_qkv(flat) if family.splits_qkv else flat
 
 
@@ -129,22 +207,14 @@ def _family(name):
     raise unknown_name("family of models that timm has too", name, _FAMILIES)
 
 
-def _classes(arrays, family):
-    return len(arrays[f"{family.head}.weight"])
-
-
-def _channels(arrays):
-    return next(x for x in arrays.values() if x.ndim == 4).shape[1]
-
-
-def _to_ours(arrays, shapes, family, name):
+def _to_ours(arrays, shapes, timm_name, name):
     """timm's arrays as a tree of these shapes; every array is used, every leaf is found."""
     left = dict(arrays)
     variables = {}
     for collection, tree in shapes.items():
         leaves = {}
         for path, leaf in traverse_util.flatten_dict(tree, sep=".").items():
-            theirs = _name(path, family)
+            theirs = timm_name(path)
             if theirs not in left:
                 raise UserError(f"The file has no tensor {theirs!r}, which {name} needs.")
             array = left.pop(theirs)
@@ -163,13 +233,9 @@ def _to_ours(arrays, shapes, family, name):
     return variables
 
 
-def _name(path, family):
+def _name(path, family, model):
     layer, _, leaf = path.rpartition(".")
-    for ours, theirs in family.layers.items():
-        if re.fullmatch(ours, layer):
-            layer = re.sub(ours, theirs, layer)
-            break
-    return f"{layer}.{_LEAVES.get(leaf, leaf)}".lstrip(".")
+    return f"{family.layer(layer, model)}.{_LEAVES.get(leaf, leaf)}".lstrip(".")
 
 
 def _to_our_layout(path, array, shape):
