@@ -3,6 +3,9 @@
 A layer of ours has at most these differences from its twin there: its name, a dense kernel that is
 transposed and has its axes split over heads, a convolution kernel with the axes in another order,
 and, in ViT, query, key and value apart that are one layer there.
+
+The logits are equal too, but for a Swin whose windows do not divide the image: timm shifts it first
+and pads then, we pad first.
 """
 
 import dataclasses

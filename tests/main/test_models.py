@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from gnp.main import models
+
 
 def _run(*arguments):
     return subprocess.run(
@@ -25,3 +27,13 @@ def test_unknown_model():
     assert result.returncode == 2
     assert result.stderr.startswith("Unknown model 'WideResNet_10_2'; known: WideResNet_")
     assert "Traceback" not in result.stderr
+
+
+def test_table(monkeypatch, capsys):
+    monkeypatch.setattr(models, "model_names", lambda: ["ViTBase", "WideResNet_10_1"])
+    models.print_table((8, 8, 1), num_classes=10)
+    header, bare, small = capsys.readouterr().out.splitlines()
+    assert header.split() == ["name", "parameters", "multiply-adds", "layers"]
+    assert bare.startswith("ViTBase ")
+    assert "model.model_params" in bare
+    assert small.split() == ["WideResNet_10_1", "75,002", "747,136", "8"]

@@ -1,7 +1,10 @@
 """Counting parameters, multiply-adds and layers."""
 
 import flax.linen as nn
+import numpy as np
+import pytest
 
+from gnp.model import create_model
 from gnp.model.size import ModelSize, measure
 
 
@@ -58,3 +61,12 @@ def test_what_a_scan_repeats_counts_each_time():
 
 def test_grouped_convolution():
     assert measure(Grouped(), (5, 5, 2)).multiply_adds == 5 * 5 * (3 * 3 * 1 * 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),  # of 224x224 images, in the papers' tables, in billions
+    [("ResNet50", 3.8), ("Swin_Tiny_224", 4.5), ("ViT_B16", 17.5)],
+)
+def test_multiply_adds_are_near_the_published_ones(name, published):
+    size = measure(create_model(name, num_outputs=1000), (224, 224, 3))
+    np.testing.assert_allclose(size.multiply_adds / 1e9, published, rtol=0.1)

@@ -89,7 +89,8 @@ TWINS = [
     ("vit_tiny_patch16_224", "ViT_TI16", 32, {"img_size": 32}),
     ("vit_small_patch16_224", "ViT_S16", 32, {"img_size": 32, "act_layer": "gelu_tanh"}),
     ("deit_tiny_patch16_224", "ViT_TI16", 64, {"img_size": 64}),
-    ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 64, {"img_size": 64}),
+    ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 224, {}),
+    ("swin_small_patch4_window7_224", "Swin_Small", 64, {"img_size": 64, "window_size": 4}),
     ("resnet50", "ResNet50", 64, {}),
 ]
 
