@@ -22,9 +22,10 @@ def uniform(limit: float) -> nn.initializers.Initializer:
     return init
 
 
-def head(num_outputs: int, dtype=None) -> nn.Dense:
+def head(num_outputs: int, dtype=None, name=None) -> nn.Dense:
     """The last dense layer: kernel uniform in ±1/√(classes), zero bias."""
-    return nn.Dense(num_outputs, kernel_init=uniform(1 / math.sqrt(num_outputs)), dtype=dtype)
+    init = uniform(1 / math.sqrt(num_outputs))
+    return nn.Dense(num_outputs, kernel_init=init, dtype=dtype, name=name)
 
 
 def pool_and_pad(x: jax.Array, channels: int, stride: int) -> jax.Array:

@@ -9,7 +9,7 @@ from flax import linen as nn
 from gnp.errors import UserError, unknown_name
 
 # One file per family; importing it registers its members.
-_FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin")
+_FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin", "cait")
 
 _factories: dict[str, Callable[..., nn.Module]] = {}
 

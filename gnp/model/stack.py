@@ -1,12 +1,10 @@
 """A stack of equal blocks: unrolled, or one scan over them; with or without rematerialization."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-
-from gnp.model.transformer import drop_path_rates
 
 _SCANNED = "scanned"
 
@@ -17,32 +15,31 @@ class BlockStack(nn.Module):
     Attributes:
       block: the class of the blocks.
       fields: the constructor's fields, the same for all blocks.
-      depth: number of blocks.
-      drop_path: rate of stochastic depth at the last block, rising evenly from 0 at the first.
+      drop_path_rates: rate of stochastic depth of each block.
       scan: one scan over the blocks; their parameters are stacked (see `stack_params`).
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
     block: type[nn.Module]
     fields: Mapping
-    depth: int
-    drop_path: float = 0.0
+    drop_path_rates: Sequence[float]
     scan: bool = False
     remat: bool = False
 
     @nn.compact
     def __call__(self, x, train):
-        rates = drop_path_rates(self.drop_path, self.depth)
         if self.scan:
-            return self._scanned(x, rates, train)
-        block = nn.remat(self.block, static_argnums=(3,)) if self.remat else self.block
-        for index, rate in enumerate(rates):
+            return self._scanned(x, train)
+        block = nn.remat(self.block, static_argnums=(2, 3)) if self.remat else self.block
+        for index, rate in enumerate(self.drop_path_rates):
             x = block(**self.fields, name=str(index))(x, rate, train)
         return x
 
-    def _scanned(self, x, rates, train):
+    def _scanned(self, x, train):
+        drops = any(self.drop_path_rates)
+
         def apply(block, x, rate):
-            return block(x, rate, train), None
+            return block(x, rate if drops else 0.0, train), None
 
         if self.remat:
             apply = nn.remat(apply, prevent_cse=False)
@@ -50,10 +47,9 @@ class BlockStack(nn.Module):
             apply,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True, "drop_path": True},
-            length=self.depth,
         )
-        rates = None if rates[0] is None else rates
-        return scan(self.block(**self.fields, name=_SCANNED), x, rates)[0]
+        block = self.block(**self.fields, name=_SCANNED)
+        return scan(block, x, jnp.asarray(self.drop_path_rates))[0]
 
 
 def stack_params(params: Mapping) -> dict:

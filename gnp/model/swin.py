@@ -191,7 +191,7 @@ class Swin(nn.Module):
         self._check_stages()
         x = self._patches(inputs)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        rates = iter(parts.drop_path_rates(self.drop_path, sum(self.depths)))
+        rates = iter(parts.rising_rates(self.drop_path, sum(self.depths)))
         for stage, (depth, num_heads) in enumerate(zip(self.depths, self.num_heads, strict=True)):
             if stage > 0:
                 x = PatchMerging(self.norm_epsilon, self.dtype, name=f"merging{stage}")(x)
@@ -202,21 +202,12 @@ class Swin(nn.Module):
         return nn.Dense(self.num_outputs, dtype=self.dtype, name="head")(x.mean(axis=(1, 2)))
 
     def _patches(self, images):
-        patch = parts.patch_side(self.patch_size)
-        parts.check_patches(images.shape, patch)
-        x = nn.Conv(
-            self.embed_dim,
-            patch,
-            patch,
-            padding="VALID",
-            kernel_init=nn.initializers.xavier_uniform(),
-            dtype=self.dtype,
-            name="patch_embed",
-        )(images)
+        xavier = nn.initializers.xavier_uniform()
+        x = parts.embed_patches(images, self.embed_dim, self.patch_size, self.dtype, xavier)
         return nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name="patch_norm")(x)
 
     def _block(self, name, num_heads, shifted):
-        block = nn.remat(SwinBlock, static_argnums=(3,)) if self.remat else SwinBlock
+        block = nn.remat(SwinBlock, static_argnums=(2, 3)) if self.remat else SwinBlock
         return block(
             num_heads,
             self.window_size,

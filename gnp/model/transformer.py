@@ -8,10 +8,27 @@ from flax import linen as nn
 
 from gnp.errors import UserError
 
+_lecun_normal = nn.initializers.lecun_normal()  # Flax's own choice
+
 
 def softmax(logits: jax.Array) -> jax.Array:
     """Softmax over the last axis, computed in float32 or wider."""
     return jax.nn.softmax(logits.astype(_at_least_float32(logits.dtype)))
+
+
+def attention_logits(query: jax.Array, key: jax.Array) -> jax.Array:
+    """Scaled products of queries and keys, in float32 or wider.
+
+    Args:
+      query: ... x queries x heads x depth.
+      key: ... x keys x heads x depth.
+
+    Returns:
+      ... x heads x queries x keys.
+    """
+    wide = _at_least_float32(query.dtype)
+    query = query * query.shape[-1] ** -0.5
+    return jnp.einsum("...qhd,...khd->...hqk", query, key, preferred_element_type=wide)
 
 
 def attend(
@@ -33,12 +50,7 @@ def attend(
     Returns:
       Array of the shape and type of `query`.
     """
-    logits = jnp.einsum(
-        "...qhd,...khd->...hqk",
-        query * query.shape[-1] ** -0.5,
-        key,
-        preferred_element_type=_at_least_float32(query.dtype),
-    )
+    logits = attention_logits(query, key)
     if bias is not None:
         logits += bias
     weights = drop(softmax(logits).astype(value.dtype))
@@ -74,7 +86,7 @@ class Mlp(nn.Module):
     hidden: int
     dropout_rate: float = 0.0
     approximate_gelu: bool = True
-    kernel_init: Callable = nn.initializers.lecun_normal()
+    kernel_init: Callable = _lecun_normal
     bias_init: Callable = nn.initializers.zeros
     dtype: object = None
 
@@ -103,33 +115,68 @@ class DropPath(nn.Module):
 
     @nn.compact
     def __call__(self, x, rate, train):
-        """`rate` is the probability of a zero, a number or a scalar array; None: never."""
-        if rate is None or not train:
+        """`rate` is the probability of a zero, a number or a scalar array."""
+        if not train or (isinstance(rate, float) and rate == 0):
             return x
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
         kept = jax.random.bernoulli(self.make_rng("drop_path"), 1 - rate, shape)
         return jnp.where(kept, x / jnp.asarray(1 - rate, x.dtype), 0)
 
 
-def drop_path_rates(rate: float, depth: int) -> jax.Array | Sequence[None]:
-    """One rate per block, rising evenly from 0 to `rate`; None everywhere where that is 0."""
-    return jnp.linspace(0, rate, depth) if rate else [None] * depth
+def rising_rates(rate: float, depth: int) -> tuple[float, ...]:
+    """Rates of stochastic depth that rise evenly from 0 at the first block to `rate`."""
+    return tuple(rate * index / max(depth - 1, 1) for index in range(depth))
 
 
-def patch_side(size) -> tuple[int, int]:
-    """Height and width of a patch, from a number or a pair."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
+def embed_patches(
+    images: jax.Array,
+    width: int,
+    patch: int | Sequence[int],
+    dtype: object,
+    kernel_init: Callable = _lecun_normal,
+) -> jax.Array:
+    """Within a compact module: one token per patch, by the convolution "patch_embed".
 
+    Args:
+      images: batch x height x width x channels.
+      width: of the tokens.
+      patch: side, or height and width, in pixels.
+      dtype: type of the computation.
+      kernel_init: of the convolution.
 
-def check_patches(image_shape: Sequence[int], patch: tuple[int, int]) -> None:
-    """Raises a `UserError` where patches do not tile the image."""
-    height, width = image_shape[1:3]
-    if height % patch[0] or width % patch[1]:
+    Returns:
+      batch x rows x columns x width.
+
+    Raises:
+      UserError: the patches do not tile the images.
+    """
+    patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    size = images.shape[1:3]
+    if size[0] % patch[0] or size[1] % patch[1]:
         raise UserError(
-            f"An image of {height}x{width} pixels cannot be cut into patches of "
+            f"An image of {size[0]}x{size[1]} pixels cannot be cut into patches of "
             f"{patch[0]}x{patch[1]}; choose sizes where the patches divide the image."
         )
+    return nn.Conv(
+        width,
+        patch,
+        patch,
+        padding="VALID",
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name="patch_embed",
+    )(images)
+
+
+class ClassToken(nn.Module):
+    """A trained token, zero at the start, for each sample of a batch of tokens."""
+
+    @nn.compact
+    def __call__(self, x):
+        """batch x tokens x width to batch x 1 x width."""
+        batch, _, width = x.shape
+        token = self.param("cls_token", nn.initializers.zeros, (1, 1, width))
+        return jnp.broadcast_to(token.astype(x.dtype), (batch, 1, width))
 
 
 def _at_least_float32(dtype):

@@ -127,9 +127,10 @@ class ViTBase(nn.Module):
             "norm_epsilon": self.norm_epsilon,
             "dtype": self.dtype,
         }
-        x = BlockStack(
-            ViTBlock, block, depth, self.drop_path, self.scan_layers, self.remat, name="blocks"
-        )(x, train)
+        rates = parts.rising_rates(self.drop_path, depth)
+        x = BlockStack(ViTBlock, block, rates, self.scan_layers, self.remat, name="blocks")(
+            x, train
+        )
         x = nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name="norm")(x)[:, 0]
         if self.representation_size is not None:
             x = nn.Dense(self.representation_size, dtype=self.dtype, name="pre_logits")(x)
@@ -139,15 +140,9 @@ class ViTBase(nn.Module):
 
     def _tokens(self, images):
         """The class token and the patches, with their positions: batch x tokens x width."""
-        patch = parts.patch_side(self.patches["size"])
-        parts.check_patches(images.shape, patch)
-        x = nn.Conv(
-            self.hidden_size, patch, patch, padding="VALID", dtype=self.dtype, name="patch_embed"
-        )(images)
+        x = parts.embed_patches(images, self.hidden_size, self.patches["size"], self.dtype)
         x = x.reshape(len(x), -1, self.hidden_size)
-        first = self.param("cls_token", nn.initializers.zeros, (1, 1, self.hidden_size))
-        first = jnp.broadcast_to(first.astype(x.dtype), (len(x), 1, self.hidden_size))
-        x = jnp.concatenate([first, x], axis=1)
+        x = jnp.concatenate([parts.ClassToken(name="cls_token")(x), x], axis=1)
         positions = self.param("pos_embed", nn.initializers.normal(0.02), (1, *x.shape[1:]))
         return x + positions.astype(x.dtype)
 
