@@ -43,7 +43,8 @@ class Progress:
         self._batch_size = batch_size
         self._show = show
         self._metrics = {}
-        self._samples = collections.deque([(time.monotonic(), first_step)], maxlen=_NUM_SAMPLES)
+        # The first sample comes with the first step, which waits for the compiler.
+        self._samples = collections.deque(maxlen=_NUM_SAMPLES)
         self._last_line = (time.monotonic(), first_step)
         self._bar = None
         if show and sys.stderr.isatty():
@@ -91,12 +92,14 @@ class Progress:
 
     def _sample_speed(self):
         now = time.monotonic()
-        if now - self._samples[-1][0] >= _SAMPLE_INTERVAL:
+        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_INTERVAL:
             self._samples.append((now, self._step))
 
     def _steps_per_second(self):
+        if len(self._samples) < 2:
+            return None
         (start, first), (end, last) = self._samples[0], self._samples[-1]
-        return (last - first) / (end - start) if last > first else None
+        return (last - first) / (end - start) or None
 
     def _line_is_due(self):
         waited = time.monotonic() - self._last_line[0]

@@ -53,6 +53,13 @@ def test_a_resumed_run_counts_on_but_measures_its_own_speed(clock, capsys):
     assert "  2 images/s" in line
 
 
+def test_the_time_for_compiling_the_first_step_is_not_taken_for_slowness(clock, capsys):
+    with Progress(total_steps=20, first_step=0, steps_per_epoch=10, batch_size=2) as progress:
+        run_steps(progress, clock, 1, 1, seconds=60.0)
+        run_steps(progress, clock, 2, 10, seconds=1.0)
+    assert "2 images/s  00:10 left" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_evaluation_error_stays_shown(clock, capsys):
     with Progress(total_steps=4, first_step=0, steps_per_epoch=2, batch_size=1) as progress:
         progress.update(2, {"eval/error_rate": 0.0225})
