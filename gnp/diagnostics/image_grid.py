@@ -33,6 +33,6 @@ def save_image_grid(
             axis.axis("off")
         for axis, image, label in zip(axes, images, labels, strict=False):
             axis.imshow(np.squeeze(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1)
-            axis.set_title(label, y=-0.25, fontsize=7)
+            axis.text(0.5, -0.05, label, transform=axis.transAxes, ha="center", va="top", size=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
