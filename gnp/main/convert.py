@@ -23,9 +23,6 @@ from gnp.training.run_folder import CONFIG_FILE
 _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
 _MODEL = flags.DEFINE_string("model", None, "Our model of the geometry of timm's file.")
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Height and width, for files that do not tell; 224 if not given."
-)
 
 _OUR_SUFFIX = ".npz"
 
@@ -59,7 +56,7 @@ def _read(source):
         raise UserError(
             "--model is missing; name our model of the file's geometry, such as --model=ViT_TI16."
         )
-    return from_timm(torch_file.read(source), _MODEL.value, _IMAGE_SIZE.value)
+    return from_timm(torch_file.read(source), _MODEL.value)
 
 
 def weights_of_run(folder: pathlib.Path) -> Weights:

@@ -38,7 +38,7 @@ class _Family:
       layer: our layer's path and our model -> timm's path.
       model_params: the constructor's fields that make our model compute what timm's does, found
         from timm's arrays.
-      image_size: the size that timm's arrays were made for, or None if they do not tell.
+      image_size: height and width that timm's arrays were made for.
       first: the first layer there, a convolution.
       head: the last layer there.
       splits_qkv: query, key and value are one layer there and three here.
@@ -47,7 +47,7 @@ class _Family:
 
     layer: Callable[[str, nn.Module], str]
     model_params: Callable[[Arrays], dict[str, Any]]
-    image_size: Callable[[Arrays], int | None] = lambda arrays: None
+    image_size: Callable[[Arrays], int] = lambda arrays: 224
     first: str = "patch_embed.proj"
     head: str = "head"
     splits_qkv: bool = False
@@ -76,9 +76,19 @@ def _size_from_positions(num_extra_tokens):
 
 
 def _swin_params(arrays):
-    rows = len(arrays["layers.0.blocks.0.attn.relative_position_bias_table"])
-    window = (round(rows**0.5) + 1) // 2
+    window = _window(arrays, stage=0)
     return {"patch_size": _patch(arrays), "window_size": window, "approximate_gelu": False}
+
+
+def _swin_size(arrays):
+    """The image whose last stage is one window, as in all published models."""
+    last = max(int(key.split(".")[1]) for key in arrays if key.startswith("layers."))
+    return _patch(arrays) * 2**last * _window(arrays, last)
+
+
+def _window(arrays, stage):
+    rows = len(arrays[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"])
+    return (round(rows**0.5) + 1) // 2
 
 
 def _modernize_swin(arrays):
@@ -137,6 +147,7 @@ _FAMILIES = {
             }
         ),
         model_params=_swin_params,
+        image_size=_swin_size,
         head="head.fc",
         modernize=_modernize_swin,
     ),
@@ -153,13 +164,12 @@ _FAMILIES = {
 }
 
 
-def from_timm(arrays: Arrays, name: str, image_size: int | None = None) -> Weights:
+def from_timm(arrays: Arrays, name: str) -> Weights:
     """Weights of a model that timm made.
 
     Args:
       arrays: timm's state dictionary.
       name: our model of the same geometry.
-      image_size: height and width that the model is for; None: what the arrays tell, or 224.
 
     Raises:
       UserError: there is no such model in timm, or its arrays are other ones.
@@ -173,7 +183,7 @@ def from_timm(arrays: Arrays, name: str, image_size: int | None = None) -> Weigh
         num_outputs = len(arrays[f"{family.head}.weight"])
         channels = arrays[f"{family.first}.weight"].shape[1]
         params = family.model_params(arrays)
-        size = family.image_size(arrays) or image_size or 224
+        size = family.image_size(arrays)
     except KeyError as missing:
         raise UserError(
             f"The file has no tensor {missing}, so it is not a {name} of timm with a head; "

@@ -21,7 +21,7 @@ SMALL = {
 }
 
 
-def weights_of(name, num_outputs=10, size=64):
+def weights_of(name, num_outputs=10, size=224):
     params = SMALL[name]
     model = create_model(name, num_outputs, **params)
     variables = filled(variable_shapes(model, (size, size, 3)))
@@ -39,7 +39,7 @@ def assert_equal(actual, expected):
 @pytest.mark.parametrize("name", SMALL)
 def test_to_timm_and_back(name):
     weights = weights_of(name)
-    again = from_timm(to_timm(weights), name, image_size=64)
+    again = from_timm(to_timm(weights), name)
     assert again.num_outputs == weights.num_outputs
     assert again.image_shape == weights.image_shape
     assert again.model_params == weights.model_params
@@ -112,7 +112,7 @@ def test_same_logits_as_timm(theirs, ours, size, arguments):
         expected = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
     arrays = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
-    weights = from_timm(arrays, ours, image_size=size)
+    weights = from_timm(arrays, ours)
     model = weights.model()
     if arguments.get("act_layer") == "gelu_tanh":
         model = model.clone(approximate_gelu=True)
