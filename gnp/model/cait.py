@@ -213,7 +213,8 @@ class CaiT(nn.Module):
         patches = BlockStack(CaiTBlock, block, rates, self.scan_layers, self.remat, name="blocks")(
             patches, train
         )
-        token = parts.ClassToken(name="cls_token")(patches)
+        token = self.param("cls_token", nn.initializers.zeros, (1, 1, self.embed_dim))
+        token = parts.for_each_sample(token, patches)
         for index in range(self.class_depth):
             layer = CaiTBlock(**block, name=f"class_block{index}")
             token = layer(token, 0.0, train, patches)

@@ -168,15 +168,9 @@ def embed_patches(
     )(images)
 
 
-class ClassToken(nn.Module):
-    """A trained token, zero at the start, for each sample of a batch of tokens."""
-
-    @nn.compact
-    def __call__(self, x):
-        """batch x tokens x width to batch x 1 x width."""
-        batch, _, width = x.shape
-        token = self.param("cls_token", nn.initializers.zeros, (1, 1, width))
-        return jnp.broadcast_to(token.astype(x.dtype), (batch, 1, width))
+def for_each_sample(token: jax.Array, x: jax.Array) -> jax.Array:
+    """A trained token, 1 x 1 x width, for each sample of `x`: batch x 1 x width, in its type."""
+    return jnp.broadcast_to(token.astype(x.dtype), (len(x), *token.shape[1:]))
 
 
 def _at_least_float32(dtype):

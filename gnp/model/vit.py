@@ -142,7 +142,8 @@ class ViTBase(nn.Module):
         """The class token and the patches, with their positions: batch x tokens x width."""
         x = parts.embed_patches(images, self.hidden_size, self.patches["size"], self.dtype)
         x = x.reshape(len(x), -1, self.hidden_size)
-        x = jnp.concatenate([parts.ClassToken(name="cls_token")(x), x], axis=1)
+        token = self.param("cls_token", nn.initializers.zeros, (1, 1, self.hidden_size))
+        x = jnp.concatenate([parts.for_each_sample(token, x), x], axis=1)
         positions = self.param("pos_embed", nn.initializers.normal(0.02), (1, *x.shape[1:]))
         return x + positions.astype(x.dtype)
 

@@ -57,7 +57,7 @@ def test_initial_layer_scale(name, value):
 def test_initialization():
     params = params_of(create_model("CaiT_XXS12", 10, **SMALL))
     assert not params["pos_embed"].any()
-    assert not params["cls_token"]["cls_token"].any()
+    assert not params["cls_token"].any()
     kernel = params["blocks"]["0"]["attention"]["qkv"]["kernel"]
     np.testing.assert_allclose(np.std(kernel), np.sqrt(1 / 96), rtol=0.05)
     last = params["head"]

@@ -89,7 +89,7 @@ def test_initialization():
     params = params_of(model, (64, 64, 3))
     assert not params["head"]["kernel"].any()
     assert not params["head"]["bias"].any()
-    assert not params["cls_token"]["cls_token"].any()
+    assert not params["cls_token"].any()
     np.testing.assert_allclose(np.std(params["pos_embed"]), 0.02, rtol=0.05)
     block = params["blocks"]["0"]
     limit = np.sqrt(6 / (128 + 128))
