@@ -24,11 +24,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: base_lr throughout
     config.lr_schedule_type = "cosine"  # cosine, constant, stepped or exponential
-    config.lr_stepped_schedule = (
-        (60, 0.2),
-        (120, 0.04),
-        (160, 0.008),
-    )  # (epoch, factor of base_lr)
+    # (epoch, share of base_lr from then on)
+    config.lr_stepped_schedule = ((60, 0.2), (120, 0.04), (160, 0.008))
     config.warmup_epochs = 0  # linear warmup of the learning rate, and of the penalty
 
     config.gradient_clipping = 5.0  # largest global norm of the mixed gradient; 0: off
@@ -50,9 +47,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.gnp.sync_perturbations = False  # True: the same as perturbation_batch 0
     # Images that share a perturbation; unset: a device's batch; 0: the whole global batch.
     config.gnp.perturbation_batch = config_dict.placeholder(int)
-    config.gnp.warmup_epochs = config_dict.placeholder(
-        float
-    )  # of the penalty; unset: warmup_epochs
+    # Warmup of the penalty; unset: warmup_epochs.
+    config.gnp.warmup_epochs = config_dict.placeholder(float)
     config.gnp.warmup_steps = config_dict.placeholder(int)  # the same in steps, if set
     config.gnp.mode = "two_pass"  # two_pass, exact (L + lambda |grad|) or exact_squared
     config.gnp.ascent = "gradient"  # gradient, adaptive (ASAM) or random (a control)
@@ -79,10 +75,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.loader = "tfdata"  # tfdata, or device: all images live on the accelerator
     config.dataset.on_bad_image = "error"  # error, or skip: leave out files that cannot be read
     config.dataset.memory_limit_gb = 8.0  # image folders up to this are decoded once and kept
-    config.dataset.image_level_augmentations = (
-        "basic"  # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or
-        # trivialaugment (the last two and autoaugment with crop and flip)
-    )
+    # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or trivialaugment
+    # (the last two and autoaugment with crop and flip)
+    config.dataset.image_level_augmentations = "basic"
     config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
     config.dataset.crop_padding = 0  # pixels around the image before a crop; 0: image_size / 8
     config.dataset.randaug_num_layers = 2  # RandAugment: operations per image
@@ -99,13 +94,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.tfds_dir = ""  # where tensorflow-datasets keeps its sets; "": its own choice
     config.imagenet_train_dir = ""  # holds <synset>/*.JPEG
     config.imagenet_val_dir = ""  # likewise
-    config.use_test_set = (
-        True  # False: hold out the last 10 % of the training set and evaluate on it
-    )
+    # False: hold out the last 10 % of the training set and evaluate on it.
+    config.use_test_set = True
 
     config.compute_top_5_error_rate = False  # True: report the top-5 error rate too
     config.evaluate_every_n_epochs = 1  # the last epoch is always evaluated
     config.save_ckpt_every_n_epochs = 200  # the end is always saved
+    config.save_ckpt_every_n_steps = 0  # within epochs too; 0: off
+    config.save_ckpt_every_n_minutes = 0.0  # likewise, by the clock; 0: off
+    config.keep_latest_checkpoints = 2  # the newest that stay
+    config.keep_best_checkpoints = 1  # those that stay beside them, by best_metric
+    config.best_metric = "eval/error_rate"  # smaller is better
     config.retrain = False  # True: delete the run's folder and start over
     config.write_config_to_json = True  # write config.json into the run's folder
 

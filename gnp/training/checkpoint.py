@@ -1,14 +1,21 @@
 """Checkpoints: the whole training state and the position in the data, written by orbax."""
 
+import logging
+import os
 import pathlib
 from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
 
-from gnp.training.state import TrainState
+from gnp.errors import UserError
+from gnp.training import parallel
+from gnp.training.state import TrainState, fingerprint
 
-_KEEP = 2
+_DAMAGED_FOLDER = "damaged"
+
+_log = logging.getLogger(__name__)
 
 
 class Position(NamedTuple):
@@ -33,41 +40,112 @@ class Checkpoints:
     Saving goes on in the background; the state must stay as it is only until `save` returns.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        keep_latest: int = 2,
+        keep_best: int = 0,
+        best_metric: str = "eval/error_rate",
+    ):
         """Opens `folder`, which is created if need be.
 
         Args:
           folder: absolute path.
+          keep_latest: keep this many of the newest checkpoints.
+          keep_best: keep this many more, those with the smallest metric.
+          best_metric: that metric, of the evaluation at the time of saving.
         """
-        options = ocp.CheckpointManagerOptions(
-            cleanup_tmp_directories=True,
-            preservation_policy=ocp.checkpoint_managers.LatestN(_KEEP),
-        )
+        policies = [checkpoint_managers.LatestN(keep_latest)]
+        if keep_best:
+            policies.append(
+                checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics[best_metric], reverse=True, n=keep_best
+                )
+            )
+        self._folder = folder
+        self._best_metric = best_metric
         self._manager = ocp.CheckpointManager(
-            folder, options=options, item_names=("state", "position")
+            folder,
+            options=ocp.CheckpointManagerOptions(
+                cleanup_tmp_directories=True,
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                best_fn=(lambda metrics: metrics[best_metric]) if keep_best else None,
+                best_mode="min",
+            ),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "position": ocp.JsonCheckpointHandler(),
+            },
         )
 
-    def save(self, state: TrainState, position: Position) -> None:
-        """Saves under the position's step, unless that step is saved already."""
-        if position.step == self._manager.latest_step():
+    def save(self, state: TrainState, position: Position, metrics: dict | None = None) -> None:
+        """Saves under the position's step, unless that step is saved already.
+
+        A checkpoint that cannot be written (a full disk, say) is given up with a warning; those
+        that are there stay.
+
+        Args:
+          state: what to save.
+          position: where the run stands.
+          metrics: of the evaluation at this step, if there was one.
+        """
+        if position.step in self._manager.all_steps():
             return
-        self._manager.save(
-            position.step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                position=ocp.args.JsonSave(position._asdict()),
-            ),
-        )
+        with_metrics = metrics is not None and self._best_metric in metrics
+        try:
+            self._manager.save(
+                position.step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(parallel.as_global(state)),
+                    position=ocp.args.JsonSave(
+                        {**position._asdict(), "fingerprint": int(fingerprint(state))}
+                    ),
+                ),
+                metrics=metrics if with_metrics else None,
+            )
+        except OSError as error:
+            _warn_not_saved(position.step, error)
 
     def restore_latest(self, like: TrainState) -> tuple[TrainState, Position] | None:
-        """The newest checkpoint, or None if there is none.
+        """The newest checkpoint that is whole, or None if there is none at all.
+
+        A damaged one is set aside, into the folder `damaged`, and the one before is taken.
 
         Args:
           like: a state of the same structure; the restored arrays are placed as its are.
+
+        Raises:
+          UserError: the checkpoints are of another model or optimizer, or all of them are damaged.
         """
-        step = self._manager.latest_step()
-        if step is None:
-            return None
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return self.restore(step, like)
+            except UserError:
+                raise
+            except Exception as error:  # whatever orbax makes of a damaged file
+                _log.warning(
+                    "Checkpoint %d is damaged and set aside; taking the one before. (%s)",
+                    step,
+                    str(error).partition("\n")[0][:200],
+                )
+                self._set_aside(step)
+        if steps:
+            raise UserError(
+                f"All checkpoints in {self._folder} are damaged; they lie in the folder "
+                f"{_DAMAGED_FOLDER} there. Start again with --config.retrain=True."
+            )
+        return None
+
+    def restore(self, step: int, like: TrainState) -> tuple[TrainState, Position]:
+        """The checkpoint of that step.
+
+        Raises:
+          UserError: it is of another model or optimizer.
+          Exception: it is damaged.
+        """
+        self._check_structure(step, like)
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
@@ -75,18 +153,63 @@ class Checkpoints:
                 position=ocp.args.JsonRestore(),
             ),
         )
-        return restored["state"], Position(**restored["position"])
+        state, position = restored["state"], restored["position"]
+        if int(fingerprint(state)) != position.pop("fingerprint"):
+            raise ValueError("its numbers are not those that were saved")
+        return state, Position(**position | {"left_out": tuple(position["left_out"])})
 
     def wait(self) -> None:
-        """Returns when all saves are on disk; raises what went wrong in the background."""
-        self._manager.wait_until_finished()
+        """Returns when all saves are on disk or given up."""
+        try:
+            self._manager.wait_until_finished()
+        except OSError as error:
+            _warn_not_saved(self._manager.latest_step(), error)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        self.wait()
         self._manager.close()
+
+    def _check_structure(self, step, like):
+        saved = _shapes(self._manager.item_metadata(step)["state"].tree)
+        expected = _shapes(_as_dictionaries(like))
+        for name in sorted(saved.keys() | expected.keys()):
+            if saved.get(name) != expected.get(name):
+                raise UserError(
+                    f"The checkpoint of step {step} in {self._folder} is of another model or "
+                    f"optimizer: {name} is {saved.get(name, 'absent')} there and "
+                    f"{expected.get(name, 'absent')} here; use the config it was made with, or "
+                    "another --working_dir."
+                )
+
+    def _set_aside(self, step):
+        if jax.process_index() == 0:
+            target = self._folder.parent / _DAMAGED_FOLDER / str(step)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(self._folder / str(step), target)
+        parallel.barrier("damaged checkpoint")
+        self._manager.reload()
+
+
+def _warn_not_saved(step, error):
+    _log.warning(
+        "The checkpoint of step %s could not be written (%s); training goes on, and the older "
+        "checkpoints are as they were.",
+        step,
+        error,
+    )
 
 
 def _abstract(array):
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _as_dictionaries(tree):
+    return ocp.tree.serialize_tree(tree, keep_empty_nodes=False)
+
+
+def _shapes(tree):
+    flat = ocp.tree.to_flat_dict(tree, sep="/")
+    return {name: tuple(leaf.shape) for name, leaf in flat.items() if hasattr(leaf, "shape")}

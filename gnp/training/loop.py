@@ -27,6 +27,8 @@ from gnp.training.summary import write_summary
 CHECKPOINTS_FOLDER = "checkpoints"
 CURVES_FILE = "curves.png"
 
+_STEPS_BETWEEN_LOOKS_AT_THE_CLOCK = 20
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +94,7 @@ class _Run:
         self.device_data = parallel.replicate(source.device_data)
 
         self.stop = resources.enter_context(StopRequest())
-        self.checkpoints = resources.enter_context(Checkpoints(folder / CHECKPOINTS_FOLDER))
+        self.checkpoints = resources.enter_context(_open_checkpoints(config, folder))
         self.state, self.position = self._restore_or_create(model, optimizer)
         self.position = self.position._replace(
             left_out=tuple(sorted({*self.position.left_out, *left_out}))
@@ -116,7 +118,8 @@ class _Run:
         self.log = MetricsLog(
             self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
         )
-        self.clock = time.monotonic()
+        self.evaluation = None
+        self.clock = self.saved_at = time.monotonic()
 
     def _restore_or_create(self, model, optimizer):
         fresh = parallel.replicate(
@@ -164,7 +167,20 @@ class _Run:
                 )
                 self.log.add(self.position.step, metrics)
             self._act_on_bad_step()
+            if self._save_is_due_within_epoch:
+                self._save()
             self._leave_if_asked()
+
+    @property
+    def _save_is_due_within_epoch(self):
+        steps, minutes = self.config.save_ckpt_every_n_steps, self.config.save_ckpt_every_n_minutes
+        step = self.position.step
+        if steps and step % steps == 0:
+            return True
+        # Several processes ask one clock, which stops them, so they ask it only now and then.
+        if not minutes or step % _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK:
+            return False
+        return parallel.agree(time.monotonic() - self.saved_at >= 60 * minutes)
 
     def _pass_over_step(self):
         self.log.flush()
@@ -218,6 +234,7 @@ class _Run:
             self.writer.write(self.position.step, metrics)
         self.progress.update(self.position.step, metrics)
         self.position = self.position._replace(evaluated_step=self.position.step)
+        self.evaluation = metrics
 
     def save_if_due(self):
         if self._is_due(self.config.save_ckpt_every_n_epochs):
@@ -234,7 +251,10 @@ class _Run:
         now = time.monotonic()
         self.position = self.position._replace(seconds=self.position.seconds + now - self.clock)
         self.clock = now
-        self.checkpoints.save(self.state, self.position)
+        is_evaluated = self.position.evaluated_step == self.position.step
+        evaluation = self.evaluation if is_evaluated else None
+        self.checkpoints.save(self.state, self.position, evaluation)
+        self.saved_at = now
 
     def _leave_if_asked(self):
         if self.stop.signal_number is None:
@@ -246,6 +266,15 @@ class _Run:
             f"Stopped after step {self.position.step} of {self.total_steps}; everything is saved. "
             "The same command goes on from there.",
         )
+
+
+def _open_checkpoints(config, folder):
+    return Checkpoints(
+        folder / CHECKPOINTS_FOLDER,
+        keep_latest=config.keep_latest_checkpoints,
+        keep_best=config.keep_best_checkpoints,
+        best_metric=config.best_metric,
+    )
 
 
 def _steps_per_epoch(config, source):

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 PyTree = Any
@@ -82,9 +83,40 @@ def map_eval_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
 
 
 def replicate(tree: PyTree) -> PyTree:
-    """Puts a tree of host arrays, the same in every process, on all devices."""
+    """Puts a tree of arrays, the same in every process, on all devices."""
+    return jax.device_put(jax.device_get(tree), _everywhere())
+
+
+def as_global(tree: PyTree) -> PyTree:
+    """The same arrays as one logical copy over the devices of all processes.
+
+    A mapped step returns each process's own copies; checkpoints are written of global arrays.
+    """
+    sharding = _everywhere()
+
+    def as_one(array):
+        copies = [shard.data for shard in array.addressable_shards]
+        return jax.make_array_from_single_device_arrays(array.shape, sharding, copies)
+
+    return jax.tree.map(as_one, tree)
+
+
+def barrier(name: str) -> None:
+    """Waits until every process is here; `name` says where that is."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def agree(value: bool) -> bool:
+    """What the first process says, in all of them."""
+    if jax.process_count() == 1:
+        return value
+    return bool(multihost_utils.broadcast_one_to_all(np.array(value)))
+
+
+def _everywhere():
     mesh = Mesh(np.array(jax.devices()), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def split(batch: PyTree) -> PyTree:

@@ -1,0 +1,152 @@
+"""Checkpoints: whole or not at all, damage found, other models refused."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gnp.errors import UserError
+from gnp.training import parallel
+from gnp.training.checkpoint import Checkpoints, Position
+from gnp.training.state import TrainState, fingerprint
+
+
+def state_of(step, shape=(16, 16), name="kernel"):
+    return parallel.replicate(
+        TrainState(
+            step=jnp.int32(step),
+            params={"layer": {name: jax.random.normal(jax.random.PRNGKey(step), shape)}},
+            batch_stats={},
+            opt_state=(jnp.ones(3) * step,),
+            key=jax.random.PRNGKey(0),
+            skipped=jnp.int32(0),
+        )
+    )
+
+
+def save(folder, *steps):
+    with Checkpoints(folder) as checkpoints:
+        for step in steps:
+            checkpoints.save(state_of(step), Position(step=step))
+
+
+def restore(folder, like=None):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore_latest(like or state_of(0))
+
+
+def steps_in(folder):
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "checkpoints"
+
+
+def assert_equal(state, expected):
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
+def test_nothing_saved_is_none(folder):
+    assert restore(folder) is None
+
+
+def test_newest_comes_back_to_the_bit_and_where_it_belongs(folder):
+    save(folder, 1, 2)
+    state, position = restore(folder)
+    assert position == Position(step=2)
+    assert_equal(state, state_of(2))
+    assert state.params["layer"]["kernel"].sharding == state_of(0).step.sharding
+
+
+def test_latest_are_kept(folder):
+    save(folder, 1, 2, 3, 4)
+    assert steps_in(folder) == [3, 4]
+
+
+def test_best_are_kept_beside_the_latest(folder):
+    errors = {1: 0.5, 2: 0.1, 3: 0.3, 4: 0.4, 5: 0.6}
+    with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
+        for step, error in errors.items():
+            metrics = {"eval/error_rate": error}
+            checkpoints.save(state_of(step), Position(step=step), metrics)
+    assert steps_in(folder) == [2, 5]
+
+
+def numbers_file(folder, step):
+    """The file that holds the largest arrays."""
+    return max((folder / str(step)).rglob("d/*"), key=lambda path: path.stat().st_size)
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, pathlib.Path.unlink])
+def test_damaged_checkpoint_is_set_aside_for_the_one_before(folder, caplog, damage):
+    save(folder, 1, 2)
+    damage(numbers_file(folder, 2))
+    state, position = restore(folder)
+    assert position.step == 1
+    assert_equal(state, state_of(1))
+    assert "Checkpoint 2 is damaged and set aside" in caplog.text
+    assert (folder.parent / "damaged" / "2").is_dir()
+    save(folder, 2)  # the run comes to that step again
+    assert restore(folder)[1].step == 2
+
+
+def test_all_damaged_is_an_error_and_not_a_new_start(folder):
+    save(folder, 1)
+    truncate(numbers_file(folder, 1))
+    with pytest.raises(UserError, match=r"damaged.*retrain=True"):
+        restore(folder)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"shape": (16, 8)}, r"params/layer/kernel is \(16, 16\) there and \(16, 8\) here"),
+        ({"name": "weight"}, r"params/layer/kernel is \(16, 16\) there and absent here"),
+    ],
+)
+def test_other_model_is_refused_by_its_first_differing_parameter(folder, other, message):
+    save(folder, 3)
+    with pytest.raises(UserError, match=message):
+        restore(folder, state_of(0, **other))
+    assert steps_in(folder) == [3]
+
+
+def test_checkpoint_that_cannot_be_written_is_a_warning(folder, caplog, monkeypatch):
+    save(folder, 1)
+    with Checkpoints(folder) as checkpoints:
+
+        def disk_full(*args, **kwargs):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoints._manager, "save", disk_full)
+        checkpoints.save(state_of(2), Position(step=2))
+    assert "step 2 could not be written" in caplog.text
+    assert restore(folder)[1].step == 1
+
+
+def test_fingerprint_changes_with_any_bit():
+    state = jax.device_get(state_of(1))
+    before = int(fingerprint(state))
+    kernel = state.params["layer"]["kernel"].copy()
+    state.params["layer"]["kernel"] = kernel
+    rng = np.random.default_rng(0)
+    for bit in rng.integers(0, kernel.size * 32, 20):
+        words = kernel.view(np.uint32).reshape(-1)
+        words[bit // 32] ^= np.uint32(1 << (bit % 32))
+        assert int(fingerprint(state)) != before
+        words[bit // 32] ^= np.uint32(1 << (bit % 32))
+    assert int(fingerprint(state)) == before
