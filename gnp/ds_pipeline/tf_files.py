@@ -23,18 +23,26 @@ class TfFileSource(TfSource):
     in evaluation, then resized (bicubic). Else each becomes its centred square, as in memory.
     """
 
-    def _load(self, data, count, training):
-        """Reads, decodes and crops file by file, in parallel and in order."""
-        load = self._load_photo if self._augmentation.photos else self._load_square
-        data = data.unbatch()
-        data = data.map(
-            lambda step: load(step, training),
-            num_parallel_calls=self._parallel_calls,
-            deterministic=True,
-        )
-        return data.batch(count, drop_remainder=True)
+    def __init__(self, data, settings):
+        super().__init__(data, settings)
+        self._train_image_fn = tf.function(self._train_image, autograph=False)
+        self._eval_image_fn = tf.function(self._eval_image, autograph=False)
 
-    def _run(self, steps, examples, batch_fn, training):
+    def _to_batches(self, data, count, training):
+        """Reads, decodes and augments file by file: one photo fits the processor's cache."""
+        data = self._map(data.unbatch(), self._train_image_fn if training else self._eval_image_fn)
+        data = data.batch(count, drop_remainder=True)
+        return self._map(data, self._mixed if training else self._labelled)
+
+    def _train_image(self, step):
+        batch_of_one = {name: values[None] for name, values in step.items()}
+        batch_of_one["image"] = self._load(step, training=True)[None]
+        return step | {"image": self._augmented(batch_of_one)[0]}
+
+    def _eval_image(self, step):
+        return step | {"image": self._normalized(self._load(step, training=False))}
+
+    def _run(self, steps, examples, training):
         pending = collections.deque()  # the files of the batches that are under way
 
         def recorded():
@@ -43,7 +51,7 @@ class TfFileSource(TfSource):
                 yield step
 
         try:
-            for batch in super()._run(recorded(), examples, batch_fn, training):
+            for batch in super()._run(recorded(), examples, training):
                 pending.popleft()
                 yield batch
         except tf.errors.OpError as error:
@@ -66,15 +74,18 @@ class TfFileSource(TfSource):
         paths = np.array([os.fsencode(path) for path in examples.images[index]], object)
         return step | {"image": paths, "class": examples.labels[index]}
 
-    def _load_square(self, step, training):
-        del training
+    def _load(self, step, training):
+        if self._augmentation.photos:
+            return self._load_photo(step, training)
+        return self._load_square(step["image"])
+
+    def _load_square(self, path):
         size, _, channels = self.image_shape
 
         def read(path):
             return decode.square(decode.read(os.fsdecode(path), channels), size)
 
-        image = tf.numpy_function(read, [step["image"]], tf.uint8)
-        return step | {"image": tf.ensure_shape(image, self.image_shape)}
+        return tf.ensure_shape(tf.numpy_function(read, [path], tf.uint8), self.image_shape)
 
     def _load_photo(self, step, training):
         size = self.image_shape[0]
@@ -87,7 +98,7 @@ class TfFileSource(TfSource):
         photo = read_photo(step["image"], window)
         # The first version of the operation, as the published models were trained with it.
         resized = tf.raw_ops.ResizeBicubic(images=photo[None], size=(size, size))[0]
-        return step | {"image": tf.ensure_shape(resized, self.image_shape)}
+        return tf.ensure_shape(resized, self.image_shape)
 
 
 def read_photo(path, window):

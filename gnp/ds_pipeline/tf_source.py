@@ -23,11 +23,10 @@ class TfSource(PlannedSource):
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         steps = (self._to_load(step) for step in self._plan.train_steps(epoch, first_step))
-        return self._run(steps, self._data.train, self._train_fn, training=True)
+        return self._run(steps, self._data.train, training=True)
 
     def eval_batches(self) -> Iterator[Batch]:
-        steps = self._plan.eval_steps()
-        return self._run(steps, self._data.test, self._eval_fn, training=False)
+        return self._run(self._plan.eval_steps(), self._data.test, training=False)
 
     def _to_load(self, step):
         """One flat step; the images to mix with are appended, unless the batch has them already."""
@@ -37,8 +36,8 @@ class TfSource(PlannedSource):
             step = {name: np.concatenate([values, values]) for name, values in step.items()}
         return own | step
 
-    def _run(self, steps, examples, batch_fn, training):
-        """Loads the images of each step and maps `batch_fn` over them, in parallel, in order."""
+    def _run(self, steps, examples, training):
+        """Loads and completes the batch of each step, in parallel, in order."""
         first = next(steps, None)
         if first is None:
             return
@@ -51,28 +50,39 @@ class TfSource(PlannedSource):
 
         signature = {name: _spec(values) for name, values in first.items()}
         data = tf.data.Dataset.from_generator(all_steps, output_signature=signature)
-        data = self._load(data, len(first["index"]), training)
-        data = data.map(batch_fn, num_parallel_calls=self._parallel_calls, deterministic=True)
+        data = self._to_batches(data, len(first["index"]), training)
         yield from data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
     def _with_images(self, step, examples):
         index = step["index"]
         return step | {"image": examples.images[index], "class": examples.labels[index]}
 
-    def _load(self, data, count, training):
-        """What turns `image` into pixels; in memory it holds them already."""
-        del count, training
-        return data
+    def _to_batches(self, data, count, training):
+        del count
+        return self._map(data, self._train_fn if training else self._eval_fn)
+
+    def _map(self, data, function):
+        return data.map(function, num_parallel_calls=self._parallel_calls, deterministic=True)
 
     def _train_batch(self, step):
+        return self._mixed(step | {"image": self._augmented(step)})
+
+    def _eval_batch(self, step):
+        return self._labelled(step | {"image": self._normalized(step["image"])})
+
+    def _augmented(self, step):
+        """What the image-level augmentation makes of the images, normalized."""
         images = step["image"]
         if "operations" in step:
             images = operations.apply_layers(
                 _as_bytes(images), step["operations"], step["arguments"], step["centres"]
             )
         images = self._normalized(_take(images, *self._augmentation.pixel_indices(tf, step)))
-        images = self._augmentation.after_normalization(tf, images, step)
-        labels = self._one_hot(step["class"])
+        return self._augmentation.after_normalization(tf, images, step)
+
+    def _mixed(self, step):
+        """What the batch-level augmentation makes of normalized images and their classes."""
+        images, labels = step["image"], self._one_hot(step["class"])
         count = self._plan.images_per_process
         images, labels = batch_level.apply(
             tf,
@@ -84,9 +94,9 @@ class TfSource(PlannedSource):
         )
         return {"image": images, "label": labels}
 
-    def _eval_batch(self, step):
+    def _labelled(self, step):
         return {
-            "image": self._normalized(step["image"]),
+            "image": step["image"],
             "label": self._one_hot(step["class"]),
             "mask": step["mask"],
         }

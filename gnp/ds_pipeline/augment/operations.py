@@ -10,7 +10,10 @@ and returns images of the same shape. Arithmetic is that of the published models
 rounding, including that Contrast blends with the pixel count / 256 instead of the mean level.
 """
 
+import functools
 import math
+
+import numpy as np
 
 from gnp.ds_pipeline.augment.policies import OPERATIONS
 from gnp.ds_pipeline.tensorflow_cpu import tf
@@ -33,12 +36,21 @@ def apply_layers(images, operations, arguments, centres):
     Returns:
       uint8 images of the same shape.
     """
+    apply_layer = _apply_to_one if images.shape[0] == 1 else _apply_to_groups
     for layer in range(operations.shape[1]):
-        images = _apply_layer(images, operations[:, layer], arguments[:, layer], centres[:, layer])
+        images = apply_layer(images, operations[:, layer], arguments[:, layer], centres[:, layer])
     return images
 
 
-def _apply_layer(images, operations, arguments, centres):
+def _apply_to_one(images, operations, arguments, centres):
+    """A batch of one image takes one branch."""
+    branches = [
+        functools.partial(_FUNCTIONS[name], images, arguments, centres) for name in OPERATIONS
+    ]
+    return tf.switch_case(operations[0], [*branches, lambda: images])
+
+
+def _apply_to_groups(images, operations, arguments, centres):
     """Sorts the images by operation, so that each operation runs once, on all of its images."""
     groups = len(OPERATIONS) + 1
 
@@ -57,9 +69,11 @@ def auto_contrast(images, arguments, centres):
     levels = tf.cast(images, tf.float32)
     low = tf.reduce_min(levels, axis=(1, 2), keepdims=True)
     high = tf.reduce_max(levels, axis=(1, 2), keepdims=True)
-    scale = 255.0 / (high - low)
-    stretched = _to_levels(levels * scale - low * scale)
-    return tf.where(high > low, stretched, images)
+    scale = tf.where(high > low, 255.0 / (high - low), 1.0)
+    shift = tf.where(high > low, -low * scale, 0.0)
+    # Repeated over a row, because broadcasting over so few channels is slow.
+    scale, shift = (tf.repeat(x, images.shape[2], axis=2) for x in (scale, shift))
+    return _to_levels(levels * scale + shift)
 
 
 def equalize(images, arguments, centres):
@@ -101,14 +115,15 @@ def posterize(images, arguments, centres):
 
 def solarize(images, arguments, centres):
     """Inverts the levels from a threshold on; 256 counts as 0, as in the published models."""
-    below = tf.cast(images, tf.float32) < _per_image(arguments % 256)
-    return tf.where(below, images, 255 - images)
+    threshold = tf.cast(_per_image(arguments % 256), tf.uint8)
+    return tf.bitwise.bitwise_xor(images, _mask(images >= threshold) * 255)
 
 
 def solarize_add(images, arguments, centres):
     """Adds to the levels below 128."""
-    added = _to_levels(tf.cast(images, tf.float32) + _per_image(arguments))
-    return tf.where(images < 128, added, images)
+    addition = tf.cast(_per_image(arguments), tf.uint8)
+    added = tf.minimum(images, 255 - addition) + addition
+    return _choose(_mask(images < 128), added, images)
 
 
 def color(images, arguments, centres):
@@ -134,12 +149,15 @@ def sharpness(images, arguments, centres):
     if min(height, width) < 3:
         return images
     # One more image, because the convolution of none has a wrong shape.
-    levels = tf.pad(tf.cast(images, tf.float32), ((0, 1), (0, 0), (0, 0), (0, 0)))
+    more = 0 if images.shape[0] else 1
+    levels = tf.pad(tf.cast(images, tf.float32), ((0, more), (0, 0), (0, 0), (0, 0)))
     kernel = tf.repeat(tf.constant(_SMOOTHING)[:, :, None, None] / 13, channels, axis=2)
-    smooth = tf.nn.depthwise_conv2d(levels, kernel, (1, 1, 1, 1), "VALID")[:-1]
+    smooth = tf.nn.depthwise_conv2d(levels, kernel, (1, 1, 1, 1), "VALID")
+    smooth = smooth[: tf.shape(images)[0]]
     smooth = tf.pad(_to_levels(smooth), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    inner = tf.pad(tf.ones((height - 2, width - 2), tf.bool), ((1, 1), (1, 1)))[None, :, :, None]
-    return _blend(tf.where(inner, smooth, images), images, arguments)
+    inner = np.zeros(images.shape[1:], np.uint8)
+    inner[1:-1, 1:-1] = 1
+    return _blend(smooth + images * (1 - inner), images, arguments)
 
 
 def shear_x(images, arguments, centres):
@@ -171,7 +189,8 @@ def cutout(images, arguments, centres):
         reach = tf.round(arguments)[:, None]
         near = (distance >= -reach) & (distance < reach)
         inside &= near[:, :, None, None] if axis == 0 else near[:, None, :, None]
-    return tf.where(inside, tf.constant(_FILL, tf.uint8), images)
+    mask = tf.repeat(_mask(inside), images.shape[-1], axis=-1)
+    return _choose(mask, tf.constant(_FILL, tf.uint8), images)
 
 
 def _transform(images, *matrix):
@@ -192,6 +211,15 @@ def _blend(first, second, factors):
     """first + factor (second - first), cut off at 0 and 255, rounded towards zero."""
     first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
     return _to_levels(first + _per_image(factors) * (second - first))
+
+
+def _mask(condition):
+    return tf.cast(condition, tf.uint8)
+
+
+def _choose(mask, first, second):
+    """`first` where the mask is 1, `second` where it is 0; faster on bytes than `tf.where`."""
+    return mask * first + (1 - mask) * second
 
 
 def _gray(images):
