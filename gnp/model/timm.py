@@ -35,7 +35,7 @@ class _Family:
     """How a family of ours differs from timm's.
 
     Attributes:
-      layer: our layer's path and our model -> timm's path.
+      rename: our path, its last part named as in PyTorch, and our model -> timm's path.
       model_params: the constructor's fields that make our model compute what timm's does, found
         from timm's arrays.
       image_size: height and width that timm's arrays were made for.
@@ -45,7 +45,7 @@ class _Family:
       modernize: turns the names of early files into those of today.
     """
 
-    layer: Callable[[str, nn.Module], str]
+    rename: Callable[[str, nn.Module], str]
     model_params: Callable[[Arrays], dict[str, Any]]
     image_size: Callable[[Arrays], int] = lambda arrays: 224
     first: str = "patch_embed.proj"
@@ -55,12 +55,12 @@ class _Family:
 
 
 def _by_patterns(patterns):
-    def layer(path, model):
+    def rename(path, model):
         for ours, theirs in patterns.items():
             path = re.sub(ours, theirs, path)
         return path
 
-    return layer
+    return rename
 
 
 def _patch(arrays):
@@ -104,8 +104,8 @@ def _modernize_swin(arrays):
     return result
 
 
-def _resnet_layer(path, model):
-    path = re.sub(r"^Dense_0$", "fc", path)
+def _rename_resnet(path, model):
+    path = re.sub(r"^Dense_0\.", "fc.", path)
     block = re.match(r"^[A-Za-z]+Block_(\d+)\.", path)
     if block:
         stage, index = 0, int(block[1])
@@ -113,18 +113,19 @@ def _resnet_layer(path, model):
             index -= model.depths[stage]
             stage += 1
         path = path.replace(block[0], f"layer{stage + 1}.{index}.")
-    path = re.sub(r"\.Conv_3$", ".downsample.0", path)
-    path = re.sub(r"\.BatchNorm_3$", ".downsample.1", path)
-    path = re.sub(r"Conv_(\d)$", lambda m: f"conv{int(m[1]) + 1}", path)
-    return re.sub(r"BatchNorm_(\d)$", lambda m: f"bn{int(m[1]) + 1}", path)
+    path = re.sub(r"\.Conv_3\.", ".downsample.0.", path)
+    path = re.sub(r"\.BatchNorm_3\.", ".downsample.1.", path)
+    path = re.sub(r"\bConv_(\d)", lambda m: f"conv{int(m[1]) + 1}", path)
+    return re.sub(r"\bBatchNorm_(\d)", lambda m: f"bn{int(m[1]) + 1}", path)
 
 
 _FAMILIES = {
     "ViT": _Family(
-        layer=_by_patterns(
+        rename=_by_patterns(
             {
-                r"^patch_embed$": "patch_embed.proj",
-                r"\.attention\.out$": ".attn.proj",
+                r"^patch_embed\.": "patch_embed.proj.",
+                r"^cls_token\..*": "cls_token",
+                r"\.attention\.out\.": ".attn.proj.",
                 r"\.attention\.": ".attn.",
             }
         ),
@@ -136,14 +137,14 @@ _FAMILIES = {
         splits_qkv=True,
     ),
     "Swin": _Family(
-        layer=_by_patterns(
+        rename=_by_patterns(
             {
-                r"^patch_embed$": "patch_embed.proj",
-                r"^patch_norm$": "patch_embed.norm",
+                r"^patch_embed\.": "patch_embed.proj.",
+                r"^patch_norm\.": "patch_embed.norm.",
                 r"^stage(\d+)_block(\d+)": r"layers.\1.blocks.\2",
                 r"^merging(\d+)": r"layers.\1.downsample",
-                r"\.attention\b": ".attn",
-                r"^head$": "head.fc",
+                r"\.attention\.": ".attn.",
+                r"^head\.": "head.fc.",
             }
         ),
         model_params=_swin_params,
@@ -151,8 +152,24 @@ _FAMILIES = {
         head="head.fc",
         modernize=_modernize_swin,
     ),
+    "CaiT": _Family(
+        rename=_by_patterns(
+            {
+                r"^patch_embed\.": "patch_embed.proj.",
+                r"^cls_token\..*": "cls_token",
+                r"^class_block(\d+)": r"blocks_token_only.\1",
+                r"\.gamma(\d)\.gamma": r".gamma_\1",
+                r"\.mix_logits\.": ".proj_l.",
+                r"\.mix_weights\.": ".proj_w.",
+                r"\.attention\.(query|key|value)": lambda match: f".attn.{match[1][0]}",
+                r"\.attention\.": ".attn.",
+            }
+        ),
+        model_params=lambda arrays: {"patch_size": _patch(arrays), "approximate_gelu": False},
+        image_size=_size_from_positions(0),
+    ),
     "ResNet": _Family(
-        layer=_resnet_layer,
+        rename=_rename_resnet,
         model_params=lambda arrays: {
             "stem": "imagenet",
             "stem_relu": True,
@@ -248,7 +265,8 @@ def _to_ours(arrays, shapes, timm_name, name):
 
 def _name(path, family, model):
     layer, _, leaf = path.rpartition(".")
-    return f"{family.layer(layer, model)}.{_LEAVES.get(leaf, leaf)}".lstrip(".")
+    path = f"{layer}.{_LEAVES.get(leaf, leaf)}".lstrip(".")
+    return family.rename(path, model)
 
 
 def _to_our_layout(path, array, shape):

@@ -16,6 +16,7 @@ from tests.model.golden_models import filled
 
 SMALL = {
     "Swin_Tiny_224": {"patch_size": 4, "window_size": 7, "approximate_gelu": False},
+    "CaiT_XXS12": {"patch_size": 16, "approximate_gelu": False},
     "ResNet50": {"stem": "imagenet", "stem_relu": True, "symmetric_padding": True},
     "ViT_Micro": {"patches": {"size": 4}, "approximate_gelu": False},
 }
@@ -44,6 +45,24 @@ def test_to_timm_and_back(name):
     assert again.image_shape == weights.image_shape
     assert again.model_params == weights.model_params
     assert_equal(again.variables, weights.variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("ViT_Micro", "cls_token pos_embed patch_embed.proj.weight blocks.1.attn.qkv.weight"),
+        ("ViT_Micro", "blocks.0.norm1.weight blocks.1.attn.proj.bias blocks.0.mlp.fc1.weight"),
+        ("ViT_Micro", "blocks.0.attn.qkv.bias blocks.1.norm2.bias norm.weight head.weight"),
+        ("Swin_Tiny_224", "patch_embed.norm.weight layers.3.downsample.reduction.weight"),
+        ("Swin_Tiny_224", "layers.2.blocks.5.attn.relative_position_bias_table head.fc.bias"),
+        ("CaiT_XXS12", "cls_token pos_embed blocks.11.gamma_2 blocks.0.attn.proj_l.weight"),
+        ("CaiT_XXS12", "blocks.0.attn.proj_w.bias blocks_token_only.1.attn.q.weight"),
+        ("ResNet50", "conv1.weight bn1.running_var layer1.0.downsample.1.weight fc.bias"),
+        ("ResNet50", "layer1.0.downsample.0.weight layer3.5.conv3.weight layer4.2.bn2.weight"),
+    ],
+)
+def test_names_are_those_of_timm(name, names):
+    assert set(names.split()) <= to_timm(weights_of(name)).keys()
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -91,6 +110,7 @@ TWINS = [
     ("deit_tiny_patch16_224", "ViT_TI16", 64, {"img_size": 64}),
     ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 224, {}),
     ("swin_small_patch4_window7_224", "Swin_Small", 64, {"img_size": 64, "window_size": 4}),
+    ("cait_xxs24_224", "CaiT_XXS24", 64, {"img_size": 64}),
     ("resnet50", "ResNet50", 64, {}),
 ]
 
