@@ -156,17 +156,22 @@ def _factory(name, hidden_size=None, **sizes):
     """A factory of ViTs with these sizes; what the user gives goes before."""
 
     def create(num_outputs, patches=None, hidden_size=hidden_size, transformer=None, **fields):
-        transformer = {**sizes, **(transformer or {})}
-        for field in transformer:
-            if field not in _TRANSFORMER + _DROPOUT:
-                raise unknown_name(f"transformer field of {name}", field, _TRANSFORMER + _DROPOUT)
+        patches, transformer = dict(patches or {}), {**sizes, **(transformer or {})}
+        _check(f"patches field of {name}", patches, ("size",))
+        _check(f"transformer field of {name}", transformer, _TRANSFORMER + _DROPOUT)
         _require(name, {"hidden_size": hidden_size})
         _require(name, {f"transformer.{x}": transformer.get(x) for x in _TRANSFORMER})
-        size = (patches or {}).get("size") or _usual_patch(name, num_outputs)
+        size = patches.get("size") or _usual_patch(name, num_outputs)
         return ViTBase(num_outputs, {"size": size}, hidden_size, transformer, **fields)
 
     create.__signature__ = inspect.signature(ViTBase)
     return create
+
+
+def _check(kind, fields, known):
+    for field in fields:
+        if field not in known:
+            raise unknown_name(kind, field, known)
 
 
 def _require(name, fields):

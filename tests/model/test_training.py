@@ -49,7 +49,7 @@ def test_two_penalized_steps(name):
     state = create()
     norm = float(optax.global_norm(state.params))
     for _ in range(2):
-        state, metrics = step(state, batch)
+        state, metrics = step(state, None, batch)
     assert int(state.step) == 2
     assert int(state.skipped) == 0
     assert np.isfinite(metrics["loss"])
@@ -62,4 +62,4 @@ def test_two_penalized_steps(name):
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_the_step_of_the_largest_models_lowers(name):
     step, create, batch = _setting(name)
-    step.lower(jax.eval_shape(create), batch)
+    step.lower(jax.eval_shape(create), None, batch)

@@ -156,6 +156,20 @@ def test_scanned_blocks_equal_unrolled_ones(name):
     )
 
 
+@pytest.mark.parametrize("name", SCANNED)
+def test_scanned_program_does_not_grow_with_depth(name):
+    def lines(depth):
+        fields = {"transformer": {"num_layers": depth}} if name == "ViT_Micro" else {"depth": depth}
+        model = small(name, scan_layers=True, **fields)
+        params = jax.eval_shape(
+            functools.partial(model.init, train=False), jax.random.key(0), images()
+        )["params"]
+        lowered = jax.jit(gradient_fn(model, images(), train=True, rngs=RNGS)).lower(params)
+        return len(lowered.as_text().splitlines())
+
+    assert lines(24) == lines(3)
+
+
 @pytest.mark.parametrize(
     ("name", "fields"),
     [

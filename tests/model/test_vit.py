@@ -70,6 +70,12 @@ def test_bare_model_equals_the_named_one():
             {"transformer": {"heads": 2}},
             "Unknown transformer field of ViT_S16 'heads'; known: num_heads, ",
         ),
+        (
+            "ViT_S16",
+            10,
+            {"patches": {"sizes": 2}},
+            "Unknown patches field of ViT_S16 'sizes'; known: size",
+        ),
         ("ViT_S16", 10, {"patch": 2}, "Unknown parameter of model ViT_S16 'patch'; known: patches"),
     ],
 )
