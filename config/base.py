@@ -105,6 +105,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.keep_latest_checkpoints = 2  # the newest that stay
     config.keep_best_checkpoints = 1  # those that stay beside them, by best_metric
     config.best_metric = "eval/error_rate"  # smaller is better
+    config.interrupt_exit_code = 0  # when asked to stop; 0: 128 + the signal, 143 for SIGTERM
     config.retrain = False  # True: delete the run's folder and start over
     config.write_config_to_json = True  # write config.json into the run's folder
 

@@ -12,19 +12,22 @@ import jax
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.main import app, config
+from gnp.main import app, config, distributed
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
 from gnp.main.log import run_log
+from gnp.training import parallel
 from gnp.training.loop import CURVES_FILE, train
 from gnp.training.run_folder import open_run, run_path
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
 flags.adopt_module_key_flags(config)
+flags.adopt_module_key_flags(distributed)
 
 
 def main() -> None:
     """Trains what the flags ask for."""
+    distributed.initialize()
     settings = config.read_config()
     if not _WORKING_DIR.value:
         raise UserError("--working_dir is missing; name the folder that runs are put into.")
@@ -44,6 +47,7 @@ def run(settings, working_dir: pathlib.Path) -> None:
         retrain=settings.retrain,
         is_writer=is_first,
     )
+    parallel.barrier("run folder")
     with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
         summary = train(settings, model=model, source=source, folder=folder)
     if is_first:

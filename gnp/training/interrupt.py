@@ -1,15 +1,24 @@
 """Leaving cleanly when the system or the user asks for it."""
 
+import os
 import signal
 from types import FrameType
 from typing import Any
 
+from gnp.training import parallel
+
+# SIGUSR1 is what Slurm sends ahead of a time limit, where asked to.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
 
 class Interrupted(SystemExit):
-    """The run was asked to stop and has saved its state. The exit code is 128 + the signal."""
+    """The run was asked to stop and has saved its state.
 
-    def __init__(self, signal_number: int, message: str):
-        super().__init__(128 + signal_number)
+    The exit code is the one given, or 128 + the signal.
+    """
+
+    def __init__(self, signal_number: int, message: str, exit_code: int = 0):
+        super().__init__(exit_code or 128 + signal_number)
         self._message = message
 
     def __str__(self) -> str:
@@ -17,18 +26,32 @@ class Interrupted(SystemExit):
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGINT instead of dying of them; a second SIGINT does interrupt.
+    """Notes SIGTERM, SIGINT and SIGUSR1 instead of dying of them; a second SIGINT does interrupt.
 
-    Use as a context manager around the loop, and look at `signal_number` after each step.
+    Several processes must stop after the same step, which the JAX distributed runtime settles when
+    one of them gets SIGTERM; so there SIGTERM is left to it, and the others are turned into it.
+
+    Use as a context manager around the loop.
     """
 
     def __init__(self) -> None:
-        self.signal_number: int | None = None
+        self._signal: int | None = None
         self._previous: dict[int, Any] = {}
+        self._is_shared = parallel.has_several_processes()
+
+    def signal_at(self, step: int) -> int | None:
+        """The signal because of which to stop after this step, or None.
+
+        Every process must ask after every step.
+        """
+        if self._is_shared:
+            return signal.SIGTERM if parallel.stop_is_agreed(step) else None
+        return self._signal
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._note)
+        for number in _SIGNALS:
+            if not (self._is_shared and number == signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -37,6 +60,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if number == signal.SIGINT and self.signal_number == signal.SIGINT:
+        if number == signal.SIGINT and self._signal == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_number = number
+        self._signal = number
+        if self._is_shared:
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -239,7 +239,6 @@ class _Run:
     def save_if_due(self):
         if self._is_due(self.config.save_ckpt_every_n_epochs):
             self._save()
-        self._leave_if_asked()
 
     def _is_due(self, every_n_epochs):
         is_last = self.position.step == self.total_steps
@@ -257,14 +256,16 @@ class _Run:
         self.saved_at = now
 
     def _leave_if_asked(self):
-        if self.stop.signal_number is None:
+        signal_number = self.stop.signal_at(self.position.step)
+        if signal_number is None:
             return
         self._save()
         self.checkpoints.wait()
         raise Interrupted(
-            self.stop.signal_number,
+            signal_number,
             f"Stopped after step {self.position.step} of {self.total_steps}; everything is saved. "
             "The same command goes on from there.",
+            self.config.interrupt_exit_code,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from gnp.training import parallel
 from gnp.training.metrics_writer import MetricsWriter
 from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.progress import Progress
@@ -26,6 +27,7 @@ class MetricsLog:
         self._writer = writer
         self._progress = progress
         self._every = every
+        self._is_shared = parallel.has_several_processes()
         self.bad_step: NonFiniteStep | None = None
         self._pending: collections.deque[tuple[int, dict[str, Any]]] = collections.deque()
 
@@ -33,7 +35,7 @@ class MetricsLog:
         """Takes the metrics of a step that may still be running."""
         self._pending.append((step, metrics))
         # Several processes must act on a bad step together, so they look at flushes only.
-        while jax.process_count() == 1 and self._pending and _is_done(self._pending[0][1]):
+        while not self._is_shared and self._pending and _is_done(self._pending[0][1]):
             self._write_oldest()
         self._progress.update(step, None)
 

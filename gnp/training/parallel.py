@@ -101,15 +101,24 @@ def as_global(tree: PyTree) -> PyTree:
     return jax.tree.map(as_one, tree)
 
 
+def has_several_processes() -> bool:
+    return jax.process_count() > 1
+
+
+def stop_is_agreed(step: int) -> bool:
+    """Whether all processes stop after this step, because one of them got SIGTERM."""
+    return multihost_utils.reached_preemption_sync_point(step)
+
+
 def barrier(name: str) -> None:
     """Waits until every process is here; `name` says where that is."""
-    if jax.process_count() > 1:
+    if has_several_processes():
         multihost_utils.sync_global_devices(name)
 
 
 def agree(value: bool) -> bool:
     """What the first process says, in all of them."""
-    if jax.process_count() == 1:
+    if not has_several_processes():
         return value
     return bool(multihost_utils.broadcast_one_to_all(np.array(value)))
 

@@ -1,0 +1,100 @@
+"""Several processes train as one does: the same command, on loopback, with virtual devices."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gnp.training.metrics_writer import read_metrics
+
+ROOT = pathlib.Path(__file__).parents[2]
+FLAGS = [
+    "--config=config/digits.py",
+    "--config.dataset.num_train_images=320",
+    "--config.dataset.image_level_augmentations=none",
+    "--config.batch_size=32",
+    "--config.total_epochs=1",
+    "--config.gnp.r=0.1",
+    "--config.gnp.alpha=0.8",
+]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start(folder, flags, *, processes, devices):
+    """Starts the entrypoint `processes` times, with `devices` virtual devices each."""
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
+    address = f"--coordinator_address=127.0.0.1:{free_port()}"
+    cluster = [
+        [address, f"--num_processes={processes}", f"--process_id={index}"]
+        for index in range(processes)
+    ]
+    command = [sys.executable, "-m", "gnp.main.main", *FLAGS, *flags, f"--working_dir={folder}"]
+    return [
+        subprocess.Popen(
+            command + (cluster[index] if processes > 1 else []),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(processes)
+    ]
+
+
+def finish(started):
+    outputs = [process.communicate(timeout=400)[0] for process in started]
+    return [process.returncode for process in started], "\n".join(outputs)
+
+
+def metrics_in(folder):
+    (path,) = folder.rglob("metrics.jsonl")
+    return read_metrics(path)
+
+
+def train(folder, *flags, processes=1, devices=4):
+    codes, output = finish(start(folder, flags, processes=processes, devices=devices))
+    assert codes == [0] * processes, output
+    return metrics_in(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags", [[], ["--config.gnp.sync_perturbations=True"]], ids=["own", "synced"]
+)
+def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path, flags):
+    """Metrics hold the parameters' norm after each of ten steps, so they stand for them."""
+    one = train(tmp_path / "one", *flags)
+    two = train(tmp_path / "two", *flags, processes=2, devices=2)
+    assert [line.keys() for line in one] == [line.keys() for line in two]
+    assert len(one) == 11
+    for expected, line in zip(one, two, strict=True):
+        for name in expected:
+            np.testing.assert_allclose(line[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_processes_stop_together_and_go_on(tmp_path):
+    flags = ["--config.total_epochs=200", "--config.save_ckpt_every_n_epochs=100"]
+    started = start(tmp_path, flags, processes=2, devices=2)
+    while not list(tmp_path.rglob("metrics.jsonl")) or len(metrics_in(tmp_path)) < 12:
+        assert all(process.poll() is None for process in started), finish(started)
+        time.sleep(0.5)
+    started[1].send_signal(signal.SIGTERM)
+    codes, output = finish(started)
+    assert codes == [143, 143], output
+    stopped = metrics_in(tmp_path)[-1]["step"]
+    assert f"Stopped after step {stopped}" in output
+    (checkpoints,) = tmp_path.rglob("checkpoints")
+    assert (checkpoints / str(stopped)).is_dir()
