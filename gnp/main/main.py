@@ -19,6 +19,7 @@ from gnp.main.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import CURVES_FILE, train
 from gnp.training.run_folder import open_run, run_path
+from gnp.training.run_lock import lock_run
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
 flags.adopt_module_key_flags(config)
@@ -40,16 +41,18 @@ def run(settings, working_dir: pathlib.Path) -> None:
     model = build_model(settings)
     source = build_source(settings)
     is_first = jax.process_index() == 0
-    folder = open_run(
-        run_path(settings, working_dir),
-        settings,
-        defaults=config.default_config(),
-        retrain=settings.retrain,
-        is_writer=is_first,
-    )
-    parallel.barrier("run folder")
-    with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
-        summary = train(settings, model=model, source=source, folder=folder)
+    folder = run_path(settings, working_dir)
+    with lock_run(folder) if is_first else contextlib.nullcontext():
+        open_run(
+            folder,
+            settings,
+            defaults=config.default_config(),
+            retrain=settings.retrain,
+            is_writer=is_first,
+        )
+        parallel.barrier("run folder")
+        with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
+            summary = train(settings, model=model, source=source, folder=folder)
     if is_first:
         _print_summary(summary, folder)
 

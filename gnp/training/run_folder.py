@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.errors import UserError
+from gnp.training.run_lock import LOCK_FILE
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -70,7 +71,7 @@ def open_run(
       UserError: the folder holds a run with another config.
     """
     if retrain and is_writer:
-        shutil.rmtree(path, ignore_errors=True)
+        _delete_contents(path)
     if not retrain:
         _check_same_config(path, config, defaults)
     if is_writer:
@@ -110,6 +111,14 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _delete_contents(path):
+    for entry in path.iterdir() if path.exists() else ():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()
 
 
 def _check_same_config(path, config, defaults):

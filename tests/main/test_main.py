@@ -36,7 +36,7 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, capsys):
     train(tmp_path, "gnp.r=0.05", "gnp.alpha=0.8")
     (folder,) = (path.parent for path in tmp_path.rglob("summary.json"))
     assert folder.name == "seeds_0_0"
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     expected = {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "curves.png"}
     assert names == expected | {"summary.json", "log.txt"}
     summary = json.loads((folder / "summary.json").read_text())
