@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from gnp.ds_pipeline import decode
+from gnp.ds_pipeline.augment import geometry
 from gnp.ds_pipeline.tensorflow_cpu import tf
 from gnp.ds_pipeline.tf_source import TfSource
 from gnp.errors import UserError
@@ -73,6 +74,15 @@ class TfFileSource(TfSource):
         index = step["index"]
         paths = np.array([os.fsencode(path) for path in examples.images[index]], object)
         return step | {"image": paths, "class": examples.labels[index]}
+
+    def _cropped_and_flipped(self, images, step):
+        """Photos are cropped already."""
+        if not self._augmentation.photos:
+            return super()._cropped_and_flipped(images, step)
+        if not self._augmentation.flips:
+            return images
+        flip = geometry.flips(step["window"])[0]
+        return tf.cond(flip, lambda: tf.reverse(images, [2]), lambda: images)
 
     def _load(self, step, training):
         if self._augmentation.photos:

@@ -77,8 +77,11 @@ class TfSource(PlannedSource):
             images = operations.apply_layers(
                 _as_bytes(images), step["operations"], step["arguments"], step["centres"]
             )
-        images = self._normalized(_take(images, *self._augmentation.pixel_indices(tf, step)))
+        images = self._normalized(self._cropped_and_flipped(images, step))
         return self._augmentation.after_normalization(tf, images, step)
+
+    def _cropped_and_flipped(self, images, step):
+        return _take(images, *self._augmentation.pixel_indices(tf, step))
 
     def _mixed(self, step):
         """What the batch-level augmentation makes of normalized images and their classes."""

@@ -25,8 +25,13 @@ def pixel_indices(xp, draws, size: tuple[int, int], padding: int, flip: bool):
     rows = _window(xp, draws[:, 0], height, padding)
     columns = _window(xp, draws[:, 1], width, padding)
     if flip:
-        columns = xp.where(draws[:, 2][:, None] < 0.5, columns[:, ::-1], columns)
+        columns = xp.where(flips(draws)[:, None], columns[:, ::-1], columns)
     return rows, columns
+
+
+def flips(draws):
+    """Which images are mirrored; bool, batch."""
+    return draws[:, 2] < 0.5
 
 
 def _window(xp, draw, length, padding):

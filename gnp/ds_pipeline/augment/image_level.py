@@ -36,7 +36,7 @@ class ImageAugmentation:
         self.photos = photos
         self.crops_photos = photos and level.crop
         self._size = size
-        self._flip = level.flip
+        self.flips = level.flip
         self._padding = padding if level.crop and not photos else 0
         self._erasing_probability = erasing_probability
         self._columns = self._assign_columns()
@@ -70,7 +70,7 @@ class ImageAugmentation:
 
     def pixel_indices(self, xp, drawn):
         """Rows and columns that the padded crop and the flip take; see `geometry`."""
-        return geometry.pixel_indices(xp, drawn["window"], self._size, self._padding, self._flip)
+        return geometry.pixel_indices(xp, drawn["window"], self._size, self._padding, self.flips)
 
     def after_normalization(self, xp, images, drawn):
         """What is done to normalized images."""
