@@ -34,14 +34,21 @@ def build_model(config: Any) -> nn.Module:
     return create_model(config.model.model_name, config.dataset.num_classes, **params)
 
 
-def build_source(config: Any) -> DataSource:
+def build_source(config: Any, run_dir: pathlib.Path | None = None) -> DataSource:
     """This process's part of the data set that a config names.
+
+    Args:
+      config: the resolved config.
+      run_dir: the run's folder, where decoded images and the names of bad ones are kept.
 
     Raises:
       UserError: the data set is unknown, or does not fit the config.
     """
     return data.build_source(
-        config, process_index=jax.process_index(), process_count=jax.process_count()
+        config,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        run_dir=run_dir,
     )
 
 

@@ -39,7 +39,6 @@ def run(settings, working_dir: pathlib.Path) -> None:
     """Checks a config, trains it in its folder below `working_dir` and prints what came out."""
     check_config(settings, num_devices=jax.device_count())
     model = build_model(settings)
-    source = build_source(settings)
     is_first = jax.process_index() == 0
     folder = run_path(settings, working_dir)
     with lock_run(folder) if is_first else contextlib.nullcontext():
@@ -51,6 +50,7 @@ def run(settings, working_dir: pathlib.Path) -> None:
             is_writer=is_first,
         )
         parallel.barrier("run folder")
+        source = build_source(settings, folder)
         with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
             summary = train(settings, model=model, source=source, folder=folder)
     if is_first:
