@@ -1,6 +1,7 @@
 """What holds for every transformer family, on members shrunk by their fields."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -116,13 +117,16 @@ def test_computation_types(name):
     half = logits(small(name, dtype=jnp.bfloat16), params)
     assert half.dtype == jnp.bfloat16
     np.testing.assert_allclose(half, expected, atol=0.05 * np.abs(expected).max())
+    narrow = jax.make_jaxpr(functools.partial(small(name, dtype=jnp.bfloat16).apply, train=False))
+    assert "f32" in str(narrow({"params": params}, images()))
+    assert not re.search(r"bf16\[[\d,]*\] = exp", str(narrow({"params": params}, images())))
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
         jaxpr = jax.make_jaxpr(functools.partial(small(name).apply, train=True))(
             {"params": wide}, images().astype(np.float64), rngs=RNGS
         )
         assert jaxpr.out_avals[0].dtype == jnp.float64
-        assert "convert_element_type[new_dtype=float32" not in str(jaxpr)
+        assert "f32[" not in str(jaxpr)  # nothing is computed in a narrower type
 
 
 @pytest.mark.parametrize("name", SMALL)
