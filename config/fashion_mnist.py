@@ -1,0 +1,17 @@
+"""Fashion-MNIST, 28x28x1.
+
+    python -m gnp.main.main --config=config/fashion_mnist.py --working_dir=runs
+
+Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
+the four .gz files that its authors publish.
+"""
+
+from config import base
+
+
+def get_config():
+    config = base.get_config()
+    config.dataset.dataset_name = "fashion_mnist"
+    config.dataset.image_size = 28
+    config.dataset.num_channels = 1
+    return config

@@ -1,0 +1,16 @@
+"""Street View House Numbers, 32x32x3, train + extra: 604,388 images. Digits are not flipped.
+
+    python -m gnp.main.main --config=config/svhn.py --working_dir=runs
+
+Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
+train_32x32.mat, extra_32x32.mat and test_32x32.mat.
+"""
+
+from config import base
+
+
+def get_config():
+    config = base.get_config()
+    config.dataset.dataset_name = "svhn"
+    config.dataset.image_level_augmentations = "crop"
+    return config
