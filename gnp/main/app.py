@@ -16,13 +16,18 @@ _TRAINING_FAILED = 3
 _INTERRUPTED = 130
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None) -> None:
     """Parses the flags, calls `main` and exits.
+
+    A command defines its flags in `define_flags`, so that they do not meet those of another command
+    when both are imported.
 
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
     2; training that cannot go on says why and exits with code 3; a run that was asked to stop says
     so and exits with 128 + the signal's number.
     """
+    if define_flags is not None:
+        define_flags()
     app.run(lambda _: _call(main), flags_parser=_parse_flags)
 
 

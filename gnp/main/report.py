@@ -19,17 +19,21 @@ from gnp.training.metrics_writer import METRICS_FILE, read_metrics
 from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
 from gnp.training.summary import SUMMARY_FILE
 
-_RUNS = flags.DEFINE_multi_string(
-    "runs", [], "A run's folder, or one above it; may hold * and **, and be given several times."
-)
-_OUT = flags.DEFINE_string("out", None, "The folder that table.md and curves.png are put into.")
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_multi_string(
+        "runs", [], "A run's folder, or one above it; may hold * and **; may be given repeatedly."
+    )
+    flags.DEFINE_string("out", None, "The folder that table.md and curves.png are put into.")
 
 
 def main() -> None:
     """Compares what the flags name."""
-    if not _RUNS.value or not _OUT.value:
+    runs, out = flags.FLAGS.runs, flags.FLAGS.out
+    if not runs or not out:
         raise UserError("--runs='GLOB' and --out=DIR are both needed, such as --runs=runs --out=.")
-    report(_RUNS.value, pathlib.Path(_OUT.value))
+    report(runs, pathlib.Path(out))
 
 
 def report(patterns: Iterable[str], out: pathlib.Path) -> None:
@@ -74,4 +78,4 @@ def _read_run(folder):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, define_flags)
