@@ -155,10 +155,14 @@ def test_rematerialized_blocks_compute_the_same(name):
 def test_computation_in_bfloat16_keeps_parameters_and_gradients_in_float32(name):
     values, model = variables(name), create(name, dtype=jnp.bfloat16)
     logits, new = jax.eval_shape(train_step(model), values, images(), streams())
+    results = functools.partial(
+        model.apply, train=False, capture_intermediates=True, mutable=["intermediates"]
+    )
+    _, captured = jax.eval_shape(results, values, images())
     _, gradient = jax.eval_shape(
         functools.partial(loss_and_gradient, model), values, images(), streams()
     )
-    assert logits.dtype == jnp.bfloat16
+    assert types((logits, captured)) == {"bfloat16"}
     assert types((shapes(model, 8), new, gradient)) == {"float32"}
 
 
@@ -175,8 +179,8 @@ def test_bfloat16_computes_the_same_but_for_rounding():
 
 @each
 def test_float64_stays_float64(name):
+    values = jax.tree.map(lambda x: np.asarray(x, np.float64), variables(name))
     with jax.enable_x64(True):
-        values = jax.tree.map(lambda x: np.asarray(x, np.float64), variables(name))
         results = jax.eval_shape(
             functools.partial(loss_and_gradient, create(name)),
             values,
