@@ -17,6 +17,8 @@ from gnp.training.nonfinite import POLICIES
 from gnp.training.step_kinds import penalty_form, plan_both_groups
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+# The last one is there with compute_top_5_error_rate alone.
+_BEST_METRICS = ("eval/error_rate", "eval/loss", "eval/top_5_error_rate")
 
 _AT_LEAST_ONE = (
     "batch_size",
@@ -28,9 +30,8 @@ _AT_LEAST_ONE = (
     "dataset.image_size",
     "dataset.num_classes",
     "dataset.num_channels",
+    "keep_latest_checkpoints",
     "logging.tensorboard_logging_frequency",
-    "gradient_accumulation_steps",
-    "gnp.every",
 )
 _AT_LEAST_ZERO = (
     "init_seeds",
@@ -45,6 +46,10 @@ _AT_LEAST_ZERO = (
     "gnp.surrogate_gap",
     "gnp.reuse",
     "max_rollbacks",
+    "save_ckpt_every_n_steps",
+    "save_ckpt_every_n_minutes",
+    "keep_best_checkpoints",
+    "interrupt_exit_code",
 )
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 
@@ -93,6 +98,7 @@ def _check_names(config):
         "on_nonfinite": POLICIES,
         "compute_dtype": DTYPES,
         "logging.basic_logger_level": _LOG_LEVELS,
+        "best_metric": _BEST_METRICS[: 3 if config.compute_top_5_error_rate else 2],
     }
     for field, names in tables.items():
         if _value(config, field) not in names:
