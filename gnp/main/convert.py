@@ -23,6 +23,9 @@ from gnp.training.run_folder import CONFIG_FILE
 _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
 _MODEL = flags.DEFINE_string("model", None, "Our model of the geometry of timm's file.")
+_TANH_GELU = flags.DEFINE_bool(
+    "tanh_gelu", False, "timm's model was made with act_layer='gelu_tanh'; its file does not tell."
+)
 
 _OUR_SUFFIX = ".npz"
 
@@ -39,11 +42,16 @@ def main() -> None:
         save_weights(target, weights)
     else:
         torch_file.write(target, to_timm(weights))
+    print(f"{target} holds {_described(weights)}")
+    if target.suffix != _OUR_SUFFIX and getattr(weights.model(), "approximate_gelu", False):
+        print("Its GELU is the tanh form: create timm's model with act_layer='gelu_tanh'.")
+
+
+def _described(weights):
     params = "".join(f", {field}={value!r}" for field, value in weights.model_params.items())
-    print(
-        f"{target} holds create_model({weights.name!r}, num_outputs={weights.num_outputs}{params}) "
-        f"for images of {'x'.join(map(str, weights.image_shape))}."
-    )
+    shape = "x".join(map(str, weights.image_shape))
+    call = f"create_model({weights.name!r}, num_outputs={weights.num_outputs}{params})"
+    return f"{call} for images of {shape}."
 
 
 def _read(source):
@@ -56,7 +64,7 @@ def _read(source):
         raise UserError(
             "--model is missing; name our model of the file's geometry, such as --model=ViT_TI16."
         )
-    return from_timm(torch_file.read(source), _MODEL.value)
+    return from_timm(torch_file.read(source), _MODEL.value, approximate_gelu=_TANH_GELU.value)
 
 
 def weights_of_run(folder: pathlib.Path) -> Weights:

@@ -11,7 +11,7 @@ and pads then, we pad first.
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class _Family:
       model_params: the constructor's fields that make our model compute what timm's does, found
         from timm's arrays.
       image_size: height and width that timm's arrays were made for.
+      needs: fields of our model without which timm's computes something else.
       first: the first layer there, a convolution.
       head: the last layer there.
       splits_qkv: query, key and value are one layer there and three here.
@@ -48,6 +49,7 @@ class _Family:
     rename: Callable[[str, nn.Module], str]
     model_params: Callable[[Arrays], dict[str, Any]]
     image_size: Callable[[Arrays], int] = lambda arrays: 224
+    needs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     first: str = "patch_embed.proj"
     head: str = "head"
     splits_qkv: bool = False
@@ -75,9 +77,12 @@ def _size_from_positions(num_extra_tokens):
     return size
 
 
+def _patch_size(arrays):
+    return {"patch_size": _patch(arrays)}
+
+
 def _swin_params(arrays):
-    window = _window(arrays, stage=0)
-    return {"patch_size": _patch(arrays), "window_size": window, "approximate_gelu": False}
+    return {"patch_size": _patch(arrays), "window_size": _window(arrays, stage=0)}
 
 
 def _swin_size(arrays):
@@ -119,6 +124,8 @@ def _rename_resnet(path, model):
     return re.sub(r"\bBatchNorm_(\d)", lambda m: f"bn{int(m[1]) + 1}", path)
 
 
+_TORCH_RESNET = {"stem": "imagenet", "stem_relu": True, "symmetric_padding": True}
+
 _FAMILIES = {
     "ViT": _Family(
         rename=_by_patterns(
@@ -129,11 +136,9 @@ _FAMILIES = {
                 r"\.attention\.": ".attn.",
             }
         ),
-        model_params=lambda arrays: {
-            "patches": {"size": _patch(arrays)},
-            "approximate_gelu": False,
-        },
+        model_params=lambda arrays: {"patches": {"size": _patch(arrays)}},
         image_size=_size_from_positions(1),
+        needs={"representation_size": None},
         splits_qkv=True,
     ),
     "Swin": _Family(
@@ -165,28 +170,26 @@ _FAMILIES = {
                 r"\.attention\.": ".attn.",
             }
         ),
-        model_params=lambda arrays: {"patch_size": _patch(arrays), "approximate_gelu": False},
+        model_params=_patch_size,
         image_size=_size_from_positions(0),
     ),
     "ResNet": _Family(
         rename=_rename_resnet,
-        model_params=lambda arrays: {
-            "stem": "imagenet",
-            "stem_relu": True,
-            "symmetric_padding": True,
-        },
+        model_params=lambda arrays: dict(_TORCH_RESNET),
+        needs=_TORCH_RESNET,
         first="conv1",
         head="fc",
     ),
 }
 
 
-def from_timm(arrays: Arrays, name: str) -> Weights:
+def from_timm(arrays: Arrays, name: str, *, approximate_gelu: bool = False) -> Weights:
     """Weights of a model that timm made.
 
     Args:
       arrays: timm's state dictionary.
       name: our model of the same geometry.
+      approximate_gelu: the model was made with the tanh form of GELU, which the arrays do not tell.
 
     Raises:
       UserError: there is no such model in timm, or its arrays are other ones.
@@ -208,6 +211,9 @@ def from_timm(arrays: Arrays, name: str) -> Weights:
         ) from missing
     image_shape = (size, size, channels)
     model = create_model(name, num_outputs, **params)
+    if hasattr(model, "approximate_gelu"):
+        params["approximate_gelu"] = approximate_gelu
+        model = create_model(name, num_outputs, **params)
     names = functools.partial(_name, family=family, model=model)
     variables = _to_ours(arrays, variable_shapes(model, image_shape), names, name)
     return Weights(name, num_outputs, image_shape, params, variables)
@@ -217,10 +223,16 @@ def to_timm(weights: Weights) -> Arrays:
     """The state dictionary of timm's model with these weights.
 
     Raises:
-      UserError: there is no such model in timm.
+      UserError: timm has no model that computes the same.
     """
     family = _family(weights.name)
     model = weights.model()
+    for field, value in family.needs.items():
+        if getattr(model, field) != value:
+            raise UserError(
+                f"timm's models are like our {weights.name} with {field}={value!r}, but this one "
+                f"has {getattr(model, field)!r}; train with model.model_params.{field}={value}."
+            )
     flat = {}
     for collection in weights.variables.values():
         leaves = traverse_util.flatten_dict(unstack_params(collection), sep=".")

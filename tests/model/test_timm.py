@@ -1,5 +1,6 @@
 """Weights under timm's names: what comes back, what computes the same there, what is refused."""
 
+import dataclasses
 import functools
 
 import jax
@@ -85,6 +86,13 @@ def test_a_model_that_timm_lacks():
         from_timm({}, "WideResNet_16_4")
 
 
+def test_a_model_that_computes_something_else():
+    weights = weights_of("ResNet50")
+    weights = dataclasses.replace(weights, model_params={"stem": "imagenet"})
+    with pytest.raises(UserError, match="are like our ResNet50 with stem_relu=True, but this one"):
+        to_timm(weights)
+
+
 def test_a_tensor_too_many():
     arrays = to_timm(weights_of("ViT_Micro")) | {"dist_token": np.zeros((1, 1, 32))}
     with pytest.raises(UserError, match=r"1 tensors that ViT_Micro has no place for.*'dist_token'"):
@@ -132,10 +140,9 @@ def test_same_logits_as_timm(theirs, ours, size, arguments):
         expected = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
     arrays = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
-    weights = from_timm(arrays, ours)
+    tanh = arguments.get("act_layer") == "gelu_tanh"
+    weights = from_timm(arrays, ours, approximate_gelu=tanh)
     model = weights.model()
-    if arguments.get("act_layer") == "gelu_tanh":
-        model = model.clone(approximate_gelu=True)
     logits = jax.jit(functools.partial(model.apply, train=False))(weights.variables, images)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
 
