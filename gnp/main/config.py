@@ -1,6 +1,7 @@
 """The config of a run: its file, and the fields that the command line overrides."""
 
 import importlib.util
+import json
 import pathlib
 import re
 import sys
@@ -45,19 +46,24 @@ def read_config() -> ml_collections.FrozenConfigDict:
         raise UserError(
             "--config is missing; name a config file, such as --config=config/digits.py."
         )
-    overrides = list(_FIELDS.value)
+    return load_config(_CONFIG.value, overrides())
+
+
+def overrides() -> list[str]:
+    """The fields that the command line sets, as `FIELD=VALUE`."""
+    fields = list(_FIELDS.value)
     for flag, field in _FLAG_FIELDS.items():
         if flags.FLAGS[flag].value is not None:
-            overrides.append(f"{field}={flags.FLAGS[flag].value}")
-    return load_config(_CONFIG.value, overrides)
+            fields.append(f"{field}={flags.FLAGS[flag].value}")
+    return fields
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.FrozenConfigDict:
     """Resolves a config: the defaults, over them the file, over them the overrides.
 
     Args:
-      path: a Python file with a function `get_config`, looked for in the current folder, then
-        beside the package.
+      path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
+        in the current folder, then beside the package.
       overrides: as in `["gnp.r=0.1"]`.
 
     Raises:
@@ -116,6 +122,8 @@ def _from_file(path: str) -> Mapping[str, Any]:
             "get_config, such as --config=config/digits.py."
         )
     try:
+        if file.suffix == ".json":
+            return json.loads(file.read_text())
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except Exception as error:

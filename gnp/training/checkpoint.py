@@ -47,6 +47,7 @@ class Checkpoints:
         keep_latest: int = 2,
         keep_best: int = 0,
         best_metric: str = "eval/error_rate",
+        read_only: bool = False,
     ):
         """Opens `folder`, which is created if need be.
 
@@ -55,6 +56,7 @@ class Checkpoints:
           keep_latest: keep this many of the newest checkpoints.
           keep_best: keep this many more, those with the smallest metric.
           best_metric: that metric, of the evaluation at the time of saving.
+          read_only: leave everything as it is, such as what a run under way is writing.
         """
         policies = [checkpoint_managers.LatestN(keep_latest)]
         if keep_best:
@@ -68,7 +70,8 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             folder,
             options=ocp.CheckpointManagerOptions(
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
                 best_fn=(lambda metrics: metrics[best_metric]) if keep_best else None,
                 best_mode="min",
@@ -118,8 +121,8 @@ class Checkpoints:
         Raises:
           UserError: the checkpoints are of another model or optimizer, or all of them are damaged.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        steps = self.steps()
+        for step in reversed(steps):
             try:
                 return self.restore(step, like)
             except UserError:
@@ -157,6 +160,20 @@ class Checkpoints:
         if int(fingerprint(state)) != position.pop("fingerprint"):
             raise ValueError("its numbers are not those that were saved")
         return state, Position(**position | {"left_out": tuple(position["left_out"])})
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints, the newest last."""
+        return sorted(self._manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step of the checkpoint with the smallest metric; None if none has one."""
+        metrics = {step: self._manager.metrics(step) for step in self.steps()}
+        values = {
+            step: values[self._best_metric]
+            for step, values in metrics.items()
+            if values and self._best_metric in values
+        }
+        return min(values, key=values.get, default=None)
 
     def wait(self) -> None:
         """Returns when all saves are on disk or given up."""

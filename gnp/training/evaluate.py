@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from gnp.training import loss as losses
@@ -63,3 +64,46 @@ def evaluate(
     return {key: value / num_images for key, value in totals.items()} | {
         "num_images": int(num_images)
     }
+
+
+def make_predict_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+    """A step that `parallel.map_predict_step` maps over devices.
+
+    It returns `logits` (images x classes, float32), `label` (the number of the true class) and
+    `mask`, for each image of the batch.
+    """
+
+    def step(state, batch):
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits = model.apply(variables, batch["image"], train=False)
+        return {
+            "logits": logits.astype(jnp.float32),
+            "label": jnp.argmax(batch["label"], axis=-1),
+            "mask": batch["mask"],
+        }
+
+    return step
+
+
+def predict(
+    predict_step: Callable, state: TrainState, batches: Iterable[dict], device_data: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and true classes of a whole evaluation set, in this process.
+
+    Args:
+      predict_step: a mapped step of `make_predict_step`.
+      state: what to evaluate.
+      batches: with masks.
+      device_data: what the source keeps on the devices.
+
+    Returns:
+      Logits, images x classes, and the numbers of the true classes.
+    """
+    logits, labels = [], []
+    for batch in batches:
+        result = jax.device_get(predict_step(state, device_data, parallel.split(batch)))
+        flat = {name: np.concatenate(list(values)) for name, values in result.items()}
+        is_image = flat["mask"] > 0
+        logits.append(flat["logits"][is_image])
+        labels.append(flat["label"][is_image])
+    return np.concatenate(logits), np.concatenate(labels)

@@ -94,7 +94,7 @@ class _Run:
         self.device_data = parallel.replicate(source.device_data)
 
         self.stop = resources.enter_context(StopRequest())
-        self.checkpoints = resources.enter_context(_open_checkpoints(config, folder))
+        self.checkpoints = resources.enter_context(open_checkpoints(config, folder))
         self.state, self.position = self._restore_or_create(model, optimizer)
         self.position = self.position._replace(
             left_out=tuple(sorted({*self.position.left_out, *left_out}))
@@ -269,12 +269,14 @@ class _Run:
         )
 
 
-def _open_checkpoints(config, folder):
+def open_checkpoints(config: Any, folder: pathlib.Path, *, read_only: bool = False) -> Checkpoints:
+    """The checkpoints of the run in a folder."""
     return Checkpoints(
         folder / CHECKPOINTS_FOLDER,
         keep_latest=config.keep_latest_checkpoints,
         keep_best=config.keep_best_checkpoints,
         best_metric=config.best_metric,
+        read_only=read_only,
     )
 
 

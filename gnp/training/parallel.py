@@ -82,6 +82,23 @@ def map_eval_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     return jax.pmap(prepared_step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)
 
 
+def map_predict_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
+    """Maps `step(state, batch) -> results`, the results being one for each image.
+
+    Args:
+      step: one device's part of a prediction.
+      prepare: as in `map_train_step`.
+
+    Returns:
+      `(state, device_data, batch) -> results`, devices x images per device x ...
+    """
+
+    def prepared_step(state, device_data, batch):
+        return step(state, prepare(device_data, batch))
+
+    return jax.pmap(prepared_step, axis_name=AXIS, in_axes=(None, None, 0))
+
+
 def replicate(tree: PyTree) -> PyTree:
     """Puts a tree of arrays, the same in every process, on all devices."""
     return jax.device_put(jax.device_get(tree), _everywhere())

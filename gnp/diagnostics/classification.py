@@ -1,0 +1,98 @@
+"""What a classifier gets right, and how well it knows: figures and a picture."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_BINS = 15
+
+
+def classification_figures(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Errors, loss and calibration over a set, and the same class by class.
+
+    Args:
+      probabilities: images x classes, each row summing to one.
+      labels: images; the number of the true class.
+      class_names: one name per class.
+
+    Returns:
+      `num_images`, `error_rate` (top 1), `top_5_error_rate`, `loss` (mean negative logarithm of the
+      true class's probability), `calibration_error`, `classes`: for each its name, number of
+      `images`, `error_rate` and `predicted`, how often it was the answer; and `confusion`: rows
+      are true classes, columns answers.
+    """
+    answers = probabilities.argmax(axis=1)
+    number_of_better = np.sum(
+        probabilities > probabilities[np.arange(len(labels)), labels][:, None], axis=1
+    )
+    truth = probabilities[np.arange(len(labels)), labels]
+    confusion = np.zeros((len(class_names),) * 2, int)
+    np.add.at(confusion, (labels, answers), 1)
+    return {
+        "num_images": len(labels),
+        "error_rate": float(np.mean(answers != labels)),
+        "top_5_error_rate": float(np.mean(number_of_better >= 5)),
+        "loss": float(-np.mean(np.log(np.maximum(truth, np.finfo(truth.dtype).tiny)))),
+        "calibration_error": calibration_error(probabilities, labels),
+        "classes": [
+            {
+                "name": name,
+                "images": int(row.sum()),
+                "error_rate": float(1 - row[index] / row.sum()) if row.sum() else None,
+                "predicted": int(confusion[:, index].sum()),
+            }
+            for index, (name, row) in enumerate(zip(class_names, confusion, strict=True))
+        ],
+        "confusion": confusion.tolist(),
+    }
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error with 15 bins of equal width (arXiv 1706.04599, equation 3).
+
+    Args:
+      probabilities: images x classes.
+      labels: images.
+
+    Returns:
+      The mean distance, weighted by the images in each bin, of the share of right answers from
+      the mean probability of the answers.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
+    """Draws the confusion matrix, each row in percent of its class.
+
+    Args:
+      figures: from `classification_figures`.
+      out_path: the PNG to write.
+    """
+    from matplotlib.figure import Figure  # imported late: not every command draws
+
+    confusion = np.array(figures["confusion"])
+    shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    names = [entry["name"] for entry in figures["classes"]]
+    side = min(max(4.0, 0.45 * len(names)), 16.0)
+    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
+    axes.set(xlabel="answer", ylabel="true class")
+    if len(names) <= 40:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    if len(names) <= 12:
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 50 else "black"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
+    axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
+    figure.savefig(out_path, dpi=120, format="png")
