@@ -251,7 +251,7 @@ def _relative_positions(window):
     rows, columns = (i.ravel() for i in np.indices(window))
     rows = rows[:, None] - rows + window[0] - 1
     columns = columns[:, None] - columns + window[1] - 1
-    return rows * (2 * window[1] - 1) + columns
+    return (rows * (2 * window[1] - 1) + columns).astype(np.int32)
 
 
 @functools.cache
