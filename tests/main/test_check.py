@@ -1,6 +1,7 @@
 """Configs that make no sense are refused before anything is computed."""
 
 import logging
+import pathlib
 
 import pytest
 
@@ -8,13 +9,23 @@ from gnp.errors import UserError
 from gnp.main.check import check_config
 from gnp.main.config import load_config
 
+ROOT = pathlib.Path(__file__).parents[2]
+
 
 def check(*overrides, num_devices=1):
     check_config(load_config("config/digits.py", overrides), num_devices=num_devices)
 
 
-def test_the_embedded_experiment_is_fine():
-    check()
+EXPERIMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "config").rglob("*.py")
+    if path.name not in ("__init__.py", "base.py")
+)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS)
+def test_the_experiments_are_fine(path):
+    check_config(load_config(path), num_devices=1)
 
 
 @pytest.mark.parametrize(
