@@ -23,26 +23,28 @@ from gnp.training.loop import CHECKPOINTS_FOLDER, open_checkpoints
 from gnp.training.run_folder import CONFIG_FILE
 from gnp.training.state import create_state
 
-_RUN = flags.DEFINE_string("run", None, "The folder of the run.")
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "best", "Which checkpoint: best by its evaluation, last, or a step."
-)
-_OUT = flags.DEFINE_string(
-    "out", None, "A folder for evaluation.json and confusion.png, if wanted."
-)
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("run", None, "The folder of the run.")
+    flags.DEFINE_string(
+        "checkpoint", "best", "Which checkpoint: best by its evaluation, last, or a step."
+    )
+    flags.DEFINE_string("out", None, "A folder for evaluation.json and confusion.png, if wanted.")
 
 
 def main() -> None:
     """Evaluates what the flags name."""
-    if not _RUN.value:
+    run, out = flags.FLAGS.run, flags.FLAGS.out
+    if not run:
         raise UserError("--run is missing; name the folder of a run.")
-    folder = pathlib.Path(_RUN.value).absolute()
+    folder = pathlib.Path(run).absolute()
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} holds no {CONFIG_FILE}; name the folder of a run.")
     settings = config.load_config(str(folder / CONFIG_FILE), config.overrides())
-    figures = evaluate_run(folder, settings, _CHECKPOINT.value)
-    if _OUT.value:
-        out = pathlib.Path(_OUT.value)
+    figures = evaluate_run(folder, settings, flags.FLAGS.checkpoint)
+    if out:
+        out = pathlib.Path(out)
         out.mkdir(parents=True, exist_ok=True)
         (out / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
         draw_confusion(figures, out / "confusion.png")
@@ -96,4 +98,4 @@ def _step(checkpoints, which, folder):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, define_flags)
