@@ -60,6 +60,7 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
+    _check_classes(data, config.dataset)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
     _check_shape(data, config)
@@ -115,6 +116,14 @@ def _read_files(data, config, run_dir, is_writer):
     return dataclasses.replace(data, mean=mean, std=std)
 
 
+def _check_classes(data, dataset):
+    if len(data.class_names) != dataset.num_classes:
+        raise UserError(
+            f"dataset.num_classes is {dataset.num_classes}, but {dataset.dataset_name} has "
+            f"{len(data.class_names)} classes; set it to that."
+        )
+
+
 def _check_shape(data, config):
     dataset = config.dataset
     name, shape = dataset.dataset_name, (*[dataset.image_size] * 2, dataset.num_channels)
@@ -128,11 +137,6 @@ def _check_shape(data, config):
         raise UserError(
             f"dataset.num_channels is {dataset.num_channels}, but the images of {name} have "
             f"{len(data.mean)}; set it to that."
-        )
-    if len(data.class_names) != dataset.num_classes:
-        raise UserError(
-            f"dataset.num_classes is {dataset.num_classes}, but {name} has "
-            f"{len(data.class_names)} classes; set it to that."
         )
 
 

@@ -1,6 +1,7 @@
 """From the bytes of an image file to pixels, whatever the file turns out to hold."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from gnp.errors import UserError
 
 # A file may claim any size in a few bytes; above this it is refused before it is decoded.
 MAX_PIXELS = 100_000_000
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's hint at the same
 
 _REMEDY = "mend or remove it"
 

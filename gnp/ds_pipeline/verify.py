@@ -63,10 +63,17 @@ def without_bad_images(
         for path, why in found.items():
             logging.warning("Skipping %s: %s.", path, why)
         if listing and is_writer:
-            listing.write_text("".join(f"{path}\t{why}\n" for path, why in found.items()))
+            _write(listing, found)
     return dataclasses.replace(
         data, train=_without(data.train, bad, "training"), test=_without(data.test, bad, "test")
     )
+
+
+def _write(listing, found):
+    """Under another name first, so that no other process reads a part."""
+    part = listing.with_suffix(".part")
+    part.write_text("".join(f"{path}\t{why}\n" for path, why in found.items()))
+    part.replace(listing)
 
 
 def _without(files: Examples, bad, part):

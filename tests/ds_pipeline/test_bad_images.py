@@ -23,16 +23,24 @@ def encoded(image_format, mode="RGB", size=(24, 20), **options):
     return buffer.getvalue()
 
 
-def bomb():
-    """A PNG of a few hundred bytes that claims 50,000 x 50,000 pixels."""
+def bomb(side):
+    """A PNG of a few hundred bytes that claims side x side pixels."""
 
     def chunk(kind, content):
         checksum = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + checksum
 
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(b"\0" * 100_000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+def jpeg_bomb(side):
+    """The same as a JPEG: the height and width in its header are overwritten."""
+    content = bytearray(encoded("JPEG"))
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", side, side)
+    return bytes(content)
 
 
 def sixteen_bit(mode):
@@ -73,7 +81,8 @@ BAD = {
     "html.jpg": b"<!doctype html><title>404</title>" * 50,
     "magic only.jpg": b"\xff\xd8\xff\xe0",
     "noise after magic.jpg": b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20,
-    "bomb.png": bomb(),
+    "bomb.png": bomb(50_000),
+    "bomb.jpg": jpeg_bomb(30_000),
 }
 IGNORED = {"notes.txt": b"stray", "Thumbs.db": b"stray", ".hidden.jpg": b"", "._mac.jpg": b"stray"}
 
@@ -129,6 +138,12 @@ def test_every_kind_of_image_is_decoded(name, channels):
 def test_what_is_no_image_is_refused(name):
     with pytest.raises(decode.BadImage):
         decode.decode(BAD[name], 3)
+
+
+@pytest.mark.parametrize("content", [bomb(12_000), jpeg_bomb(12_000)], ids=["png", "jpeg"])
+def test_a_bomb_is_refused_before_it_is_decoded(content):
+    with pytest.raises(decode.BadImage, match="claims 12000x12000 pixels"):
+        decode.decode(content, 3)
 
 
 def test_sixteen_bits_keep_their_range():

@@ -24,6 +24,7 @@ def test_config_fits_its_images(name):
     examples = Examples(np.zeros((2, *shape), np.uint8), np.zeros(2, np.int64))
     names = [str(label) for label in range(classes)]
     data = LabelledData(examples, examples, names, (0.5,) * shape[-1], (0.5,) * shape[-1])
+    build._check_classes(data, config.dataset)
     build._check_shape(data, config)
     assert settings.from_config(config).image_shape == shape
 
