@@ -222,9 +222,11 @@ class Swin(nn.Module):
         )
 
     def _check_stages(self):
-        if len(self.depths) != len(self.num_heads):
+        given = (self.depths, self.num_heads)
+        lengths = {len(x) if isinstance(x, Sequence) else None for x in given}
+        if None in lengths or len(lengths) > 1:
             raise UserError(
-                f"depths names {len(self.depths)} stages and num_heads {len(self.num_heads)}; "
+                f"depths {self.depths} and num_heads {self.num_heads} do not fit together; "
                 "give one number per stage in both."
             )
 

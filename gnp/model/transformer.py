@@ -148,9 +148,9 @@ def embed_patches(
       batch x rows x columns x width.
 
     Raises:
-      UserError: the patches do not tile the images.
+      UserError: `patch` is no size, or the patches do not tile the images.
     """
-    patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    patch = _pair(patch)
     size = images.shape[1:3]
     if size[0] % patch[0] or size[1] % patch[1]:
         raise UserError(
@@ -166,6 +166,16 @@ def embed_patches(
         dtype=dtype,
         name="patch_embed",
     )(images)
+
+
+def _pair(patch):
+    pair = tuple(patch) if isinstance(patch, Sequence) else (patch, patch)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise UserError(
+            f"{patch!r} is no size of patches; give a positive number of pixels, or height and "
+            "width."
+        )
+    return pair
 
 
 def for_each_sample(token: jax.Array, x: jax.Array) -> jax.Array:

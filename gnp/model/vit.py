@@ -156,9 +156,9 @@ def _factory(name, hidden_size=None, **sizes):
     """A factory of ViTs with these sizes; what the user gives goes before."""
 
     def create(num_outputs, patches=None, hidden_size=hidden_size, transformer=None, **fields):
-        patches, transformer = dict(patches or {}), {**sizes, **(transformer or {})}
-        _check(f"patches field of {name}", patches, ("size",))
-        _check(f"transformer field of {name}", transformer, _TRANSFORMER + _DROPOUT)
+        patches = _checked(name, "patches", patches, ("size",))
+        transformer = _checked(name, "transformer", transformer, _TRANSFORMER + _DROPOUT)
+        transformer = {**sizes, **transformer}
         _require(name, {"hidden_size": hidden_size})
         _require(name, {f"transformer.{x}": transformer.get(x) for x in _TRANSFORMER})
         size = patches.get("size") or _usual_patch(name, num_outputs)
@@ -168,10 +168,14 @@ def _factory(name, hidden_size=None, **sizes):
     return create
 
 
-def _check(kind, fields, known):
+def _checked(name, kind, fields, known):
+    fields = {} if fields is None else fields
+    if not isinstance(fields, Mapping):
+        raise UserError(f"{name} takes {kind} by name ({', '.join(known)}), not as {fields!r}.")
     for field in fields:
         if field not in known:
-            raise unknown_name(kind, field, known)
+            raise unknown_name(f"{kind} field of {name}", field, known)
+    return fields
 
 
 def _require(name, fields):

@@ -76,12 +76,19 @@ def test_bare_model_equals_the_named_one():
             {"patches": {"sizes": 2}},
             "Unknown patches field of ViT_S16 'sizes'; known: size",
         ),
+        ("ViT_S16", 10, {"patches": 4}, r"ViT_S16 takes patches by name \(size\), not as 4\."),
         ("ViT_S16", 10, {"patch": 2}, "Unknown parameter of model ViT_S16 'patch'; known: patches"),
     ],
 )
 def test_wrong_fields_are_named(name, classes, fields, message):
     with pytest.raises(UserError, match=f"^{message}"):
         create_model(name, classes, **fields)
+
+
+@pytest.mark.parametrize("size", [-4, "4", (4, 4, 4)])
+def test_a_patch_size_that_is_none(size):
+    with pytest.raises(UserError, match=r"is no size of patches; give a positive number"):
+        params_of(create_model("ViT_Micro", 10, patches={"size": size}))
 
 
 def test_heads_must_divide_the_width():
