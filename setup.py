@@ -26,7 +26,9 @@ setuptools.setup(
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
+        "pillow>=11",
         "scikit-learn>=1.5",
+        "scipy>=1.13",
         "tensorboardX>=2.6.2",
         "tqdm>=4.66",
     ],
@@ -34,6 +36,6 @@ setuptools.setup(
         "data": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
-        "dev": ["equinox>=0.11", "hypothesis>=6.100", "pillow>=11", "pytest>=8", "ruff==0.17.6"],
+        "dev": ["equinox>=0.11", "hypothesis>=6.100", "pytest>=8", "ruff==0.17.6"],
     },
 )
