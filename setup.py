@@ -33,7 +33,8 @@ setuptools.setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "data": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
+        # tensorflow-datasets imports importlib-resources without asking for it.
+        "data": ["importlib-resources>=6", "tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "dev": ["equinox>=0.11", "hypothesis>=6.100", "pytest>=8", "ruff==0.17.6"],
