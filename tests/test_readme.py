@@ -33,7 +33,7 @@ def test_the_example_of_a_config_file_loads(tmp_path):
 
 def test_the_commands_name_files_and_fields_that_exist():
     lines = [line.partition("#")[0] for block in blocks("bash") for line in block.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         words = shlex.split(line)
         if words[0] == "bash":
