@@ -33,11 +33,14 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path} does not hold plain tensors ({reason}); save the model's state_dict() alone."
         ) from error
     for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} holds no tensors by name; save the model's state_dict().")
     return {
         name: tensor.to(torch.float32).numpy() if tensor.is_floating_point() else tensor.numpy()
         for name, tensor in content.items()
+        if isinstance(tensor, torch.Tensor)
     }
 
 

@@ -102,3 +102,19 @@ def test_a_file_with_code_in_it_is_refused(tmp_path):
     torch.save({"model": pathlib.PurePath}, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"weights\.pth does not hold plain tensors"):
         torch_file.read(tmp_path / "weights.pth")
+
+
+def test_a_training_script_s_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors = {"head.weight": torch.ones(2, 3, dtype=torch.float16), "steps": 7}
+    torch.save({"model": tensors, "epoch": 3}, tmp_path / "weights.pth")
+    (array,) = torch_file.read(tmp_path / "weights.pth").values()
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, np.ones((2, 3)))
+
+
+def test_a_file_without_names(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.ones(2), tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="holds no tensors by name"):
+        torch_file.read(tmp_path / "weights.pth")
