@@ -77,6 +77,11 @@ def check_config(config: Any, *, num_devices: int) -> None:
             f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
             f"{config.total_epochs}; choose a shorter warmup."
         )
+    if config.no_weight_decay_on_bn and config.model.model_params.get("scan_layers"):
+        raise UserError(
+            "no_weight_decay_on_bn tells kernels by their number of dimensions, which scan_layers "
+            "changes; switch one of them off."
+        )
     if config.gnp.alpha > 1:
         _log.warning(
             "gnp.alpha is %s; above 1 the step goes beyond the perturbed gradient.",

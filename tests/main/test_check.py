@@ -64,6 +64,13 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(override, sentence):
     assert "\n" not in str(error.value)
 
 
+def test_kernels_of_scanned_layers_cannot_be_told_from_biases():
+    scanned = ("model.model_name=ViT_Micro", "model.model_params.scan_layers=True")
+    check(*scanned)
+    with pytest.raises(UserError, match="switch one of them off"):
+        check(*scanned, "no_weight_decay_on_bn=True")
+
+
 @pytest.mark.parametrize(
     ("batch_size", "num_devices", "nearest"),
     [(63, 2, "62 or 64"), (66, 4, "64 or 68"), (3, 4, "4")],
