@@ -57,7 +57,7 @@ def evaluate(
     """
     # Sums stay on the device until the end; the host adds them in double precision.
     sums = jax.device_get(
-        [eval_step(state, device_data, parallel.split(batch)) for batch in batches]
+        [eval_step(state, device_data, batch) for batch in parallel.split_ahead(batches)]
     )
     totals = {key: sum(float(s[key]) for s in sums) for key in sums[0]}
     num_images = totals.pop("num_images")
@@ -100,8 +100,8 @@ def predict(
       Logits, images x classes, and the numbers of the true classes.
     """
     logits, labels = [], []
-    for batch in batches:
-        result = jax.device_get(predict_step(state, device_data, parallel.split(batch)))
+    for batch in parallel.split_ahead(batches):
+        result = jax.device_get(predict_step(state, device_data, batch))
         flat = {name: np.concatenate(list(values)) for name, values in result.items()}
         is_image = flat["mask"] > 0
         logits.append(flat["logits"][is_image])

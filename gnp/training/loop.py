@@ -157,14 +157,13 @@ class _Run:
             return  # the run was stopped just before this evaluation
         epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
         step_of = self.step_kinds.for_epoch(self.state.key, epoch)
-        for index, batch in enumerate(self.source.train_batches(epoch, first_step), first_step):
+        batches = parallel.split_ahead(self.source.train_batches(epoch, first_step))
+        for index, batch in enumerate(batches, first_step):
             self.position = self.position._replace(step=self.position.step + 1)
             if self.position.step in self.position.left_out:
                 self._pass_over_step()
             else:
-                self.state, metrics = step_of(index)(
-                    self.state, self.device_data, parallel.split(batch)
-                )
+                self.state, metrics = step_of(index)(self.state, self.device_data, batch)
                 self.log.add(self.position.step, metrics)
             self._act_on_bad_step()
             if self._save_is_due_within_epoch:

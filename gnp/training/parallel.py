@@ -4,7 +4,8 @@ State is one logical copy on all devices; batches are split over them along thei
 `mean`, `total` and `device_index` are for use inside a mapped function.
 """
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 PyTree = Any
 
 AXIS = "batch"
+
+_BATCHES_AHEAD = 2
 
 
 def mean(tree: PyTree, group_size: int | None = None) -> PyTree:
@@ -146,13 +149,25 @@ def _everywhere():
 
 
 def split(batch: PyTree) -> PyTree:
-    """Splits this process's share of a batch over its devices.
+    """Splits this process's share of a batch over its devices, and sends it there.
 
     Args:
       batch: tree of arrays whose first axis divides by the number of local devices.
 
     Returns:
-      The arrays as devices x examples per device x ...
+      The arrays as devices x examples per device x ..., on their way to the devices.
     """
-    devices = jax.local_device_count()
-    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+    devices = jax.local_devices()
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    parts = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
+    return jax.device_put(parts, sharding)
+
+
+def split_ahead(batches: Iterable[PyTree]) -> Iterator[PyTree]:
+    """`split` of each batch, begun while the batches before it are being computed with."""
+    under_way = collections.deque()
+    for batch in batches:
+        under_way.append(split(batch))
+        if len(under_way) > _BATCHES_AHEAD:
+            yield under_way.popleft()
+    yield from under_way

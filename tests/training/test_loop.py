@@ -11,7 +11,7 @@ import pytest
 from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
-from gnp.training.interrupt import Interrupted
+from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.loop import train
 from gnp.training.metrics_writer import read_metrics
 from tests.training.toy import ToyModel, ToySource, toy_config
@@ -82,10 +82,17 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
-@pytest.mark.parametrize("before_batch", [0, 2, 3, 7, 11])
-def test_terminated_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_batch):
-    with pytest.raises(Interrupted, match=f"step {before_batch + 1} of 12"):
-        run(tmp_path, InterruptedSource(before_batch=before_batch))
+def stop_after(step, monkeypatch):
+    """Makes the next run stop after that step as if it had got SIGTERM."""
+    signals = {step: signal.SIGTERM}
+    monkeypatch.setattr(StopRequest, "signal_at", lambda self, step: signals.pop(step, None))
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 8, 12])
+def test_terminated_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, step, monkeypatch):
+    stop_after(step, monkeypatch)
+    with pytest.raises(Interrupted, match=f"step {step} of 12"):
+        run(tmp_path)
     run(tmp_path)
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
@@ -98,9 +105,10 @@ def test_crashed_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_b
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
-def test_evaluation_made_after_the_stop_is_recorded_once(tmp_path, uninterrupted):
+def test_evaluation_made_after_the_stop_is_recorded_once(tmp_path, uninterrupted, monkeypatch):
+    stop_after(4, monkeypatch)
     with pytest.raises(Interrupted, match="step 4 of 12"):
-        run(tmp_path, InterruptedSource(before_batch=3))
+        run(tmp_path)
     with pytest.raises(OSError, match="disk"):
         run(tmp_path, DyingSource(before_batch=0))
     run(tmp_path)
@@ -128,11 +136,20 @@ def test_crashed_run_with_warmup_and_hybrid_steps_ends_the_same(tmp_path, strate
     }
 
 
-def test_exit_code_tells_the_signal(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_signal_saves_and_the_exit_code_tells_it(tmp_path, uninterrupted, number):
     with pytest.raises(Interrupted) as caught:
-        run(tmp_path, InterruptedSource(before_batch=1, number=signal.SIGINT))
-    assert caught.value.code == 128 + signal.SIGINT
+        run(tmp_path, InterruptedSource(before_batch=5, number=number))
+    assert caught.value.code == 128 + number
     assert "goes on" in str(caught.value)
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
+def test_exit_code_may_be_chosen(tmp_path):
+    with pytest.raises(Interrupted) as caught:
+        run(tmp_path, InterruptedSource(before_batch=5), interrupt_exit_code=75)
+    assert caught.value.code == 75
 
 
 def test_finished_run_started_again_keeps_its_results(tmp_path):
@@ -172,6 +189,6 @@ def test_data_on_the_device_train_as_data_from_the_host_do(tmp_path):
 def test_devices_share_one_state_and_a_batch(devices, tmp_path, monkeypatch):
     all_devices = jax.devices()
     monkeypatch.setattr(jax, "devices", lambda *a: all_devices[:devices])
-    monkeypatch.setattr(jax, "local_device_count", lambda *a: devices)
+    monkeypatch.setattr(jax, "local_devices", lambda *a: all_devices[:devices])
     summary = run(tmp_path, total_epochs=1)
     assert summary["steps"] == 4
