@@ -82,6 +82,32 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"gnp.mode": "exact"},
+        {"gnp.mode": "exact_squared"},
+        {"gnp.ascent": "random"},
+        {"gnp.ascent": "adaptive", "gnp.ascent_steps": 2},
+        {"gnp.surrogate_gap": 0.3, "gnp.norm_perturbations": True},
+        {"gnp.every": 2, "gnp.reuse": 0.7},
+        {"gnp.perturbation_batch": 2, "gnp.bn_policy": "both"},
+        {"gradient_accumulation_steps": 2, "gnp.sync_perturbations": True},
+    ],
+    ids=str,
+)
+def test_every_form_of_the_penalty_trains_and_goes_on(tmp_path, form, monkeypatch):
+    stop_after(3, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path, **form)
+    run(tmp_path, **form)
+    losses = [
+        m["train/loss"] for m in read_metrics(tmp_path / "metrics.jsonl") if "train/loss" in m
+    ]
+    assert len(losses) == 12
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+
+
 def stop_after(step, monkeypatch):
     """Makes the next run stop after that step as if it had got SIGTERM."""
     signals = {step: signal.SIGTERM}
