@@ -1,5 +1,5 @@
 """Image classifiers by name."""
 
-from gnp.model.registry import create_model, model_names, register_model
+from gnp.model.registry import _register_model, create_model, model_names, register_model
 
-__all__ = ["create_model", "model_names", "register_model"]
+__all__ = ["_register_model", "create_model", "model_names", "register_model"]
