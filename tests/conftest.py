@@ -1,12 +1,23 @@
 """Four virtual CPU devices for every test, set before JAX starts."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# Programs that several tests, or the commands that they start, compile are compiled once.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="gnp_compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
 import hypothesis
+import jax
 import pytest
 
 # The first example of a property compiles, and takes as long as that takes.
@@ -14,12 +25,9 @@ hypothesis.settings.register_profile("gnp", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gnp")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _compilation_cache(tmp_path_factory):
-    """Programs that several tests compile are compiled once."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+@pytest.fixture
+def _compile_fast():
+    """For programs that run a few times and are not worth optimizing."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

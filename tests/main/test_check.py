@@ -8,6 +8,7 @@ import pytest
 from gnp.errors import UserError
 from gnp.main.check import check_config
 from gnp.main.config import load_config
+from gnp.model import registry
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -89,7 +90,8 @@ def test_a_weight_above_one_is_allowed_with_a_warning(caplog):
     assert "gnp.alpha is 1.5" in record.getMessage()
 
 
-def test_models_of_a_file_of_ones_own_are_known(tmp_path):
+def test_models_of_a_file_of_ones_own_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
     file = tmp_path / "my_models.py"
     file.write_text(
         "from flax import linen as nn\n"

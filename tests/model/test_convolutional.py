@@ -11,6 +11,8 @@ from gnp.errors import UserError
 from gnp.model import create_model
 from tests.model.golden_models import shapes
 
+pytestmark = pytest.mark.usefixtures("_compile_fast")
+
 # Small members of each family.
 SMALL = {
     "VGG16BN": {"depths": (1, 2), "widths": (4, 6), "dense_width": 8},

@@ -13,6 +13,8 @@ from gnp.model.pyramidnet import ShakeDrop
 from gnp.model.shake_shake import ShakeShake
 from tests.model.golden_models import BARE
 
+pytestmark = pytest.mark.usefixtures("_compile_fast")
+
 SHAPE = (64, 3, 3, 2)
 
 

@@ -18,12 +18,7 @@ from tests.model.golden_models import BARE, IMAGE_SIZES
 TOO_LARGE = ("CaiT_M24", "CaiT_M36", "CaiT_M48", "ViT_L16")
 
 
-@pytest.fixture(autouse=True)
-def _compile_fast():
-    """Programs that run twice are not worth optimizing."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("_compile_fast")
 
 
 def _setting(name):

@@ -25,7 +25,7 @@ from tests.golden import fill
 FOLDER = pathlib.Path(__file__).parents[1] / "golden"
 GOLDEN = {n: json.loads((FOLDER / f"steps_{n}dev.json").read_text()) for n in (1, 2)}
 CASES = [(n, name) for n, golden in GOLDEN.items() for name in golden["cases"]]
-DEFAULT_CASES = ("plain", "gnp", "gnp_sync", "plain_adamw")
+DEFAULT_CASES = ("plain_adamw", "gnp", "gnp_sync")
 
 
 def pytest_param(devices, name):

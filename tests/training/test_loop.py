@@ -61,6 +61,7 @@ def uninterrupted(tmp_path_factory):
     return read_metrics(folder / "metrics.jsonl")
 
 
+@pytest.mark.pictures
 def test_leaves_summary_metrics_curves_events_and_checkpoints(tmp_path):
     summary = run(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary

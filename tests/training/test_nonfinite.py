@@ -12,6 +12,8 @@ from gnp.training.loop import train
 from gnp.training.metrics_writer import read_metrics
 from tests.training.toy import ToyModel, ToySource, toy_config
 
+pytestmark = pytest.mark.usefixtures("_compile_fast")
+
 
 class PoisonedSource(ToySource):
     """The images of some steps (from 1) hold a NaN."""

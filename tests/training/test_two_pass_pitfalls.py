@@ -21,6 +21,8 @@ from gnp.training.state import create_state
 from gnp.training.step import make_train_step
 from tests.training.toy import ToyModel, ToySource, toy_config
 
+pytestmark = pytest.mark.usefixtures("_compile_fast")
+
 
 def run(folder, source=None, model=None, **overrides):
     folder.mkdir(exist_ok=True)
