@@ -166,12 +166,12 @@ class _Run:
                 self.state, metrics = step_of(index)(self.state, self.device_data, batch)
                 self.log.add(self.position.step, metrics)
             self._act_on_bad_step()
-            if self._save_is_due_within_epoch:
+            if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
                 self._save()
             self._leave_if_asked()
 
     @property
-    def _save_is_due_within_epoch(self):
+    def _save_is_due_by_steps_or_clock(self):
         steps, minutes = self.config.save_ckpt_every_n_steps, self.config.save_ckpt_every_n_minutes
         step = self.position.step
         if steps and step % steps == 0:
@@ -236,7 +236,9 @@ class _Run:
         self.evaluation = metrics
 
     def save_if_due(self):
-        if self._is_due(self.config.save_ckpt_every_n_epochs):
+        """Saves at the end of an epoch, after its evaluation, whose result the checkpoint holds."""
+        by_epochs = self._is_due(self.config.save_ckpt_every_n_epochs)
+        if by_epochs or self._save_is_due_by_steps_or_clock:
             self._save()
 
     def _is_due(self, every_n_epochs):

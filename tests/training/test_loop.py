@@ -173,6 +173,22 @@ def test_signal_saves_and_the_exit_code_tells_it(tmp_path, uninterrupted, number
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
+def test_saves_by_steps_hold_the_evaluation_where_an_epoch_ends(tmp_path):
+    run(
+        tmp_path,
+        save_ckpt_every_n_epochs=100,
+        save_ckpt_every_n_steps=2,
+        keep_latest_checkpoints=100,
+    )
+    steps = {int(path.name): path for path in (tmp_path / "checkpoints").iterdir()}
+    assert sorted(steps) == [2, 4, 6, 8, 10, 12]
+    assert [step for step, path in sorted(steps.items()) if (path / "metrics").exists()] == [
+        4,
+        8,
+        12,
+    ]
+
+
 def test_exit_code_may_be_chosen(tmp_path):
     with pytest.raises(Interrupted) as caught:
         run(tmp_path, InterruptedSource(before_batch=5), interrupt_exit_code=75)
