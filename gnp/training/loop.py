@@ -19,6 +19,7 @@ from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.metrics_log import MetricsLog
 from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
 from gnp.training.nonfinite import Rollback, explain
+from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
 from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
@@ -123,6 +124,9 @@ class _Run:
             timings_writer, batch_size=config.batch_size, forward_flops=forward_flops
         )
         resources.callback(self.throughput.close)
+        traced = steps_to_profile(config.profile_steps if is_writer else "")
+        self.profiler = Profiler(traced, folder, wait=self.throughput.pause)
+        resources.callback(self.profiler.close)
         self.log = MetricsLog(
             self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
         )
@@ -171,15 +175,18 @@ class _Run:
             if self.position.step in self.position.left_out:
                 self._pass_over_step()
             else:
-                take_step = step_of(index)
-                self.state, metrics = take_step(self.state, self.device_data, batch)
-                self.log.add(self.position.step, metrics)
-                passes = self.step_kinds.num_passes(take_step)
-                self.throughput.add(self.position.step, passes, metrics["loss"])
+                with self.profiler.step(self.position.step):
+                    self._take_step(step_of(index), batch)
             self._act_on_bad_step()
             if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
                 self._save()
             self._leave_if_asked()
+
+    def _take_step(self, step, batch):
+        self.state, metrics = step(self.state, self.device_data, batch)
+        self.log.add(self.position.step, metrics)
+        passes = self.step_kinds.num_passes(step)
+        self.throughput.add(self.position.step, passes, metrics["loss"])
 
     @property
     def _save_is_due_by_steps_or_clock(self):
