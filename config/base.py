@@ -113,6 +113,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.logging = ml_collections.ConfigDict()
     config.logging.tensorboard_logging_frequency = 1  # steps between two records of metrics
+    config.logging.wandb = False  # True: send metrics to Weights & Biases; needs the extra wandb
     config.logging.basic_logger_level = "debug"  # debug, info, warning or error
     config.logging.logger_sys_output = False  # True: log lines go to standard output
 

@@ -119,7 +119,7 @@ class _Run:
         resources.callback(self.progress.close)
         self.writer, timings_writer = None, None
         if is_writer:
-            self.writer, timings_writer = open_writers(folder, self.position, resources)
+            self.writer, timings_writer = open_writers(folder, config, self.position, resources)
         self.throughput = Throughput(
             timings_writer, batch_size=config.batch_size, forward_flops=forward_flops
         )
