@@ -21,6 +21,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.on_nonfinite = "stop"  # a loss or gradient that is not finite: stop, skip or rollback
     config.max_rollbacks = 3  # stop after so many of them
 
+    # Start from the model of a run's folder, of RUN/checkpoints/STEP or of a .npz file; "": afresh.
+    config.init_from = ""
+    config.ema_decay = 0.0  # of a moving average of the model over steps, such as 0.999; 0: off
+
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: base_lr throughout
     config.lr_schedule_type = "cosine"  # cosine, constant, stepped or exponential
@@ -109,11 +113,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.retrain = False  # True: delete the run's folder and start over
     config.write_config_to_json = True  # write config.json into the run's folder
 
-    config.profile_steps = ""  # "first:last": trace these steps into the folder profile
-
     config.logging = ml_collections.ConfigDict()
     config.logging.tensorboard_logging_frequency = 1  # steps between two records of metrics
-    config.logging.wandb = False  # True: send metrics to Weights & Biases; needs the extra wandb
     config.logging.basic_logger_level = "debug"  # debug, info, warning or error
     config.logging.logger_sys_output = False  # True: log lines go to standard output
 

@@ -14,13 +14,9 @@ from gnp.regularization.hybrid import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
-from gnp.training.profiling import steps_to_profile
 from gnp.training.step_kinds import penalty_form, plan_both_groups
-from gnp.training.wandb_writer import require_wandb
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
-# The last one is there with compute_top_5_error_rate alone.
-_BEST_METRICS = ("eval/error_rate", "eval/loss", "eval/top_5_error_rate")
 
 _AT_LEAST_ONE = (
     "batch_size",
@@ -73,14 +69,15 @@ def check_config(config: Any, *, num_devices: int) -> None:
     _check_batch_divides(config.batch_size, num_devices)
     build_optimizer(config.opt.opt_type, config.opt.opt_params)
     penalty_form(config)
-    steps_to_profile(config.profile_steps)
-    if config.logging.wandb:
-        require_wandb()
     plan_both_groups(config, num_devices)
     if config.warmup_epochs >= config.total_epochs:
         raise UserError(
             f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
             f"{config.total_epochs}; choose a shorter warmup."
+        )
+    if not 0 <= config.ema_decay < 1:
+        raise UserError(
+            f"ema_decay is {config.ema_decay}; it must be at least 0 and below 1, such as 0.999."
         )
     if config.no_weight_decay_on_bn and config.model.model_params.get("scan_layers"):
         raise UserError(
@@ -108,11 +105,19 @@ def _check_names(config):
         "on_nonfinite": POLICIES,
         "compute_dtype": DTYPES,
         "logging.basic_logger_level": _LOG_LEVELS,
-        "best_metric": _BEST_METRICS[: 3 if config.compute_top_5_error_rate else 2],
+        "best_metric": _best_metrics(config),
     }
     for field, names in tables.items():
         if _value(config, field) not in names:
             raise unknown_name(field, _value(config, field), names)
+
+
+def _best_metrics(config):
+    prefixes = ("eval", "eval_ema") if config.ema_decay else ("eval",)
+    names = ["error_rate", "loss"]
+    if config.compute_top_5_error_rate:
+        names.append("top_5_error_rate")
+    return [f"{prefix}/{name}" for prefix in prefixes for name in names]
 
 
 def _check_numbers(config):

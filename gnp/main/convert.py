@@ -10,15 +10,14 @@ stands for its newest checkpoint.
 import json
 import pathlib
 
-import orbax.checkpoint as ocp
 from absl import flags
 
 from gnp.errors import UserError
 from gnp.main import app, torch_file
 from gnp.model.timm import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
-from gnp.training.loop import CHECKPOINTS_FOLDER
 from gnp.training.run_folder import CONFIG_FILE
+from gnp.training.variables import read_newest_variables
 
 _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
@@ -76,25 +75,15 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} is not the folder of a run: it holds no {CONFIG_FILE}.")
     config = json.loads((folder / CONFIG_FILE).read_text())
-    with ocp.CheckpointManager((folder / CHECKPOINTS_FOLDER).absolute()) as manager:
-        if manager.latest_step() is None:
-            raise UserError(f"{folder} holds no checkpoint; train it first.")
-        restored = manager.restore(
-            manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore())
-        )
     model, dataset = config["model"], config["dataset"]
-    variables = {
-        collection: restored["state"][collection]
-        for collection in ("params", "batch_stats")
-        if restored["state"].get(collection)
-    }
+    variables = read_newest_variables(folder)
     size, channels = dataset["image_size"], dataset["num_channels"]
     return Weights(
         name=model["model_name"],
         num_outputs=dataset["num_classes"],
         image_shape=(size, size, channels),
         model_params=model["model_params"],
-        variables=variables,
+        variables={name: tree for name, tree in variables.items() if tree},
     )
 
 

@@ -15,8 +15,8 @@ from gnp.errors import UserError
 from gnp.main import app, config, distributed
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
+from gnp.main.init_from import starting_point
 from gnp.main.log import run_log
-from gnp.model.size import measure
 from gnp.training import parallel
 from gnp.training.loop import CURVES_FILE, train
 from gnp.training.run_folder import open_run, run_path
@@ -52,11 +52,13 @@ def run(settings, working_dir: pathlib.Path) -> None:
         )
         parallel.barrier("run folder")
         source = build_source(settings, folder)
-        # A multiplication and an addition are two operations.
-        forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
             summary = train(
-                settings, model=model, source=source, folder=folder, forward_flops=forward_flops
+                settings,
+                model=model,
+                source=source,
+                folder=folder,
+                start_from=starting_point(settings.init_from, model, source.image_shape),
             )
     if is_first:
         _print_summary(summary, folder)

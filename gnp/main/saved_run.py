@@ -12,9 +12,12 @@ from gnp.main import config
 from gnp.main.build import build_model, build_source
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
-from gnp.training.loop import CHECKPOINTS_FOLDER, open_checkpoints
-from gnp.training.run_folder import CONFIG_FILE
+from gnp.training.loop import open_checkpoints
+from gnp.training.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE
 from gnp.training.state import TrainState, create_state
+from gnp.training.variables import average_variables, read_variables
+
+_AVERAGE = "average:"
 
 
 class SavedRun(NamedTuple):
@@ -26,6 +29,9 @@ class SavedRun(NamedTuple):
       source: the data set.
       state: on all devices.
       step: steps that the state has taken.
+      averaged: steps of the checkpoints whose variables the state holds the mean of, the last being
+        `step`; of one alone, if it holds their moving average.
+      raw: where something is averaged, the state as training left it, else None.
     """
 
     settings: Any
@@ -33,13 +39,18 @@ class SavedRun(NamedTuple):
     source: DataSource
     state: TrainState
     step: int
+    averaged: tuple[int, ...] = ()
+    raw: TrainState | None = None
 
 
 def define_flags() -> None:
     """The flags of a command that reads a run."""
     flags.DEFINE_string("run", None, "The folder of the run.")
     flags.DEFINE_string(
-        "checkpoint", "best", "Which checkpoint: best by its evaluation, last, or a step."
+        "checkpoint",
+        "best",
+        "Which checkpoint: best by its evaluation, last, a step, or average:N, the mean of the "
+        "last N.",
     )
 
 
@@ -62,22 +73,33 @@ def settings_of(folder: pathlib.Path) -> Any:
     return config.load_config(str(folder / CONFIG_FILE), config.overrides())
 
 
-def open_run(folder: pathlib.Path, settings: Any, checkpoint: str) -> SavedRun:
+def open_run(
+    folder: pathlib.Path, settings: Any, checkpoint: str, *, ema: bool = False
+) -> SavedRun:
     """A run at one of its checkpoints.
 
     Args:
       folder: the run's folder.
       settings: its config, the data set perhaps another.
-      checkpoint: `best`, `last` or a step.
+      checkpoint: `best`, `last`, a step, or `average:N` for the mean of the last N checkpoints'
+        parameters and batch statistics.
+      ema: take the moving averages of parameters and batch statistics.
 
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
     fresh = untrained(settings)
     with open_checkpoints(settings, folder, read_only=True) as checkpoints:
-        step = _step(checkpoints, checkpoint, folder)
-        state, _ = checkpoints.restore(step, fresh.state)
-    return fresh._replace(state=state, step=step)
+        steps = _steps(checkpoints, checkpoint, folder, settings.keep_latest_checkpoints)
+        state, _ = checkpoints.restore(steps[-1], fresh.state)
+    run = fresh._replace(state=state, step=steps[-1])
+    if not ema and not checkpoint.startswith(_AVERAGE):
+        return run
+    variables = average_variables(
+        read_variables(folder / CHECKPOINTS_FOLDER / str(step), ema=ema) for step in steps
+    )
+    averaged = state.with_variables(parallel.replicate(variables))
+    return run._replace(state=averaged, averaged=tuple(steps), raw=state)
 
 
 def untrained(settings: Any) -> SavedRun:
@@ -90,18 +112,32 @@ def untrained(settings: Any) -> SavedRun:
         init_seed=settings.init_seeds,
         seed=settings.seeds,
         with_reuse=settings.gnp.reuse > 0,
+        with_ema=settings.ema_decay > 0,
     )
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)
 
 
-def _step(checkpoints, which, folder):
+def _steps(checkpoints, which, folder, num_kept):
     steps = checkpoints.steps()
     if not steps:
         raise UserError(f"There is no checkpoint in {folder / CHECKPOINTS_FOLDER} yet.")
     if which == "last":
-        return steps[-1]
+        return steps[-1:]
     if which == "best":
-        return checkpoints.best_step() or steps[-1]
+        return [checkpoints.best_step() or steps[-1]]
+    if which.startswith(_AVERAGE) and which.removeprefix(_AVERAGE).isdigit():
+        return _last_steps(steps, int(which.removeprefix(_AVERAGE)), num_kept)
     if not which.isdigit() or int(which) not in steps:
-        raise unknown_name("checkpoint", which, ["best", "last", *map(str, steps)])
-    return int(which)
+        raise unknown_name("checkpoint", which, ["best", "last", f"{_AVERAGE}N", *map(str, steps)])
+    return [int(which)]
+
+
+def _last_steps(steps, number, num_kept):
+    # Older than these is only what was kept as the best.
+    available = min(len(steps), num_kept)
+    if not 1 <= number <= available:
+        raise UserError(
+            f"The last {number} checkpoints cannot be averaged, there are {available}; a run keeps "
+            f"keep_latest_checkpoints, here {num_kept}."
+        )
+    return steps[-number:]

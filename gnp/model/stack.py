@@ -52,6 +52,13 @@ class BlockStack(nn.Module):
         return scan(block, x, jnp.asarray(self.drop_path_rates))[0]
 
 
+def is_stacked(params: Mapping) -> bool:
+    """Whether parameters are those of scanned blocks."""
+    if not isinstance(params, Mapping):
+        return False
+    return _SCANNED in params or any(map(is_stacked, params.values()))
+
+
 def stack_params(params: Mapping) -> dict:
     """The parameters of unrolled blocks as those of scanned ones.
 

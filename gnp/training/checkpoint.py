@@ -12,6 +12,7 @@ from orbax.checkpoint import checkpoint_managers
 from gnp.errors import UserError
 from gnp.training import parallel
 from gnp.training.state import TrainState, fingerprint
+from gnp.training.variables import variables_fingerprint
 
 _DAMAGED_FOLDER = "damaged"
 
@@ -100,9 +101,13 @@ class Checkpoints:
             self._manager.save(
                 position.step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(parallel.as_global(state)),
+                    state=ocp.args.StandardSave(_fields(parallel.as_global(state))),
                     position=ocp.args.JsonSave(
-                        {**position._asdict(), "fingerprint": int(fingerprint(state))}
+                        position._asdict()
+                        | {
+                            "fingerprint": int(fingerprint(state)),
+                            "variables_fingerprint": variables_fingerprint(state),
+                        }
                     ),
                 ),
                 metrics=metrics if with_metrics else None,
@@ -148,18 +153,21 @@ class Checkpoints:
           UserError: it is of another model or optimizer.
           Exception: it is damaged.
         """
-        self._check_structure(step, like)
+        saved = self._manager.item_metadata(step)["state"].tree
+        self._check_structure(step, saved, like)
+        # Early versions wrote the fields that are None, too, and had fewer of them.
+        wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, _fields(like))
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.map(_abstract, like)),
-                position=ocp.args.JsonRestore(),
+                state=ocp.args.StandardRestore(wanted), position=ocp.args.JsonRestore()
             ),
         )
-        state, position = restored["state"], restored["position"]
-        if int(fingerprint(state)) != position.pop("fingerprint"):
+        state, position = like.replace(**restored["state"]), restored["position"]
+        if int(fingerprint(state)) != position["fingerprint"]:
             raise ValueError("its numbers are not those that were saved")
-        return state, Position(**position | {"left_out": tuple(position["left_out"])})
+        known = {name: position[name] for name in Position._fields if name in position}
+        return state, Position(**known | {"left_out": tuple(known.get("left_out", ()))})
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, the newest last."""
@@ -189,9 +197,9 @@ class Checkpoints:
         self.wait()
         self._manager.close()
 
-    def _check_structure(self, step, like):
-        saved = _shapes(self._manager.item_metadata(step)["state"].tree)
-        expected = _shapes(_as_dictionaries(like))
+    def _check_structure(self, step, saved, like):
+        saved = _shapes(saved)
+        expected = _shapes(_as_dictionaries(_fields(like)))
         for name in sorted(saved.keys() | expected.keys()):
             if saved.get(name) != expected.get(name):
                 raise UserError(
@@ -217,6 +225,11 @@ def _warn_not_saved(step, error):
         step,
         error,
     )
+
+
+def _fields(state):
+    """Those that are there; a field that is None is not in the checkpoint."""
+    return {name: value for name, value in vars(state).items() if value is not None}
 
 
 def _abstract(array):

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,17 +18,14 @@ from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.evaluate import evaluate, make_eval_step
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.metrics_log import MetricsLog
-from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
+from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
 from gnp.training.nonfinite import Rollback, explain
-from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
+from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
 from gnp.training.summary import write_summary
-from gnp.training.throughput import Throughput
-from gnp.training.writers import open_writers
 
-CHECKPOINTS_FOLDER = "checkpoints"
 CURVES_FILE = "curves.png"
 
 _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK = 20
@@ -41,7 +39,7 @@ def train(
     model: nn.Module,
     source: Any,
     folder: pathlib.Path,
-    forward_flops: float | None = None,
+    start_from: Callable[[dict], dict] | None = None,
 ) -> dict:
     """Trains a model and leaves everything about it in a folder.
 
@@ -52,7 +50,8 @@ def train(
       model: the classifier.
       source: a `gnp.ds_pipeline.source.DataSource` made for this process.
       folder: the run's folder; it exists.
-      forward_flops: FLOPs of the model's forward pass of one image, for the timings; None: unknown.
+      start_from: what makes the first variables (`params` and `batch_stats`) of those that the
+        model was initialized with; not asked if there is a checkpoint.
 
     Returns:
       The summary of the run, as in `summary.json`; empty in all processes but the first.
@@ -67,7 +66,7 @@ def train(
     while True:
         try:
             with contextlib.ExitStack() as resources:
-                run = _Run(config, model, source, folder, left_out, forward_flops, resources)
+                run = _Run(config, model, source, folder, start_from, left_out, resources)
                 while not run.is_finished:
                     run.train_to_end_of_epoch()
                     run.evaluate_if_due()
@@ -83,7 +82,6 @@ def train(
     return write_summary(
         folder,
         metrics,
-        timings=read_metrics(folder / TIMINGS_FILE),
         seconds=run.position.seconds,
         images=run.total_steps * config.batch_size,
     )
@@ -92,7 +90,7 @@ def train(
 class _Run:
     """Where a run stands, and what can be done with it."""
 
-    def __init__(self, config, model, source, folder, left_out, forward_flops, resources):
+    def __init__(self, config, model, source, folder, start_from, left_out, resources):
         self.config = config
         self.source = source
         self.steps_per_epoch = _steps_per_epoch(config, source)
@@ -107,7 +105,7 @@ class _Run:
 
         self.stop = resources.enter_context(StopRequest())
         self.checkpoints = resources.enter_context(open_checkpoints(config, folder))
-        self.state, self.position = self._restore_or_create(model, optimizer)
+        self.state, self.position = self._restore_or_create(model, optimizer, start_from)
         self.position = self.position._replace(
             left_out=tuple(sorted({*self.position.left_out, *left_out}))
         )
@@ -117,36 +115,37 @@ class _Run:
             self.total_steps, step, self.steps_per_epoch, config.batch_size, show=is_writer
         )
         resources.callback(self.progress.close)
-        self.writer, timings_writer = None, None
+        self.writer = None
         if is_writer:
-            self.writer, timings_writer = open_writers(folder, config, self.position, resources)
-        self.throughput = Throughput(
-            timings_writer, batch_size=config.batch_size, forward_flops=forward_flops
-        )
-        resources.callback(self.throughput.close)
-        traced = steps_to_profile(config.profile_steps if is_writer else "")
-        self.profiler = Profiler(traced, folder, wait=self.throughput.pause)
-        resources.callback(self.profiler.close)
+            self.writer = resources.enter_context(
+                MetricsWriter(
+                    folder,
+                    tensorboard=True,
+                    first_step=step,
+                    evaluated_step=self.position.evaluated_step,
+                )
+            )
         self.log = MetricsLog(
             self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
         )
         self.evaluation = None
         self.clock = self.saved_at = time.monotonic()
 
-    def _restore_or_create(self, model, optimizer):
-        fresh = parallel.replicate(
-            create_state(
-                model,
-                optimizer,
-                image_shape=self.source.image_shape,
-                init_seed=self.config.init_seeds,
-                seed=self.config.seeds,
-                with_reuse=self.config.gnp.reuse > 0,
-            )
+    def _restore_or_create(self, model, optimizer, start_from):
+        fresh = create_state(
+            model,
+            optimizer,
+            image_shape=self.source.image_shape,
+            init_seed=self.config.init_seeds,
+            seed=self.config.seeds,
+            with_reuse=self.config.gnp.reuse > 0,
+            with_ema=self.config.ema_decay > 0,
         )
-        restored = self.checkpoints.restore_latest(fresh)
+        restored = self.checkpoints.restore_latest(parallel.replicate(fresh))
         if restored is None:
-            return fresh, Position()
+            if start_from is not None:
+                fresh = fresh.with_variables(start_from(fresh.variables))
+            return parallel.replicate(fresh), Position()
         _log.info("Going on after step %d of %d.", restored[1].step, self.total_steps)
         return restored
 
@@ -170,23 +169,17 @@ class _Run:
         epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
         step_of = self.step_kinds.for_epoch(self.state.key, epoch)
         batches = parallel.split_ahead(self.source.train_batches(epoch, first_step))
-        for index, batch in enumerate(self.throughput.batches(batches), first_step):
+        for index, batch in enumerate(batches, first_step):
             self.position = self.position._replace(step=self.position.step + 1)
             if self.position.step in self.position.left_out:
                 self._pass_over_step()
             else:
-                with self.profiler.step(self.position.step):
-                    self._take_step(step_of(index), batch)
+                self.state, metrics = step_of(index)(self.state, self.device_data, batch)
+                self.log.add(self.position.step, metrics)
             self._act_on_bad_step()
             if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
                 self._save()
             self._leave_if_asked()
-
-    def _take_step(self, step, batch):
-        self.state, metrics = step(self.state, self.device_data, batch)
-        self.log.add(self.position.step, metrics)
-        passes = self.step_kinds.num_passes(step)
-        self.throughput.add(self.position.step, passes, metrics["loss"])
 
     @property
     def _save_is_due_by_steps_or_clock(self):
@@ -201,7 +194,7 @@ class _Run:
 
     def _pass_over_step(self):
         self.log.flush()
-        self.state = self.state.replace(step=self.state.step + 1)
+        self.state = self.state.replace(step=self.state.step + 1, skipped=self.state.skipped + 1)
         if self.writer is not None:
             self.writer.write(self.position.step, {"train/left_out": 1})
 
@@ -226,7 +219,6 @@ class _Run:
         raise explain(found, self.step_kinds.objective, self.state, batch, radius)
 
     def _flush(self):
-        self.throughput.pause()
         self.log.flush()
         self._act_on_bad_step()
 
@@ -239,7 +231,17 @@ class _Run:
         if not self._evaluation_is_due:
             return
         self._flush()
-        result = evaluate(self.eval_step, self.state, self.source.eval_batches(), self.device_data)
+        metrics = self._evaluate("eval", self.state)
+        if self.state.ema is not None:
+            metrics |= self._evaluate("eval_ema", self.state.with_variables(self.state.ema))
+        if self.writer is not None:
+            self.writer.write(self.position.step, metrics)
+        self.progress.update(self.position.step, metrics)
+        self.position = self.position._replace(evaluated_step=self.position.step)
+        self.evaluation = metrics
+
+    def _evaluate(self, prefix, state):
+        result = evaluate(self.eval_step, state, self.source.eval_batches(), self.device_data)
         if result["num_images"] != self.source.num_eval_images:
             raise RuntimeError(
                 f"The evaluation counted {result['num_images']} images, "
@@ -247,12 +249,7 @@ class _Run:
             )
         if not self.config.compute_top_5_error_rate:
             del result["top_5_error_rate"]
-        metrics = {f"eval/{name}": value for name, value in result.items()}
-        if self.writer is not None:
-            self.writer.write(self.position.step, metrics)
-        self.progress.update(self.position.step, metrics)
-        self.position = self.position._replace(evaluated_step=self.position.step)
-        self.evaluation = metrics
+        return {f"{prefix}/{name}": value for name, value in result.items()}
 
     def save_if_due(self):
         """Saves at the end of an epoch, after its evaluation, whose result the checkpoint holds."""

@@ -1,5 +1,6 @@
 """All that training changes, in one tree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ class TrainState:
       key: the run's random key; a step folds its number into it.
       skipped: number of steps left out because they were not finite, int32.
       reused: what LookSAM adds between penalized steps, a tree like the parameters; None without.
+      ema: moving averages of the model's variables (`params` and `batch_stats`); None without.
     """
 
     step: jax.Array
@@ -32,6 +34,16 @@ class TrainState:
     key: jax.Array
     skipped: jax.Array
     reused: PyTree | None = None
+    ema: PyTree | None = None
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What the model takes beside its input."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    def with_variables(self, variables: Mapping[str, PyTree]) -> "TrainState":
+        """The same state with other parameters and batch statistics."""
+        return self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
 
 
 def create_state(
@@ -42,6 +54,7 @@ def create_state(
     init_seed: int,
     seed: int,
     with_reuse: bool = False,
+    with_ema: bool = False,
 ) -> TrainState:
     """The state before the first step.
 
@@ -52,13 +65,14 @@ def create_state(
       init_seed: seed of the parameters.
       seed: seed of everything random in training.
       with_reuse: make room for LookSAM's component.
+      with_ema: make room for moving averages.
     """
 
     @jax.jit
     def create():
         images = jnp.zeros((1, *image_shape))
         variables = model.init(jax.random.PRNGKey(init_seed), images, train=False)
-        return TrainState(
+        state = TrainState(
             step=jnp.zeros((), jnp.int32),
             params=variables["params"],
             batch_stats=variables.get("batch_stats", {}),
@@ -67,6 +81,9 @@ def create_state(
             skipped=jnp.zeros((), jnp.int32),
             reused=jax.tree.map(jnp.zeros_like, variables["params"]) if with_reuse else None,
         )
+        if with_ema:
+            state = state.replace(ema=jax.tree.map(jnp.zeros_like, state.variables))
+        return state
 
     return create()
 

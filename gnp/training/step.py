@@ -9,6 +9,7 @@ import optax
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
 from gnp.training import parallel
+from gnp.training.ema import update_ema
 from gnp.training.gradient import PenaltySettings, make_gradient
 from gnp.training.groups import Groups
 from gnp.training.objective import Objective
@@ -24,6 +25,7 @@ def make_train_step(
     groups: Groups | None = None,
     gradient_clipping: float = 0.0,
     reuse: float = 0.0,
+    ema_decay: float = 0.0,
 ) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
     """A step that `parallel.map_train_step` maps over devices.
 
@@ -40,6 +42,8 @@ def make_train_step(
       reuse: LookSAM's strength (arXiv 2203.02714, algorithm 1): a penalized step keeps the
         component of its gradient orthogonal to g1, and a standard step adds it again, this much as
         long as its own gradient. 0: off. The state must have been created with room for it.
+      ema_decay: of the moving average of parameters and batch statistics; 0: off. The state must
+        have been created with room for it.
 
     Returns:
       `step(state, batch) -> (state, metrics)`; the metrics are scalars on the device.
@@ -70,6 +74,10 @@ def make_train_step(
             opt_state=opt_state,
             reused=reused,
         )
+        if ema_decay:
+            count = state.step + 1 - state.skipped
+            ema = update_ema(state.ema, updated.variables, decay=ema_decay, count=count)
+            updated = updated.replace(ema=ema)
         bad_pass = _pass_that_is_not_finite(metrics, norm)
         kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
         r, alpha = _strength(penalty, state.step)

@@ -46,13 +46,12 @@ def test_the_experiments_are_fine(path):
         ("logging.basic_logger_level=warn", "'warn'; known: warning,"),
         ("best_metric=eval/accuracy", "Unknown best_metric 'eval/accuracy'; known: eval/"),
         ("best_metric=eval/top_5_error_rate", "Unknown best_metric 'eval/top_5_error_rate'"),
+        ("best_metric=eval_ema/loss", "Unknown best_metric 'eval_ema/loss'; known: eval/loss"),
+        ("ema_decay=1", "ema_decay is 1.0; it must be at least 0 and below 1, such as 0.999."),
         ("keep_latest_checkpoints=0", "keep_latest_checkpoints is 0; it must be at least 1."),
         ("save_ckpt_every_n_minutes=-1", "save_ckpt_every_n_minutes is -1.0; it must be at"),
         ("model.model_module=no_such_module", "model.model_module 'no_such_module' cannot be"),
         ("model.model_module=no_such_file.py", "model.model_module 'no_such_file.py' cannot be"),
-        ("profile_steps=10", "profile_steps is '10'; it must be the first and the last step"),
-        ("profile_steps=20:10", "profile_steps is '20:10'; it must be the first and the last"),
-        ("profile_steps=0:10", "profile_steps is '0:10'; it must be the first and the last"),
         ("gnp.r=-0.1", "gnp.r is -0.1; it must be at least 0."),
         ("gnp.alpha=-1", "gnp.alpha is -1.0; it must be at least 0."),
         ("total_epochs=0", "total_epochs is 0; it must be at least 1."),
@@ -66,6 +65,10 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(override, sentence):
         check(override)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_average_may_choose_the_best_checkpoint():
+    check("ema_decay=0.99", "best_metric=eval_ema/loss")
 
 
 def test_kernels_of_scanned_layers_cannot_be_told_from_biases():

@@ -3,13 +3,17 @@
 import json
 import pathlib
 
+import jax
+import numpy as np
 import pytest
 
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.evaluate import evaluate_run
 from gnp.main.main import run
+from gnp.main.saved_run import open_run
 from gnp.training.metrics_writer import read_metrics
+from gnp.training.variables import read_variables
 
 TINY = (
     "dataset.num_train_images=128",
@@ -17,6 +21,7 @@ TINY = (
     "save_ckpt_every_n_epochs=1",
     "model.model_name=ViT_Micro",
     "keep_latest_checkpoints=3",
+    "ema_decay=0.5",
 )
 
 
@@ -49,6 +54,48 @@ def test_best_and_last_are_found(folder):
     best = evaluate_run(folder, settings_of(folder), "best")
     assert best["error_rate"] == pytest.approx(summary["best"]["eval/error_rate"], abs=1e-6)
     assert evaluate_run(folder, settings_of(folder), "last")["step"] == summary["steps"]
+
+
+def test_moving_average_is_evaluated_beside_the_parameters(folder):
+    last = read_metrics(folder / "metrics.jsonl")[-1]
+    figures = evaluate_run(folder, settings_of(folder), "last", ema=True)
+    assert figures["loss"] == pytest.approx(last["eval_ema/loss"], rel=1e-4)
+    assert figures["raw"]["loss"] == pytest.approx(last["eval/loss"], rel=1e-4)
+    assert figures["averaged"] == (6,)
+
+
+def test_last_checkpoints_are_averaged(folder):
+    states = [read_variables(folder / "checkpoints" / str(step)) for step in (4, 6)]
+    run = open_run(folder, settings_of(folder), "average:2")
+    assert run.averaged == (4, 6)
+    expected = jax.tree.map(lambda a, b: (a.astype(float) + b) / 2, *states)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), run.state.variables, expected
+    )
+    figures = evaluate_run(folder, settings_of(folder), "average:2")
+    assert figures["raw"]["loss"] == pytest.approx(
+        evaluate_run(folder, settings_of(folder), "last")["loss"], rel=1e-6
+    )
+    assert figures["loss"] != figures["raw"]["loss"]
+
+
+def test_average_of_one_checkpoint_is_that_checkpoint(folder):
+    figures = evaluate_run(folder, settings_of(folder), "average:1")
+    assert figures["loss"] == figures["raw"]["loss"]
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_average_of_more_checkpoints_than_are_kept_is_refused(folder, number):
+    with pytest.raises(UserError, match=f"last {number} checkpoints cannot be .* there are 3;"):
+        evaluate_run(folder, settings_of(folder), f"average:{number}")
+
+
+def test_run_without_a_moving_average_says_so(folder, tmp_path):
+    settings = load_config("config/digits.py", [*TINY, "ema_decay=0", "total_epochs=1"])
+    run(settings, tmp_path)
+    (plain,) = (path.parent for path in tmp_path.rglob("summary.json"))
+    with pytest.raises(UserError, match="holds no moving average of the parameters; train with"):
+        evaluate_run(plain, settings, "last", ema=True)
 
 
 def test_unknown_checkpoint_is_refused(folder):

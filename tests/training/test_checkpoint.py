@@ -1,16 +1,19 @@
 """Checkpoints: whole or not at all, damage found, other models refused."""
 
+import json
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from gnp.errors import UserError
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.state import TrainState, fingerprint
+from gnp.training.variables import read_variables
 
 
 def state_of(step, shape=(16, 16), name="kernel"):
@@ -110,6 +113,44 @@ def test_all_damaged_is_an_error_and_not_a_new_start(folder):
     damage_numbers(folder, 1, truncate)
     with pytest.raises(UserError, match=r"damaged.*retrain=True"):
         restore(folder)
+
+
+def test_checkpoint_of_a_version_with_fewer_fields_is_restored(folder):
+    """It holds no `ema`, and fields that are None stand in it."""
+    state = state_of(7)
+    fields = {name: value for name, value in vars(state).items() if name != "ema"}
+    assert fields["reused"] is None
+    with Checkpoints(folder) as checkpoints:
+        position = {**Position(step=7)._asdict(), "fingerprint": int(fingerprint(state))}
+        checkpoints._manager.save(
+            7,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(fields), position=ocp.args.JsonSave(position)
+            ),
+        )
+    restored, position = restore(folder)
+    assert position.step == 7
+    assert_equal(restored, state)
+    assert_equal(read_variables(folder / "7"), state.variables)
+
+
+def test_early_position_has_the_defaults_of_what_it_lacks(folder):
+    save(folder, 3)
+    path = folder / "3" / "position" / "metadata"
+    position = json.loads(path.read_text())
+    del position["left_out"], position["seconds"]
+    path.write_text(json.dumps(position))
+    assert restore(folder)[1] == Position(step=3)
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, pathlib.Path.unlink])
+def test_damaged_variables_are_found_without_the_optimizer(folder, damage):
+    save(folder, 1)
+    assert_equal(read_variables(folder / "1"), state_of(1).variables)
+    damage_numbers(folder, 1, damage)
+    with pytest.raises(Exception, match=r".") as error:
+        read_variables(folder / "1")
+    assert not isinstance(error.value, UserError)
 
 
 @pytest.mark.parametrize(
