@@ -37,6 +37,7 @@ setuptools.setup(
         "data": ["importlib-resources>=6", "tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
+        "wandb": ["wandb>=0.19"],
         "dev": ["equinox>=0.11", "hypothesis>=6.100", "pytest>=8", "ruff==0.17.6"],
     },
 )

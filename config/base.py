@@ -113,8 +113,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.retrain = False  # True: delete the run's folder and start over
     config.write_config_to_json = True  # write config.json into the run's folder
 
+    config.profile_steps = ""  # "first:last": trace these steps into the folder profile
+
     config.logging = ml_collections.ConfigDict()
     config.logging.tensorboard_logging_frequency = 1  # steps between two records of metrics
+    config.logging.wandb = False  # True: send metrics to Weights & Biases; needs the extra wandb
     config.logging.basic_logger_level = "debug"  # debug, info, warning or error
     config.logging.logger_sys_output = False  # True: log lines go to standard output
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Fields that tell runs of one group apart, or have no influence on the result.
-_NOT_COMPARED = ("init_seeds", "seeds", "retrain", "write_config_to_json")
+_NOT_COMPARED = ("init_seeds", "seeds", "retrain", "write_config_to_json", "profile_steps")
 _NOT_COMPARED_BLOCK = "logging."
 
 _COLUMNS = ("run", "seeds", "test error (%)", "best (%)", "difference", "images/s")

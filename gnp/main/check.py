@@ -14,7 +14,9 @@ from gnp.regularization.hybrid import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
+from gnp.training.profiling import steps_to_profile
 from gnp.training.step_kinds import penalty_form, plan_both_groups
+from gnp.training.wandb_writer import require_wandb
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -69,6 +71,9 @@ def check_config(config: Any, *, num_devices: int) -> None:
     _check_batch_divides(config.batch_size, num_devices)
     build_optimizer(config.opt.opt_type, config.opt.opt_params)
     penalty_form(config)
+    steps_to_profile(config.profile_steps)
+    if config.logging.wandb:
+        require_wandb()
     plan_both_groups(config, num_devices)
     if config.warmup_epochs >= config.total_epochs:
         raise UserError(

@@ -17,6 +17,7 @@ from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
 from gnp.main.init_from import starting_point
 from gnp.main.log import run_log
+from gnp.model.size import measure
 from gnp.training import parallel
 from gnp.training.loop import CURVES_FILE, train
 from gnp.training.run_folder import open_run, run_path
@@ -52,6 +53,8 @@ def run(settings, working_dir: pathlib.Path) -> None:
         )
         parallel.barrier("run folder")
         source = build_source(settings, folder)
+        # A multiplication and an addition are two operations.
+        forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
             summary = train(
                 settings,
@@ -59,6 +62,7 @@ def run(settings, working_dir: pathlib.Path) -> None:
                 source=source,
                 folder=folder,
                 start_from=starting_point(settings.init_from, model, source.image_shape),
+                forward_flops=forward_flops,
             )
     if is_first:
         _print_summary(summary, folder)

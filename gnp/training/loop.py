@@ -18,13 +18,16 @@ from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.evaluate import evaluate, make_eval_step
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.metrics_log import MetricsLog
-from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
+from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
 from gnp.training.nonfinite import Rollback, explain
+from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
 from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
 from gnp.training.summary import write_summary
+from gnp.training.throughput import Throughput
+from gnp.training.writers import open_writers
 
 CURVES_FILE = "curves.png"
 
@@ -40,6 +43,7 @@ def train(
     source: Any,
     folder: pathlib.Path,
     start_from: Callable[[dict], dict] | None = None,
+    forward_flops: float | None = None,
 ) -> dict:
     """Trains a model and leaves everything about it in a folder.
 
@@ -52,6 +56,7 @@ def train(
       folder: the run's folder; it exists.
       start_from: what makes the first variables (`params` and `batch_stats`) of those that the
         model was initialized with; not asked if there is a checkpoint.
+      forward_flops: FLOPs of the model's forward pass of one image, for the timings; None: unknown.
 
     Returns:
       The summary of the run, as in `summary.json`; empty in all processes but the first.
@@ -66,7 +71,9 @@ def train(
     while True:
         try:
             with contextlib.ExitStack() as resources:
-                run = _Run(config, model, source, folder, start_from, left_out, resources)
+                run = _Run(
+                    config, model, source, folder, start_from, left_out, forward_flops, resources
+                )
                 while not run.is_finished:
                     run.train_to_end_of_epoch()
                     run.evaluate_if_due()
@@ -82,6 +89,7 @@ def train(
     return write_summary(
         folder,
         metrics,
+        timings=read_metrics(folder / TIMINGS_FILE),
         seconds=run.position.seconds,
         images=run.total_steps * config.batch_size,
     )
@@ -90,7 +98,9 @@ def train(
 class _Run:
     """Where a run stands, and what can be done with it."""
 
-    def __init__(self, config, model, source, folder, start_from, left_out, resources):
+    def __init__(
+        self, config, model, source, folder, start_from, left_out, forward_flops, resources
+    ):
         self.config = config
         self.source = source
         self.steps_per_epoch = _steps_per_epoch(config, source)
@@ -115,16 +125,16 @@ class _Run:
             self.total_steps, step, self.steps_per_epoch, config.batch_size, show=is_writer
         )
         resources.callback(self.progress.close)
-        self.writer = None
+        self.writer, timings_writer = None, None
         if is_writer:
-            self.writer = resources.enter_context(
-                MetricsWriter(
-                    folder,
-                    tensorboard=True,
-                    first_step=step,
-                    evaluated_step=self.position.evaluated_step,
-                )
-            )
+            self.writer, timings_writer = open_writers(folder, config, self.position, resources)
+        self.throughput = Throughput(
+            timings_writer, batch_size=config.batch_size, forward_flops=forward_flops
+        )
+        resources.callback(self.throughput.close)
+        traced = steps_to_profile(config.profile_steps if is_writer else "")
+        self.profiler = Profiler(traced, folder, wait=self.throughput.pause)
+        resources.callback(self.profiler.close)
         self.log = MetricsLog(
             self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
         )
@@ -169,17 +179,23 @@ class _Run:
         epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
         step_of = self.step_kinds.for_epoch(self.state.key, epoch)
         batches = parallel.split_ahead(self.source.train_batches(epoch, first_step))
-        for index, batch in enumerate(batches, first_step):
+        for index, batch in enumerate(self.throughput.batches(batches), first_step):
             self.position = self.position._replace(step=self.position.step + 1)
             if self.position.step in self.position.left_out:
                 self._pass_over_step()
             else:
-                self.state, metrics = step_of(index)(self.state, self.device_data, batch)
-                self.log.add(self.position.step, metrics)
+                with self.profiler.step(self.position.step):
+                    self._take_step(step_of(index), batch)
             self._act_on_bad_step()
             if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
                 self._save()
             self._leave_if_asked()
+
+    def _take_step(self, step, batch):
+        self.state, metrics = step(self.state, self.device_data, batch)
+        self.log.add(self.position.step, metrics)
+        passes = self.step_kinds.num_passes(step)
+        self.throughput.add(self.position.step, passes, metrics["loss"])
 
     @property
     def _save_is_due_by_steps_or_clock(self):
@@ -219,6 +235,7 @@ class _Run:
         raise explain(found, self.step_kinds.objective, self.state, batch, radius)
 
     def _flush(self):
+        self.throughput.pause()
         self.log.flush()
         self._act_on_bad_step()
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from gnp.training import parallel
-from gnp.training.metrics_writer import MetricsWriter
+from gnp.training.metrics_writer import Writers
 from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.progress import Progress
 
@@ -18,7 +18,7 @@ class MetricsLog:
       bad_step: the first step seen that was not finite, or None.
     """
 
-    def __init__(self, writer: MetricsWriter | None, progress: Progress, *, every: int):
+    def __init__(self, writer: Writers | None, progress: Progress, *, every: int):
         """Args:
         writer: gets the records; None: nothing is written.
         progress: is told of each step.

@@ -1,94 +1,100 @@
-"""Metrics of a run on disk: metrics.jsonl and TensorBoard events."""
+"""Where the metrics of a run go: files of JSON lines, and whatever else writes metrics.
+
+A writer has `write(step, metrics)` and `close()`.
+"""
 
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from gnp.training.run_folder import METRICS_FILE, write_atomically
 
-TENSORBOARD_FOLDER = "tensorboard"
+TIMINGS_FILE = "timings.jsonl"
 
 
-class MetricsWriter:
-    """Appends metrics to `metrics.jsonl` and, if wished, to TensorBoard events.
+class Writer(Protocol):
+    """What metrics are written to."""
 
-    Each line is one JSON object: `{"step": 12, "train/loss": 0.5, ...}`. Floats keep all their
-    digits; those that JSON has no number for are the strings "nan", "inf" and "-inf".
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes the metrics of a step."""
 
-    A run that goes on from a checkpoint takes its steps after it again, so what an earlier start
-    wrote about them is removed.
+    def close(self) -> None:
+        """Finishes what is being written."""
+
+
+class Writers:
+    """Several writers as one, which leaves closing to whoever opened them."""
+
+    def __init__(self, *writers: Writer):
+        self._writers = writers
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        for writer in self._writers:
+            writer.write(step, metrics)
+
+
+class JsonLinesWriter:
+    """Appends metrics to a file, one JSON object a line: `{"step": 12, "train/loss": 0.5, ...}`.
+
+    Floats keep all their digits; those that JSON has no number for are the strings "nan", "inf" and
+    "-inf".
     """
 
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        *,
-        tensorboard: bool,
-        first_step: int,
-        evaluated_step: int | None = None,
-    ):
-        """Opens the files.
-
-        Args:
-          folder: the run's folder; it exists.
-          tensorboard: write TensorBoard events too.
-          first_step: the number of steps already taken; 0: a new run.
-          evaluated_step: the last step whose evaluation is not going to be made again;
-            None: `first_step`.
-        """
-        path = pathlib.Path(folder) / METRICS_FILE
-        if evaluated_step is None:
-            evaluated_step = first_step
-        _remove_later_lines(path, first_step, evaluated_step)
+    def __init__(self, path: pathlib.Path, keep: Callable[[dict], bool] = lambda line: True):
+        """Opens the file, without a line that was cut off, and without those not to be kept."""
+        if path.exists():
+            write_atomically(path, "".join(map(_to_line, filter(keep, read_metrics(path)))))
         self._file = path.open("a")
-        self._tensorboard = _open_tensorboard(folder, first_step) if tensorboard else None
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes one line, whole, so that a run that is killed leaves a readable file."""
         self._file.write(_to_line({"step": int(step), **metrics}))
         self._file.flush()
-        if self._tensorboard is not None:
-            for name, value in metrics.items():
-                self._tensorboard.add_scalar(name, float(value), step)
 
     def close(self) -> None:
         self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
-def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`, without the last one if it was cut off while written."""
-    lines = pathlib.Path(path).read_text().splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    return [_from_line(line) for line in lines]
+def open_metrics(
+    folder: pathlib.Path, first_step: int, evaluated_step: int | None = None
+) -> JsonLinesWriter:
+    """The writer of a run's `metrics.jsonl`.
 
+    A run that goes on from a checkpoint takes its steps after it again, so what an earlier start
+    wrote about them is removed.
 
-def _remove_later_lines(path, first_step, evaluated_step):
-    if not path.exists():
-        return
+    Args:
+      folder: the run's folder; it exists.
+      first_step: the number of steps already taken; 0: a new run.
+      evaluated_step: the last step whose evaluation is not going to be made again;
+        None: `first_step`.
+    """
+    if evaluated_step is None:
+        evaluated_step = first_step
 
     def is_kept(line):
         is_evaluation = any(name.startswith("eval/") for name in line)
         return 0 < line["step"] <= (evaluated_step if is_evaluation else first_step)
 
-    write_atomically(path, "".join(_to_line(line) for line in read_metrics(path) if is_kept(line)))
+    return JsonLinesWriter(folder / METRICS_FILE, is_kept)
 
 
-def _open_tensorboard(folder, first_step):
-    import tensorboardX  # imported late: it takes a while, and not every run wants it
+def open_timings(folder: pathlib.Path) -> JsonLinesWriter:
+    """The writer of a run's `timings.jsonl`, which keeps what every start of the run took.
 
-    return tensorboardX.SummaryWriter(
-        str(pathlib.Path(folder) / TENSORBOARD_FOLDER), purge_step=first_step + 1
-    )
+    Apart from the metrics, because these are the same however often a run was interrupted.
+    """
+    return JsonLinesWriter(folder / TIMINGS_FILE)
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The lines of a file of JSON lines, without the last one if it was cut off while written."""
+    lines = pathlib.Path(path).read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    return [_from_line(line) for line in lines]
 
 
 def _to_line(metrics):

@@ -16,7 +16,7 @@ METRICS_FILE = "metrics.jsonl"
 CHECKPOINTS_FOLDER = "checkpoints"
 
 # Fields that may change between two starts of the same run.
-_FREE_FIELDS = ("retrain",)
+_FREE_FIELDS = ("retrain", "profile_steps")
 _FREE_BLOCKS = ("logging.",)
 
 _UNSET = "unset"
@@ -55,8 +55,8 @@ def open_run(
     """Creates the folder of a run, or makes sure that the run in it has the same config.
 
     Writes `config.json`, unless `config.write_config_to_json` is False. Fields that have no
-    influence on the result (`retrain`, `logging.*`) may differ, and everything may if an earlier
-    start never came to its first step.
+    influence on the result (`retrain`, `profile_steps`, `logging.*`) may differ, and everything may
+    if an earlier start never came to its first step.
 
     Args:
       path: the folder, from `run_path`.

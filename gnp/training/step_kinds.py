@@ -77,6 +77,8 @@ class StepKinds:
             return parallel.map_train_step(step, prepare)
 
         self.r = penalty.r
+        # The exact forms differentiate twice, which takes as much as a second pass.
+        self._passes_of_penalized = 1 + penalty.form.ascent_steps
         self._standard = build(None, standard_groups)
         self._penalized = build(penalty, penalized_groups)
         self._has_begun = False
@@ -107,6 +109,10 @@ class StepKinds:
             self._has_begun = True
             _log.info("The penalty begins with step %d.", first + int(penalized.argmax()) + 1)
         return lambda index: self._penalized if penalized[index] else self._standard
+
+    def num_passes(self, step: Callable) -> int:
+        """Forward and backward passes in a mapped step of `for_epoch`."""
+        return 1 if step is self._standard else self._passes_of_penalized
 
 
 def _objective(config, model):

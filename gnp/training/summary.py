@@ -11,6 +11,7 @@ import jax
 
 import gnp
 from gnp.training.run_folder import write_atomically
+from gnp.training.throughput import over_all
 
 SUMMARY_FILE = "summary.json"
 
@@ -18,13 +19,19 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def write_summary(
-    folder: pathlib.Path, metrics: Sequence[dict], *, seconds: float, images: int
+    folder: pathlib.Path,
+    metrics: Sequence[dict],
+    *,
+    timings: Sequence[dict],
+    seconds: float,
+    images: int,
 ) -> dict:
     """Writes `summary.json` and returns what it holds.
 
     Args:
       folder: the run's folder.
       metrics: the lines of its `metrics.jsonl`.
+      timings: the lines of its `timings.jsonl`.
       seconds: time in training, over all starts of the run, evaluation included.
       images: training images seen.
     """
@@ -35,6 +42,7 @@ def write_summary(
         "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
         "seconds": round(seconds, 3),
         "images_per_second": round(images / seconds, 1) if seconds else None,
+        "timing": over_all(timings),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "versions": {"gnp": gnp.__version__, "python": platform.python_version()}

@@ -1,15 +1,24 @@
 """metrics.jsonl and TensorBoard events: whole lines, all digits, cut at a resume."""
 
+import contextlib
 import json
 import math
 
 import numpy as np
 
-from gnp.training.metrics_writer import METRICS_FILE, MetricsWriter, read_metrics
+from gnp.training.metrics_writer import (
+    METRICS_FILE,
+    TIMINGS_FILE,
+    Writers,
+    open_metrics,
+    open_timings,
+    read_metrics,
+)
+from gnp.training.tensorboard_writer import TensorBoardWriter
 
 
-def open_writer(folder, first_step=0, tensorboard=False):
-    return MetricsWriter(folder, tensorboard=tensorboard, first_step=first_step)
+def open_writer(folder, first_step=0):
+    return contextlib.closing(open_metrics(folder, first_step))
 
 
 def test_floats_keep_every_digit(tmp_path):
@@ -36,10 +45,9 @@ def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
 
 
 def test_a_line_is_on_disk_as_soon_as_it_is_written(tmp_path):
-    writer = open_writer(tmp_path)
-    writer.write(1, {"a": 1.0})
-    assert read_metrics(tmp_path / METRICS_FILE) == [{"step": 1, "a": 1.0}]
-    writer.close()
+    with open_writer(tmp_path) as writer:
+        writer.write(1, {"a": 1.0})
+        assert read_metrics(tmp_path / METRICS_FILE) == [{"step": 1, "a": 1.0}]
 
 
 def test_resuming_drops_what_came_after_the_checkpoint(tmp_path):
@@ -58,7 +66,7 @@ def test_resuming_drops_what_came_after_the_checkpoint(tmp_path):
 def test_a_run_from_the_start_starts_an_empty_file(tmp_path):
     with open_writer(tmp_path) as writer:
         writer.write(0, {"a": 1.0})
-    open_writer(tmp_path).close()
+    open_metrics(tmp_path, first_step=0).close()
     assert read_metrics(tmp_path / METRICS_FILE) == []
 
 
@@ -80,7 +88,7 @@ def read_events(folder):
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
-    with open_writer(tmp_path, tensorboard=True) as writer:
+    with contextlib.closing(TensorBoardWriter(tmp_path, first_step=0)) as writer:
         writer.write(1, {"train/loss": 0.5, "train/r": 0.25})
         writer.write(2, {"train/loss": 0.375})
     found = [
@@ -92,11 +100,23 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 
 
 def test_tensorboard_is_told_to_forget_the_steps_after_the_checkpoint(tmp_path):
-    open_writer(tmp_path, tensorboard=True, first_step=5).close()
+    TensorBoardWriter(tmp_path, first_step=5).close()
     starts = [e.step for e in read_events(tmp_path) if e.session_log.status == e.session_log.START]
     assert starts == [6]
 
 
-def test_no_events_unless_wished(tmp_path):
-    open_writer(tmp_path).close()
-    assert [path.name for path in tmp_path.iterdir()] == [METRICS_FILE]
+def test_timings_of_all_starts_are_kept_and_a_cut_line_is_not(tmp_path):
+    path = tmp_path / TIMINGS_FILE
+    for _ in range(2):
+        with contextlib.closing(open_timings(tmp_path)) as writer:
+            writer.write(7, {"time/steps": 7})
+        with path.open("a") as file:
+            file.write('{"step": 8, "time')
+    assert read_metrics(path) == 2 * [{"step": 7, "time/steps": 7}]
+
+
+def test_several_writers_get_the_same(tmp_path):
+    with open_writer(tmp_path) as first, contextlib.closing(open_timings(tmp_path)) as second:
+        Writers(first, second).write(1, {"a": 0.5})
+    for name in (METRICS_FILE, TIMINGS_FILE):
+        assert read_metrics(tmp_path / name) == [{"step": 1, "a": 0.5}]

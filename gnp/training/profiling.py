@@ -1,0 +1,67 @@
+"""A trace of some steps, which TensorBoard's profile plugin and XProf open."""
+
+import contextlib
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+
+import jax
+
+from gnp.errors import UserError
+
+PROFILE_FOLDER = "profile"
+
+
+def steps_to_profile(text: str) -> range:
+    """The steps that the config's `profile_steps` means, "first:last"; none for "".
+
+    Raises:
+      UserError: the text is neither.
+    """
+    if not text:
+        return range(0)
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise UserError(
+            f"profile_steps is {text!r}; it must be the first and the last step to trace, "
+            "counted from 1, such as 100:110."
+        )
+    return range(first, last + 1)
+
+
+class Profiler:
+    """Traces some steps of a run, once."""
+
+    def __init__(self, steps: range, folder: pathlib.Path, wait: Callable[[], None]):
+        """Args:
+        steps: their numbers; those that an earlier start of the run took are not traced.
+        folder: the run's folder, which the trace goes into.
+        wait: waits for the steps under way, so that the trace has these steps and no others.
+        """
+        self._steps = steps
+        self._folder = folder / PROFILE_FOLDER
+        self._wait = wait
+        self._is_tracing = False
+
+    @contextlib.contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Traces the step that is taken inside, if it is one of those to trace."""
+        if number not in self._steps:
+            yield
+            return
+        if not self._is_tracing:
+            self._wait()
+            jax.profiler.start_trace(self._folder)
+            self._is_tracing = True
+        with jax.profiler.StepTraceAnnotation("train", step_num=number):
+            yield
+        if number == self._steps[-1]:
+            self.close()
+
+    def close(self) -> None:
+        """Writes the trace, if one is being made."""
+        if self._is_tracing:
+            self._wait()
+            jax.profiler.stop_trace()
+            self._is_tracing = False
