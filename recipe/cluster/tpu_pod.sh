@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Trains on all hosts of a Cloud TPU slice, from your own machine; arguments go on to the training:
+#   TPU=my-slice ZONE=us-central2-b bash recipe/cluster/tpu_pod.sh \
+#       --config=config/imagenet.py --working_dir=/mnt/shared/runs
+# The working_dir must be one that all hosts share, such as a Filestore that each of them has mounted.
+# After a preemption create the slice anew and call this again: it goes on from the last checkpoint.
+set -euo pipefail
+: "${TPU:?Set TPU to the name of the slice.}" "${ZONE:?Set ZONE to where it is.}"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# on_all_hosts COMMAND: runs it on each host of the slice at the same time.
+on_all_hosts() {
+    gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="$1"
+}
+
+source=$(mktemp -d)
+trap 'rm -r "$source"' EXIT
+tar -czf "$source/gnp.tar.gz" -C "$root" --exclude-vcs --exclude=.venv --exclude=runs .
+gcloud compute tpus tpu-vm scp "$source/gnp.tar.gz" "$TPU:" --zone="$ZONE" --worker=all
+on_all_hosts 'mkdir -p gnp && tar -xzf gnp.tar.gz -C gnp && cd gnp &&
+    { [ -x .venv/bin/python ] || python3 -m venv .venv; } &&
+    .venv/bin/python -m pip install --quiet --editable ".[data,tpu]"'
+
+# JAX finds the other hosts of the slice by itself.
+on_all_hosts "cd gnp && .venv/bin/python -m gnp.main.main ${*@Q}"
