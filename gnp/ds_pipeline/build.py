@@ -44,7 +44,12 @@ def batch_level_names() -> list[str]:
 
 
 def build_source(
-    config, *, process_index: int = 0, process_count: int = 1, run_dir: Path | None = None
+    config,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+    run_dir: Path | None = None,
+    evaluate_on_train: bool = False,
 ) -> DataSource:
     """Makes the data source that a config names.
 
@@ -53,6 +58,7 @@ def build_source(
       process_index, process_count: which process this is, of how many.
       run_dir: the run's folder, where the images that were skipped are listed, and for the device
         source what was decoded is kept.
+      evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
       UserError: a name is unknown, or the data do not fit the config.
@@ -60,6 +66,9 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
+    if evaluate_on_train:
+        shuffled = data.train.take(partition.split_order(len(data.train)))
+        data = dataclasses.replace(data, test=shuffled)
     _check_classes(data, config.dataset)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)

@@ -34,12 +34,15 @@ def build_model(config: Any) -> nn.Module:
     return create_model(config.model.model_name, config.dataset.num_classes, **params)
 
 
-def build_source(config: Any, run_dir: pathlib.Path | None = None) -> DataSource:
+def build_source(
+    config: Any, run_dir: pathlib.Path | None = None, *, evaluate_on_train: bool = False
+) -> DataSource:
     """This process's part of the data set that a config names.
 
     Args:
       config: the resolved config.
       run_dir: the run's folder, where decoded images and the names of bad ones are kept.
+      evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
       UserError: the data set is unknown, or does not fit the config.
@@ -49,6 +52,7 @@ def build_source(config: Any, run_dir: pathlib.Path | None = None) -> DataSource
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         run_dir=run_dir,
+        evaluate_on_train=evaluate_on_train,
     )
 
 

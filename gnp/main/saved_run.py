@@ -19,6 +19,8 @@ from gnp.training.variables import average_variables, read_variables
 
 _AVERAGE = "average:"
 
+DIAGNOSTICS_FOLDER = "diagnostics"
+
 
 class SavedRun(NamedTuple):
     """A model with its data, as training left it or as it is before training.
@@ -54,6 +56,19 @@ def define_flags() -> None:
     )
 
 
+def define_instrument_flags() -> None:
+    """The flags of an instrument that looks at a data set and leaves files."""
+    flags.DEFINE_string("data", "train", "The images that are looked at: train or test.")
+    flags.DEFINE_string("out", None, "The folder for files; unset: diagnostics in the run's.")
+
+
+def out_folder(run_folder: pathlib.Path) -> pathlib.Path:
+    """The folder that --out names, or that of the run's instruments; it exists."""
+    folder = pathlib.Path(flags.FLAGS.out or run_folder / DIAGNOSTICS_FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def folder_from_flags() -> pathlib.Path:
     """The folder that --run names.
 
@@ -68,13 +83,18 @@ def folder_from_flags() -> pathlib.Path:
     return folder
 
 
-def settings_of(folder: pathlib.Path) -> Any:
-    """The config of a run, with the fields that the command line sets."""
-    return config.load_config(str(folder / CONFIG_FILE), config.overrides())
+def settings_of(folder: pathlib.Path, *fields: str) -> Any:
+    """The config of a run, with the fields that the command line sets, and over them `fields`."""
+    return config.load_config(str(folder / CONFIG_FILE), [*config.overrides(), *fields])
 
 
 def open_run(
-    folder: pathlib.Path, settings: Any, checkpoint: str, *, ema: bool = False
+    folder: pathlib.Path,
+    settings: Any,
+    checkpoint: str,
+    *,
+    ema: bool = False,
+    evaluate_on_train: bool = False,
 ) -> SavedRun:
     """A run at one of its checkpoints.
 
@@ -84,11 +104,12 @@ def open_run(
       checkpoint: `best`, `last`, a step, or `average:N` for the mean of the last N checkpoints'
         parameters and batch statistics.
       ema: take the moving averages of parameters and batch statistics.
+      evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
-    fresh = untrained(settings)
+    fresh = untrained(settings, evaluate_on_train=evaluate_on_train)
     with open_checkpoints(settings, folder, read_only=True) as checkpoints:
         steps = _steps(checkpoints, checkpoint, folder, settings.keep_latest_checkpoints)
         state, _ = checkpoints.restore(steps[-1], fresh.state)
@@ -102,9 +123,10 @@ def open_run(
     return run._replace(state=averaged, averaged=tuple(steps), raw=state)
 
 
-def untrained(settings: Any) -> SavedRun:
+def untrained(settings: Any, *, evaluate_on_train: bool = False) -> SavedRun:
     """What a config names before its first step."""
-    model, source = build_model(settings), build_source(settings)
+    model = build_model(settings)
+    source = build_source(settings, evaluate_on_train=evaluate_on_train)
     state = create_state(
         model,
         build_optimizer(settings.opt.opt_type, settings.opt.opt_params),

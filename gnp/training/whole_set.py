@@ -1,0 +1,128 @@
+"""Loss, gradient and Hessian products over a whole data set, as functions of the parameters."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from gnp.training import loss as losses
+from gnp.training import parallel
+
+PyTree = Any
+
+# Sets up to this many bytes stay on the devices between two walks through them.
+_KEPT_BYTES = 2e9
+
+
+class WholeSet:
+    """Means over a data set, walked through in batches that are split over the devices.
+
+    The loss is the cross entropy without the L2 term, which would add l2 to each eigenvalue of the
+    Hessian of the parameters that it covers. The model is as in evaluation: batch norms use their
+    running statistics, nothing is dropped. Products are taken in full float32 precision.
+
+    Attributes:
+      num_images: images in the set.
+      num_batches: batches of one walk.
+    """
+
+    def __init__(self, model: nn.Module, source: Any, *, label_smoothing: float = 0.0):
+        """Args:
+        model: the classifier, computing in float32.
+        source: its evaluation set is the data set.
+        label_smoothing: as in training.
+        """
+        self._model = model
+        self._source = source
+        self._label_smoothing = label_smoothing
+        self._device_data = parallel.replicate(source.device_data)
+        self._kept: list[PyTree] | None = None
+        self.num_images = source.num_eval_images
+        self._can_keep = self.num_images * np.prod(source.image_shape) * 4 <= _KEPT_BYTES
+        self._loss = self.mapped(self._loss_sums)
+        self._gradient = self.mapped(self._gradient_sum)
+        self._product = self.mapped(self._product_sum)
+
+    def batch_loss(self, params: PyTree, batch_stats: PyTree, batch: dict) -> jax.Array:
+        """Loss of each image of a batch; 0 for padding."""
+        return self._per_image(params, batch_stats, batch)[0]
+
+    def mapped(self, sums_of: Callable[..., PyTree]) -> Callable[..., PyTree]:
+        """Maps `sums_of(inputs, batch) -> sums` over batches and devices, and adds up.
+
+        Args:
+          sums_of: sums over the images of one device's part of a batch.
+
+        Returns:
+          `inputs -> sums` over the whole set, on the devices.
+        """
+
+        def step(inputs, batch):
+            with jax.default_matmul_precision("highest"):
+                return parallel.total(sums_of(inputs, batch))
+
+        step = parallel.map_eval_step(step, self._source.prepare_eval)
+
+        def over_the_set(inputs):
+            total = None
+            for batch in self._batches():
+                sums = step(inputs, self._device_data, batch)
+                total = sums if total is None else jax.tree.map(jnp.add, total, sums)
+            return total
+
+        return over_the_set
+
+    def loss_and_error(self, params: PyTree, batch_stats: PyTree) -> tuple[float, float]:
+        """Mean loss, and the share of images whose class is not the answer."""
+        loss, errors = jax.device_get(self._loss((params, batch_stats)))
+        return float(loss) / self.num_images, float(errors) / self.num_images
+
+    def gradient(self, params: PyTree, batch_stats: PyTree) -> PyTree:
+        """Gradient of the mean loss."""
+        return self._mean(self._gradient((params, batch_stats)))
+
+    def hessian_product(self, params: PyTree, batch_stats: PyTree, vector: PyTree) -> PyTree:
+        """The Hessian of the mean loss times a vector: forward over reverse, 3 to 4 gradients.
+
+        Args:
+          vector: a tree like the parameters.
+        """
+        return self._mean(self._product((params, batch_stats, vector)))
+
+    def _mean(self, sums):
+        return jax.tree.map(lambda leaf: leaf / self.num_images, sums)
+
+    def _batches(self) -> Iterator[PyTree]:
+        if self._kept is None and self._can_keep:
+            self._kept = list(parallel.split_ahead(self._source.eval_batches()))
+        if self._kept is not None:
+            yield from self._kept
+        else:
+            yield from parallel.split_ahead(self._source.eval_batches())
+
+    def _per_image(self, params, batch_stats, batch):
+        is_image = batch["mask"] > 0
+        # Padding may hold anything; zeros in its place keep gradients finite.
+        images = jnp.where(is_image[:, None, None, None], batch["image"], 0)
+        logits = self._model.apply(
+            {"params": params, "batch_stats": batch_stats}, images, train=False
+        )
+        labels = losses.smooth_labels(batch["label"], self._label_smoothing)
+        loss = jnp.where(is_image, losses.cross_entropy(logits, labels), 0)
+        errors = jnp.where(is_image, losses.top_k_errors(logits, batch["label"]), 0)
+        return loss, errors
+
+    def _loss_sums(self, inputs, batch):
+        return jax.tree.map(jnp.sum, self._per_image(*inputs, batch))
+
+    def _gradient_sum(self, inputs, batch):
+        params, batch_stats = inputs
+        return jax.grad(lambda p: self.batch_loss(p, batch_stats, batch).sum())(params)
+
+    def _product_sum(self, inputs, batch):
+        params, batch_stats, vector = inputs
+        gradient = jax.grad(lambda p: self.batch_loss(p, batch_stats, batch).sum())
+        return jax.jvp(gradient, (params,), (vector,))[1]
