@@ -71,6 +71,8 @@ class WholeSet:
             for batch in self._batches():
                 sums = step(inputs, self._device_data, batch)
                 total = sums if total is None else jax.tree.map(jnp.add, total, sums)
+                # One at a time: on CPU, sums over devices that run at once can wait for each other.
+                jax.block_until_ready(total)
             return total
 
         return over_the_set

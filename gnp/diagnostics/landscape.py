@@ -1,0 +1,99 @@
+"""Slices through a loss landscape: directions to go along, and the points of a slice."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gnp.diagnostics.sharpness import normal_like
+from gnp.regularization import tree
+
+PyTree = Any
+
+
+def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
+    """A direction with each of its filters as long as the filter of the parameters.
+
+    A filter is what one output of a layer is computed with: all of a kernel but its last axis.
+    Biases and the parameters of norms (one dimension or none) do not move (arXiv 1712.09913,
+    section 4), so that the scale of a layer, which a batch norm behind it takes out again, makes
+    no landscape look flatter.
+
+    Args:
+      direction: a tree like the parameters.
+      params: arrays whose last axis is the output.
+    """
+
+    def of_leaf(d, w):
+        if w.ndim <= 1:
+            return jnp.zeros_like(w)
+        axes = tuple(range(w.ndim - 1))
+        lengths = [jnp.sqrt(jnp.sum(jnp.square(x), axes, keepdims=True)) for x in (w, d)]
+        return d * tree.divide(*lengths)
+
+    return jax.tree.map(of_leaf, direction, params)
+
+
+def random_directions(params: PyTree, count: int, seed: int) -> list[PyTree]:
+    """Filter-normalized Gaussian directions."""
+    key = jax.random.PRNGKey(seed)
+    drawn = [normal_like(jax.random.fold_in(key, number), params) for number in range(count)]
+    return [filter_normalized(direction, params) for direction in drawn]
+
+
+def grid(extent: float, num_points: int, num_directions: int) -> np.ndarray:
+    """Points of a slice in units of its directions, row by row.
+
+    Args:
+      extent: how far to go to each side of zero.
+      num_points: along each direction; if it is odd, zero is one of them.
+      num_directions: 1 or 2.
+
+    Returns:
+      points x directions.
+    """
+    axis = np.linspace(-extent, extent, num_points)
+    return np.stack(np.meshgrid(*[axis] * num_directions, indexing="ij"), -1).reshape(
+        -1, num_directions
+    )
+
+
+def moved(params: PyTree, directions: list[PyTree], point: np.ndarray) -> PyTree:
+    """The parameters that lie at a point of a slice."""
+    for direction, distance in zip(directions, point, strict=True):
+        params = tree.add(params, direction, np.float32(distance))
+    return params
+
+
+def walk(
+    points: np.ndarray,
+    figures_at: Callable[[np.ndarray], tuple[float, float]],
+    done: np.ndarray,
+    save: Callable[[np.ndarray], None],
+    *,
+    save_every: int = 20,
+) -> np.ndarray:
+    """Loss and error at the points that are not done yet.
+
+    Args:
+      points: points x directions.
+      figures_at: loss and error rate at a point.
+      done: points x 2, what is known already; nan where nothing is.
+      save: gets the figures now and then, and at the end.
+      save_every: points between two calls.
+
+    Returns:
+      points x 2: loss and error rate.
+    """
+    figures = done.copy()
+    missing = np.flatnonzero(np.isnan(figures[:, 0]))
+    try:
+        for count, index in enumerate(missing, 1):
+            figures[index] = figures_at(points[index])
+            if count % save_every == 0:
+                save(figures)
+    finally:
+        save(figures)
+    return figures

@@ -1,0 +1,169 @@
+"""Draws the loss around what a run has found, or between two checkpoints.
+
+python -m gnp.main.landscape --run=RUN_FOLDER [--checkpoint=best|last|STEP] [--data=train|test]
+    [--directions=1|2] [--points=25] [--extent=1] [--seed=0] [--config.FIELD=VALUE]
+python -m gnp.main.landscape --run=RUN_FOLDER --to=STEP|best|last|OTHER_RUN_FOLDER
+
+Called again with the same arguments, it goes on with the points that are missing.
+"""
+
+import json
+import math
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from gnp.diagnostics import landscape
+from gnp.diagnostics.landscape_picture import draw_landscape
+from gnp.errors import UserError
+from gnp.main import app, saved_run
+from gnp.main.sharpness import FULL_PRECISION, open_whole_set
+from gnp.regularization import tree
+from gnp.training.run_folder import CONFIG_FILE, write_atomically
+
+# What was computed, by kind of slice, with a picture of the same name beside it.
+LANDSCAPE_FILES = {
+    1: "landscape_1d.json",
+    2: "landscape_2d.json",
+    "to": "interpolation.json",
+}
+
+_BEYOND = 0.25  # share of the way that an interpolation goes on beyond both ends
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    saved_run.define_flags()
+    saved_run.define_instrument_flags()
+    flags.DEFINE_integer("directions", 2, "Random directions of the slice: 1 or 2.")
+    flags.DEFINE_integer("points", 25, "Points along each direction.")
+    flags.DEFINE_float("extent", 1.0, "Length of the slice to each side, in filter norms.")
+    flags.DEFINE_integer("seed", 0, "Seed of the directions.")
+    flags.DEFINE_string("to", None, "The other end: a checkpoint of the run, or another run.")
+
+
+def main() -> None:
+    """Draws what the flags name."""
+    values = flags.FLAGS
+    folder = saved_run.folder_from_flags()
+    _check(values.directions, values.points, values.extent)
+    run, whole_set = open_whole_set(
+        folder, saved_run.settings_of(folder, *FULL_PRECISION), values.checkpoint, values.data
+    )
+    slice_of = {"run": str(folder), "step": run.step, "data": values.data}
+    if values.to:
+        other, name = _other_end(folder, values.to, values.checkpoint)
+        kind, points = "to", np.linspace(-_BEYOND, 1 + _BEYOND, values.points)[:, None]
+        slice_of |= {"to": name, "points": values.points}
+        figures_at = _between(whole_set, run.state, other.state)
+    else:
+        kind = values.directions
+        points = landscape.grid(values.extent, values.points, kind)
+        fields = ("directions", "points", "extent", "seed")
+        slice_of |= {field: values[field].value for field in fields}
+        directions = landscape.random_directions(run.state.params, kind, values.seed)
+        figures_at = _around(whole_set, run.state, directions)
+    out = saved_run.out_folder(folder) / LANDSCAPE_FILES[kind]
+    figures = compute(out, slice_of, points, figures_at)
+    draw_landscape(figures, out.with_suffix(".png"))
+    print(f"Figures: {out}\nPicture: {out.with_suffix('.png')}")
+
+
+def compute(
+    file: pathlib.Path,
+    slice_of: dict[str, Any],
+    points: np.ndarray,
+    figures_at: Callable[[np.ndarray], tuple[float, float]],
+) -> dict[str, Any]:
+    """Loss and error at all points, from a file as far as it holds them.
+
+    Args:
+      file: JSON; points are saved there as they are computed.
+      slice_of: what the slice is of; a file about another slice is replaced.
+      points: points x directions.
+      figures_at: loss and error rate at a point.
+
+    Returns:
+      What the file holds: `of`, `points`, `loss`, `error_rate`.
+    """
+    done = _done(file, slice_of, len(points))
+    num_done = int(np.isfinite(done[:, 0]).sum())
+    if num_done:
+        print(f"{num_done} of {len(points)} points were there already.", file=sys.stderr)
+
+    def as_saved(figures):
+        loss, error_rate = ([x if math.isfinite(x) else None for x in row] for row in figures.T)
+        return {"of": slice_of, "points": points.tolist(), "loss": loss, "error_rate": error_rate}
+
+    with tqdm.tqdm(total=len(points), initial=num_done, unit=" points", disable=None) as bar:
+
+        def counted(point):
+            bar.update()
+            return figures_at(point)
+
+        figures = landscape.walk(
+            points,
+            counted,
+            done,
+            lambda figures: write_atomically(file, json.dumps(as_saved(figures)) + "\n"),
+        )
+    return as_saved(figures)
+
+
+def _done(file, slice_of, num_points):
+    nothing = np.full((num_points, 2), np.nan)
+    if not file.exists():
+        return nothing
+    saved = json.loads(file.read_text())
+    if saved["of"] != slice_of:
+        return nothing
+    return np.array([saved["loss"], saved["error_rate"]], float).T
+
+
+def _around(whole_set, state, directions):
+    def figures_at(point):
+        params = landscape.moved(state.params, directions, point)
+        return whole_set.loss_and_error(params, state.batch_stats)
+
+    return figures_at
+
+
+def _between(whole_set, first, last):
+    """Batch statistics go along, as they belong to the parameters."""
+
+    def figures_at(point):
+        share = np.float32(point[0])
+        params = tree.mix(first.params, last.params, share)
+        return whole_set.loss_and_error(
+            params, tree.mix(first.batch_stats, last.batch_stats, share)
+        )
+
+    return figures_at
+
+
+def _other_end(folder, to, checkpoint):
+    """The run at the other end, and its name."""
+    if (pathlib.Path(to) / CONFIG_FILE).exists():
+        folder = pathlib.Path(to).absolute()
+    else:
+        checkpoint = to
+    run = saved_run.open_run(folder, saved_run.settings_of(folder, *FULL_PRECISION), checkpoint)
+    return run, f"{folder} {run.step}"
+
+
+def _check(directions, points, extent):
+    if directions not in (1, 2):
+        raise UserError(f"--directions is {directions}; choose 1 or 2.")
+    if points < 2:
+        raise UserError(f"--points is {points}; it must be at least 2.")
+    if not extent > 0:
+        raise UserError(f"--extent is {extent}; it must be above 0.")
+
+
+if __name__ == "__main__":
+    app.run(main, define_flags)
