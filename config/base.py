@@ -54,13 +54,43 @@ def get_config() -> ml_collections.ConfigDict:
     # Warmup of the penalty; unset: warmup_epochs.
     config.gnp.warmup_epochs = config_dict.placeholder(float)
     config.gnp.warmup_steps = config_dict.placeholder(int)  # the same in steps, if set
-    config.gnp.mode = "two_pass"  # two_pass, exact (L + lambda |grad|) or exact_squared
+    config.gnp.mode = "two_pass"  # two_pass, or exact: the gradient of L + lambda |grad L|
     config.gnp.ascent = "gradient"  # gradient, adaptive (ASAM) or random (a control)
     config.gnp.ascent_steps = 1  # passes that lead to the perturbed parameters
     config.gnp.surrogate_gap = 0.0  # GSAM's weight of the gap; 0: off
     config.gnp.every = 1  # penalize each n-th step, else standard
     config.gnp.reuse = 0.0  # LookSAM's weight of the last penalty in the steps between; 0: off
     config.gnp.bn_policy = "clean"  # batch statistics of the pass: clean, perturbed or both
+
+    # Penalties beside it; docs/penalties.md has their formulas.
+    config.regularization = ml_collections.ConfigDict()
+    config.regularization.input_gradient = ml_collections.ConfigDict()
+    config.regularization.input_gradient.strength = (
+        0.0  # epsilon, in the units of the model's input
+    )
+    config.regularization.input_gradient.form = "norm"  # norm, squared or adversarial
+    config.regularization.activation_gradient = ml_collections.ConfigDict()
+    config.regularization.activation_gradient.strength = 0.0  # weight of the squared gradients
+    config.regularization.activation_gradient.activations = ()  # patterns of module paths
+    config.regularization.parameter_gradient = ml_collections.ConfigDict()
+    config.regularization.parameter_gradient.strength = 0.0  # gamma in L + gamma/4 |grad L|^2
+    weight = config.regularization.weight = ml_collections.ConfigDict()
+    weight.block_shape = (4, 4)  # rows and columns of the groups "blocks"
+    for name in ("l1", "l2", "group_lasso", "threshold"):
+        weight[name] = ml_collections.ConfigDict()
+        weight[name].first_epoch = 0  # the first epoch that it is on
+        weight[name].last_epoch = config_dict.placeholder(int)  # from then on it is off, if set
+        weight[name].every_n_epochs = 1  # 2: on in every other epoch
+    # (pattern of parameter paths, strength); the first that matches a parameter counts.
+    weight.l1.strengths = ()
+    weight.l2.strengths = ()  # likewise; half the sum of squares, as l2_regularization
+    # (pattern, strength, groups), the groups being elements, layers, kernels, filters, channels,
+    # rows, columns or blocks.
+    weight.group_lasso.strengths = ()
+    weight.group_lasso.weighted_by_size = True  # multiply the norm by the root of the group's size
+    # (pattern, limit, groups): those whose root mean square is at most that become zero.
+    weight.threshold.limits = ()
+    weight.threshold.release_epoch = config_dict.placeholder(int)  # zeros may change again, if set
 
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp

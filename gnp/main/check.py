@@ -11,9 +11,11 @@ from gnp.model import model_names
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.schedule import schedule_names
 from gnp.regularization.hybrid import PROBABILITY_SCHEDULES
+from gnp.regularization.input_gradient import FORMS
 from gnp.regularization.warmup import strategy_names
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
+from gnp.training.penalties import gradient_penalties, weight_penalties, weight_threshold
 from gnp.training.profiling import steps_to_profile
 from gnp.training.step_kinds import penalty_form, plan_both_groups
 from gnp.training.wandb_writer import require_wandb
@@ -45,6 +47,9 @@ _AT_LEAST_ZERO = (
     "gnp.alpha",
     "gnp.surrogate_gap",
     "gnp.reuse",
+    "regularization.input_gradient.strength",
+    "regularization.activation_gradient.strength",
+    "regularization.parameter_gradient.strength",
     "max_rollbacks",
     "save_ckpt_every_n_steps",
     "save_ckpt_every_n_minutes",
@@ -75,6 +80,7 @@ def check_config(config: Any, *, num_devices: int) -> None:
     if config.logging.wandb:
         require_wandb()
     plan_both_groups(config, num_devices)
+    _check_penalties(config)
     if config.warmup_epochs >= config.total_epochs:
         raise UserError(
             f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
@@ -96,6 +102,19 @@ def check_config(config: Any, *, num_devices: int) -> None:
         )
 
 
+def _check_penalties(config):
+    gradient_penalties(config)
+    weight_penalties(config)
+    weight_threshold(config, steps_per_epoch=1)
+    weight = config.regularization.weight
+    has_groups = weight.group_lasso.strengths or weight.threshold.limits
+    if has_groups and config.model.model_params.get("scan_layers"):
+        raise UserError(
+            "regularization.weight makes groups within the parameters of one layer, which "
+            "scan_layers stacks; switch one of them off."
+        )
+
+
 def _check_names(config):
     import_model_module(config.model.model_module)
     tables = {
@@ -106,6 +125,7 @@ def _check_names(config):
         "lr_schedule_type": schedule_names(),
         "gr_warmup_strategy": strategy_names(),
         "gnp.bn_policy": BN_POLICIES,
+        "regularization.input_gradient.form": FORMS,
         "hybrid_config.schedule": PROBABILITY_SCHEDULES,
         "on_nonfinite": POLICIES,
         "compute_dtype": DTYPES,

@@ -25,7 +25,7 @@ from gnp.regularization.ascent import ascent
 
 PyTree = Any
 
-MODES = ("two_pass", "exact", "exact_squared")
+MODES = ("two_pass", "exact")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Form:
     """Which penalty it is. The default is the paper's.
 
     Attributes:
-      mode: `two_pass`; `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product;
-        `exact_squared`: likewise of L + λ‖∇L‖².
+      mode: `two_pass`; `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product.
       norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
       ascent: how the parameters are perturbed, a name of `gnp.regularization.ascent`.
       ascent_steps: passes that lead to the perturbed parameters, each r / ascent_steps long.
@@ -63,7 +62,7 @@ class Form:
 
 
 class PenalizedGradient(NamedTuple):
-    """What the passes yield. The exact forms have nothing perturbed: None.
+    """What the passes yield. The exact form has nothing perturbed: None.
 
     Attributes:
       gradient: g, a tree like the parameters.
@@ -180,7 +179,7 @@ def penalized_gradient(
     if form.mode == "two_pass":
         second = perturbed_loss_fn or (lambda params, _: loss_fn(params))
         return _two_passes(loss_fn, second, params, r, alpha, form, key, average)
-    return _exact(loss_fn, params, r * alpha, form.mode == "exact_squared", average)
+    return _exact(loss_fn, params, r * alpha, average)
 
 
 def _two_passes(loss_fn, perturbed_loss_fn, params, r, alpha, form, key, average):
@@ -211,8 +210,8 @@ def _two_passes(loss_fn, perturbed_loss_fn, params, r, alpha, form, key, average
     )
 
 
-def _exact(loss_fn, params, strength, squared, average):
-    """∇(L + λ‖∇L‖) = g1 + λ·H·g1/‖g1‖, and ∇(L + λ‖∇L‖²) = g1 + 2λ·H·g1."""
+def _exact(loss_fn, params, strength, average):
+    """∇(L + λ‖∇L‖) = g1 + λ·H·g1/‖g1‖."""
 
     def gradient_of(params):
         (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -220,8 +219,7 @@ def _exact(loss_fn, params, strength, squared, average):
 
     own, hessian_product, (loss, aux) = jax.linearize(gradient_of, params, has_aux=True)
     clean = average(own)
-    direction = tree.scale(clean, 2) if squared else tree.unit(clean)
-    direction = jax.tree.map(lambda d, p: d.astype(p.dtype), direction, params)
+    direction = jax.tree.map(lambda d, p: d.astype(p.dtype), tree.unit(clean), params)
     return PenalizedGradient(
         gradient=tree.add(clean, hessian_product(direction), strength),
         loss=loss,

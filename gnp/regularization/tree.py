@@ -23,8 +23,14 @@ def global_norm(tree: PyTree) -> jax.Array:
     return jnp.sqrt(inner_product(tree, tree))
 
 
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """√x, whose derivative at 0 is 0."""
+    is_positive = x > 0
+    return jnp.where(is_positive, jnp.sqrt(jnp.where(is_positive, x, 1)), 0)
+
+
 def divide(a, b) -> jax.Array:
-    """a / b for scalars; 0 where b is 0."""
+    """a / b, element by element; 0 where b is 0."""
     return jnp.where(b == 0, 0, a / jnp.where(b == 0, 1, b))
 
 

@@ -10,6 +10,7 @@ import optax
 from gnp.errors import unknown_name
 from gnp.regularization import tree
 from gnp.regularization.gradient_norm import Form, penalized_gradient
+from gnp.regularization.weight_threshold import Threshold
 from gnp.training import parallel
 from gnp.training.groups import Groups, mean_over_groups
 from gnp.training.objective import STREAMS, Objective
@@ -62,7 +63,10 @@ class BatchGradient(NamedTuple):
 
 
 def make_gradient(
-    objective: Objective, settings: PenaltySettings | None, groups: Groups
+    objective: Objective,
+    settings: PenaltySettings | None,
+    groups: Groups,
+    threshold: Threshold | None = None,
 ) -> Callable[[TrainState, dict], BatchGradient]:
     """The gradient as a function of state and batch, for use inside a mapped step.
 
@@ -70,6 +74,7 @@ def make_gradient(
       objective: the loss.
       settings: None: one pass, standard training.
       groups: who shares a perturbation.
+      threshold: which parameters stay zero, perturbed or not; None: none.
     """
 
     def of_group(state, group, index):
@@ -77,12 +82,25 @@ def make_gradient(
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), global_index)
         rngs = dict(zip(STREAMS, jax.random.split(key, len(STREAMS)), strict=True))
 
+        def average(gradient):
+            return parallel.mean(gradient, group_size=groups.devices)
+
         def loss_fn(params, batch_stats, **model_arguments):
-            return objective(params, batch_stats, group, rngs, **model_arguments)
+            if threshold is not None:
+                params = threshold.hold(params, state.params, state.step)
+            return objective(
+                params,
+                batch_stats,
+                group,
+                rngs,
+                step=state.step,
+                average=average,
+                **model_arguments,
+            )
 
         if settings is None:
             return _one_pass(loss_fn, state)
-        return _all_passes(loss_fn, state, objective, settings, groups, key)
+        return _all_passes(loss_fn, state, objective, settings, average, key)
 
     def gradient_of(state, batch):
         return mean_over_groups(
@@ -94,15 +112,19 @@ def make_gradient(
 
 def _one_pass(loss_fn, state):
     (_, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.batch_stats)
-    metrics = {
+    return BatchGradient(gradient, gradient, aux["batch_stats"], _clean_metrics(aux, gradient))
+
+
+def _clean_metrics(aux, gradient):
+    return {
         "loss": aux["loss"],
         "error_rate": aux["error_rate"],
+        **{f"penalty_{name}": value for name, value in aux["penalties"].items()},
         "gradient_norm_clean": tree.global_norm(gradient),
     }
-    return BatchGradient(gradient, gradient, aux["batch_stats"], metrics)
 
 
-def _all_passes(loss_fn, state, objective, settings, groups, key):
+def _all_passes(loss_fn, state, objective, settings, average, key):
     # Shake models perturb along the gradient of the loss that they computed.
     first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
     result = penalized_gradient(
@@ -112,16 +134,12 @@ def _all_passes(loss_fn, state, objective, settings, groups, key):
         alpha=settings.alpha(state.step),
         form=settings.form,
         key=jax.random.fold_in(key, _ASCENT_STREAM),
-        average=lambda gradient: parallel.mean(gradient, group_size=groups.devices),
+        average=average,
         perturbed_loss_fn=lambda params, aux: loss_fn(
             params, aux["batch_stats"] if settings.bn_policy == "both" else state.batch_stats
         ),
     )
-    metrics = {
-        "loss": result.aux["loss"],
-        "error_rate": result.aux["error_rate"],
-        "gradient_norm_clean": tree.global_norm(result.clean_gradient),
-    }
+    metrics = _clean_metrics(result.aux, result.clean_gradient)
     if result.perturbed_gradient is None:
         return BatchGradient(
             result.gradient, result.clean_gradient, result.aux["batch_stats"], metrics

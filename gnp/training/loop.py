@@ -248,7 +248,7 @@ class _Run:
         if not self._evaluation_is_due:
             return
         self._flush()
-        metrics = self._evaluate("eval", self.state)
+        metrics = self._evaluate("eval", self.state) | self.step_kinds.sparsity(self.state.params)
         if self.state.ema is not None:
             metrics |= self._evaluate("eval_ema", self.state.with_variables(self.state.ema))
         if self.writer is not None:

@@ -1,11 +1,16 @@
 """The loss of a batch as a function of parameters and batch statistics."""
 
 import dataclasses
+import functools
 import inspect
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gnp.regularization import activation_gradient
+from gnp.regularization.gradient_penalties import GradientPenalties, penalized_loss
+from gnp.regularization.weight import WeightPenalty
 from gnp.training import loss as losses
 
 # Random streams that a model may draw from.
@@ -14,41 +19,103 @@ STREAMS = ("dropout", "shake", "drop_path")
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """The loss of a batch.
+    """The loss of a batch, with all penalties but that on the gradient's norm.
 
     Attributes:
       model: the classifier.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
       l2_on_kernels_only: leave biases and norm parameters out of it.
       label_smoothing: share of each label spread over all classes.
+      weight_penalties: further terms that look at the parameters.
+      gradient_penalties: terms that look at the gradients of the loss with all terms before.
+      steps_per_epoch: steps in an epoch, for weight penalties that come and go.
     """
 
     model: nn.Module
     l2: float = 0.0
     l2_on_kernels_only: bool = False
     label_smoothing: float = 0.0
+    weight_penalties: Sequence[WeightPenalty] = ()
+    gradient_penalties: GradientPenalties = dataclasses.field(default_factory=GradientPenalties)
+    steps_per_epoch: int = 1
 
-    def __call__(self, params, batch_stats, batch, rngs, **model_arguments):
-        """Loss, and beside it new statistics, cross entropy and error rate."""
-        logits, updated = self.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch["image"],
-            train=True,
-            mutable=["batch_stats"],
-            rngs=rngs,
-            **model_arguments,
+    def __call__(
+        self,
+        params,
+        batch_stats,
+        batch,
+        rngs,
+        *,
+        step=0,
+        average=lambda gradient: gradient,
+        **model_arguments,
+    ):
+        """Loss, and beside it new statistics, cross entropy, error rate and penalties.
+
+        Args:
+          params: the model's parameters.
+          batch_stats: its batch statistics.
+          batch: `image` and `label`.
+          rngs: a key for each of `STREAMS`.
+          step: the number of the step, from 0.
+          average: averages a gradient over the devices that share a perturbation.
+          **model_arguments: what the model takes beside.
+
+        Raises:
+          UserError: a pattern of a penalty matches nothing, or not what the penalty is for.
+        """
+
+        def apply(point, **arguments):
+            return self.model.apply(
+                {"params": point["params"], "batch_stats": batch_stats},
+                point["inputs"],
+                train=True,
+                mutable=["batch_stats"],
+                rngs=rngs,
+                **(model_arguments | arguments),
+            )
+
+        def loss_fn(point, **arguments):
+            with activation_gradient.added(point["activations"]):
+                logits, updated = apply(point, **arguments)
+            loss, aux = self._loss(logits, batch["label"], point["params"], step)
+            return loss, aux | {"batch_stats": updated.get("batch_stats", {})}
+
+        point = {"params": params, "inputs": batch["image"], "activations": {}}
+        penalties = self.gradient_penalties
+        if not penalties.wanted:
+            return loss_fn(point)
+        if penalties.activation_strength:
+            point["activations"] = activation_gradient.zeros_for(
+                penalties.activation_patterns,
+                lambda: apply(point),
+                "regularization.activation_gradient.activations",
+            )
+        true_loss_fn = functools.partial(loss_fn, true_gradient=True)
+        loss, aux, terms = penalized_loss(
+            loss_fn,
+            point,
+            penalties,
+            average=average,
+            true_loss_fn=true_loss_fn if self.takes_true_gradient else None,
         )
-        labels = losses.smooth_labels(batch["label"], self.label_smoothing)
-        cross_entropy = jnp.mean(losses.cross_entropy(logits, labels))
-        loss = cross_entropy
+        return loss, aux | {"penalties": aux["penalties"] | terms}
+
+    def _loss(self, logits, labels, params, step):
+        smoothed = losses.smooth_labels(labels, self.label_smoothing)
+        loss = cross_entropy = jnp.mean(losses.cross_entropy(logits, smoothed))
         if self.l2:
             loss += self.l2 * losses.l2_penalty(params, kernels_only=self.l2_on_kernels_only)
-        aux = {
-            "batch_stats": updated.get("batch_stats", {}),
+        penalties = {}
+        if self.weight_penalties:
+            epoch = step // self.steps_per_epoch
+            penalties["weight"] = sum(term(params, epoch) for term in self.weight_penalties)
+            loss += penalties["weight"]
+        return loss, {
             "loss": cross_entropy,
-            "error_rate": jnp.mean(losses.top_k_errors(logits, batch["label"])),
+            "error_rate": jnp.mean(losses.top_k_errors(logits, labels)),
+            "penalties": penalties,
         }
-        return loss, aux
 
     @property
     def takes_true_gradient(self) -> bool:

@@ -8,6 +8,7 @@ import optax
 
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
+from gnp.regularization.weight_threshold import Threshold
 from gnp.training import parallel
 from gnp.training.ema import update_ema
 from gnp.training.gradient import PenaltySettings, make_gradient
@@ -26,6 +27,7 @@ def make_train_step(
     gradient_clipping: float = 0.0,
     reuse: float = 0.0,
     ema_decay: float = 0.0,
+    threshold: Threshold | None = None,
 ) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
     """A step that `parallel.map_train_step` maps over devices.
 
@@ -44,11 +46,12 @@ def make_train_step(
         long as its own gradient. 0: off. The state must have been created with room for it.
       ema_decay: of the moving average of parameters and batch statistics; 0: off. The state must
         have been created with room for it.
+      threshold: makes small parameters zero and keeps them so; None: none.
 
     Returns:
       `step(state, batch) -> (state, metrics)`; the metrics are scalars on the device.
     """
-    gradient_of = make_gradient(objective, penalty, groups or Groups())
+    gradient_of = make_gradient(objective, penalty, groups or Groups(), threshold)
 
     def step(state, batch):
         result = gradient_of(state, batch)
@@ -68,8 +71,11 @@ def make_train_step(
         updates, opt_state = optimizer.update(
             clipped, set_learning_rate(state.opt_state, rate), state.params
         )
+        params = optax.apply_updates(state.params, updates)
+        if threshold is not None:
+            params = threshold.hold(params, state.params, state.step)
         updated = state.replace(
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
             reused=reused,
@@ -80,6 +86,8 @@ def make_train_step(
             updated = updated.replace(ema=ema)
         bad_pass = _pass_that_is_not_finite(metrics, norm)
         kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
+        if threshold is not None:
+            kept = _cut(threshold, kept)
         r, alpha = _strength(penalty, state.step)
         skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
         metrics |= {
@@ -96,6 +104,15 @@ def make_train_step(
         return kept.replace(step=state.step + 1, skipped=skipped), metrics
 
     return step
+
+
+def _cut(threshold, state):
+    """The state of a step that is about to end, with zeros, of which the averages know too."""
+    state = state.replace(params=threshold.cut(state.params, state.step))
+    if state.ema is None:
+        return state
+    averages = threshold.hold(state.ema["params"], state.params, state.step + 1)
+    return state.replace(ema=state.ema | {"params": averages})
 
 
 def _strength(penalty, step):

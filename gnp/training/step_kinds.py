@@ -16,6 +16,12 @@ from gnp.training import parallel
 from gnp.training.gradient import PenaltySettings
 from gnp.training.groups import Groups, plan_groups
 from gnp.training.objective import Objective
+from gnp.training.penalties import (
+    gradient_penalties,
+    sparsity_figures,
+    weight_penalties,
+    weight_threshold,
+)
 from gnp.training.step import make_train_step
 
 _log = logging.getLogger(__name__)
@@ -27,6 +33,7 @@ class StepKinds:
     Attributes:
       objective: the loss of both.
       r: radius of the perturbation, a schedule of the step.
+      sparsity: shares of zeros as a function of the parameters.
     """
 
     def __init__(
@@ -54,7 +61,8 @@ class StepKinds:
         gnp = config.gnp
         warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
         standard_groups, penalized_groups = plan_both_groups(config, jax.device_count())
-        self.objective = _objective(config, model)
+        self.objective = _objective(config, model, steps_per_epoch)
+        threshold = weight_threshold(config, steps_per_epoch)
         penalty = PenaltySettings(
             *penalty_warmup(
                 config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
@@ -73,12 +81,16 @@ class StepKinds:
                 gradient_clipping=config.gradient_clipping,
                 reuse=gnp.reuse,
                 ema_decay=config.ema_decay,
+                threshold=threshold,
             )
             return parallel.map_train_step(step, prepare)
 
+        self.sparsity = sparsity_figures(config)
         self.r = penalty.r
         # The exact forms differentiate twice, which takes as much as a second pass.
         self._passes_of_penalized = 1 + penalty.form.ascent_steps
+        # Penalties on gradients of the loss take one more pass for each gradient of it.
+        self._passes_of_loss = 2 if self.objective.gradient_penalties.wanted else 1
         self._standard = build(None, standard_groups)
         self._penalized = build(penalty, penalized_groups)
         self._has_begun = False
@@ -112,15 +124,19 @@ class StepKinds:
 
     def num_passes(self, step: Callable) -> int:
         """Forward and backward passes in a mapped step of `for_epoch`."""
-        return 1 if step is self._standard else self._passes_of_penalized
+        passes = 1 if step is self._standard else self._passes_of_penalized
+        return passes * self._passes_of_loss
 
 
-def _objective(config, model):
+def _objective(config, model, steps_per_epoch):
     return Objective(
         model,
         l2=config.l2_regularization,
         l2_on_kernels_only=config.no_weight_decay_on_bn,
         label_smoothing=config.label_smoothing,
+        weight_penalties=weight_penalties(config),
+        gradient_penalties=gradient_penalties(config),
+        steps_per_epoch=steps_per_epoch,
     )
 
 
@@ -161,7 +177,7 @@ def penalty_form(config: Any) -> Form:
 
 
 def plan_both_groups(config: Any, num_devices: int) -> tuple[Groups, Groups]:
-    """Groups of standard steps, which share no perturbation, and of penalized ones.
+    """Groups of standard steps, which share nothing, and of those that penalize a gradient norm.
 
     Raises:
       UserError: the batch does not divide as the config asks.
@@ -172,7 +188,11 @@ def plan_both_groups(config: Any, num_devices: int) -> tuple[Groups, Groups]:
         "accumulation_steps": config.gradient_accumulation_steps,
     }
     m = 0 if config.gnp.sync_perturbations else config.gnp.perturbation_batch
-    return plan_groups(**sizes), plan_groups(**sizes, perturbation_batch=m)
+    penalized = plan_groups(**sizes, perturbation_batch=m)
+    # The norm of a gradient depends on who shares it, in standard steps too.
+    if config.regularization.parameter_gradient.strength:
+        return penalized, penalized
+    return plan_groups(**sizes), penalized
 
 
 def _probability(config, steps_per_epoch):

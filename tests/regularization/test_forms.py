@@ -75,14 +75,6 @@ def test_exact_form_is_the_gradient_of_the_penalized_loss():
     np.testing.assert_allclose(gradient(mode="exact"), jax.grad(objective)(START), rtol=1e-5)
 
 
-def test_exact_squared_form_is_the_gradient_of_the_penalized_loss():
-    def objective(params):
-        return quadratic(params) + R * ALPHA * jnp.sum((MATRIX @ params) ** 2)
-
-    expected = jax.grad(objective)(START)
-    np.testing.assert_allclose(gradient(mode="exact_squared"), expected, rtol=1e-5)
-
-
 def network_loss(params):
     """A network of one hidden layer on ten fixed points."""
     inputs = jnp.linspace(-2, 2, 20).reshape(10, 2)

@@ -87,7 +87,6 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
     "form",
     [
         {"gnp.mode": "exact"},
-        {"gnp.mode": "exact_squared"},
         {"gnp.ascent": "random"},
         {"gnp.ascent": "adaptive", "gnp.ascent_steps": 2},
         {"gnp.surrogate_gap": 0.3, "gnp.norm_perturbations": True},

@@ -1,0 +1,50 @@
+"""Penalties on the gradient with respect to the input, which make a model robust to small changes.
+
+    norm         L + ε·‖∇ₓL‖             exact, by differentiating twice
+    squared      L + ε·‖∇ₓL‖²            likewise (double backpropagation, Drucker and LeCun, 1992)
+    adversarial  L(x + ε·∇ₓL/‖∇ₓL‖)      equal to the first to first order in ε; the step from x is
+                                         held constant, as in adversarial training
+
+Norms are those of single examples, and the penalty is their mean over the batch, as L is the mean
+of the examples' losses: ε is a distance in the units of x, whatever the batch size.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gnp.regularization import tree
+
+FORMS = ("norm", "squared", "adversarial")
+
+
+def penalty(gradient: jax.Array, *, squared: bool = False) -> jax.Array:
+    """Mean over a batch of ‖∇ₓℓ‖, or of ‖∇ₓℓ‖², ℓ being the loss of an example.
+
+    Args:
+      gradient: ∇ₓ of the examples' mean loss, batch x ...
+      squared: the square of the norm.
+    """
+    squares = _squares(gradient)
+    # The loss is a mean, so an example's own gradient is n times as long.
+    num_examples = len(gradient)
+    if squared:
+        return num_examples * jnp.sum(squares)
+    return jnp.sum(tree.safe_sqrt(squares))
+
+
+def adversarial_inputs(inputs: jax.Array, gradient: jax.Array, epsilon) -> jax.Array:
+    """x + ε·∇ₓℓ/‖∇ₓℓ‖ for each example, held constant; x itself where the gradient is zero.
+
+    Args:
+      inputs: batch x ...
+      gradient: ∇ₓ of the loss, likewise; its scale does not matter.
+      epsilon: length of the step, in the units of the inputs.
+    """
+    norms = jnp.sqrt(_squares(gradient)).reshape(-1, *[1] * (inputs.ndim - 1))
+    step = epsilon * tree.divide(gradient, norms)
+    return jax.lax.stop_gradient(inputs + step.astype(inputs.dtype))
+
+
+def _squares(gradient):
+    precise = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
+    return jnp.sum(jnp.square(precise), axis=tuple(range(1, gradient.ndim)))
