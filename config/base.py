@@ -137,8 +137,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.save_ckpt_every_n_steps = 0  # within epochs too; 0: off
     config.save_ckpt_every_n_minutes = 0.0  # likewise, by the clock; 0: off
     config.keep_latest_checkpoints = 2  # the newest that stay
-    config.keep_best_checkpoints = 1  # those that stay beside them, by best_metric
+    config.keep_best_checkpoints = 1  # the best by best_metric, saved and kept beside them
     config.best_metric = "eval/error_rate"  # smaller is better
+    config.early_stopping_patience = 0  # stop after n evaluations without a better one; 0: off
     config.interrupt_exit_code = 0  # when asked to stop; 0: 128 + the signal, 143 for SIGTERM
     config.retrain = False  # True: delete the run's folder and start over
     config.write_config_to_json = True  # write config.json into the run's folder

@@ -7,8 +7,26 @@ from collections.abc import Mapping, Sequence
 
 # One panel: title, whether the axis is logarithmic, whether it is in percent, and (key, label).
 _RUN_PANELS = (
-    ("Loss", True, False, (("train/loss", "train"), ("eval/loss", "evaluation"))),
-    ("Error (%)", False, True, (("train/error_rate", "train"), ("eval/error_rate", "evaluation"))),
+    (
+        "Loss",
+        True,
+        False,
+        (
+            ("train/loss", "train"),
+            ("eval/loss", "evaluation"),
+            ("eval_ema/loss", "evaluation, moving average"),
+        ),
+    ),
+    (
+        "Error (%)",
+        False,
+        True,
+        (
+            ("train/error_rate", "train"),
+            ("eval/error_rate", "evaluation"),
+            ("eval_ema/error_rate", "evaluation, moving average"),
+        ),
+    ),
     ("Learning rate", False, False, (("train/learning_rate", "learning rate"),)),
     (
         "Gradient norm",
@@ -34,29 +52,41 @@ _COMPARISON_PANELS = (
 
 # Colours that stay apart in print and for colour-blind eyes (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
+_MARK_STYLES = (":", "--")
 
 # A curve with more points than this is noise from step to step: its running mean is drawn over it.
 _FEW_POINTS = 200
 
 
-def draw_curves(metrics: Sequence[Mapping[str, float]], out_path: str | os.PathLike) -> None:
+def draw_curves(
+    metrics: Sequence[Mapping[str, float]],
+    out_path: str | os.PathLike,
+    marks: Mapping[str, int | None] | None = None,
+) -> None:
     """Draws one run: loss, error, learning rate, gradient norms and sharpness over its steps.
 
     Args:
       metrics: the lines of its `metrics.jsonl`, from `read_metrics`. What a run does not measure
         has no panel.
       out_path: the PNG to write.
+      marks: steps to mark where evaluations are shown, by the name that the legend gives them.
     """
+    marks = {name: step for name, step in (marks or {}).items() if step}
     panels = [panel for panel in _RUN_PANELS if any(_has(metrics, key) for key, _ in panel[3])]
 
     def draw(axes, panel):
         *_, percent, curves = panel
         for colour, (key, label) in zip(_COLOURS, curves, strict=False):
             _draw_curve(axes, metrics, key, percent, colour, label)
-        if len(curves) > 1:
-            axes.legend(frameon=False, fontsize=8)
 
-    _draw_figure(panels, draw, out_path)
+    def annotate(axes, panel):
+        *_, curves = panel
+        if any(key.startswith("eval") for key, _ in curves):
+            _draw_marks(axes, marks)
+        if len(curves) > 1:
+            axes.legend(facecolor="white", edgecolor="none", framealpha=0.8, fontsize=8)
+
+    _draw_figure(panels, draw, out_path, annotate)
 
 
 def draw_comparison(
@@ -83,7 +113,13 @@ def draw_comparison(
     _draw_figure(panels, draw, out_path)
 
 
-def _draw_figure(panels, draw, out_path):
+def _draw_marks(axes, marks):
+    for style, (name, step) in zip(_MARK_STYLES, marks.items(), strict=False):
+        label = f"{name}: step {step}"
+        axes.axvline(step, color="#444444", linestyle=style, linewidth=1, zorder=0, label=label)
+
+
+def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None):
     from matplotlib.figure import Figure  # imported late: it takes a second
 
     columns = min(3, max(1, len(panels)))
@@ -100,6 +136,7 @@ def _draw_figure(panels, draw, out_path):
         draw(axes, panel)
         if logarithmic and any(y > 0 for line in axes.lines for y in line.get_ydata()):
             axes.set_yscale("log", nonpositive="mask")
+        annotate(axes, panel)
     figure.savefig(out_path)
 
 

@@ -54,6 +54,7 @@ _AT_LEAST_ZERO = (
     "save_ckpt_every_n_steps",
     "save_ckpt_every_n_minutes",
     "keep_best_checkpoints",
+    "early_stopping_patience",
     "interrupt_exit_code",
 )
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")

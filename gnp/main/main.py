@@ -75,6 +75,14 @@ def _print_summary(summary, folder):
         f"(best error {100 * best['eval/error_rate']:.2f} % at step {best['step']}) "
         f"after {summary['steps']} steps in {summary['seconds']:.0f} s."
     )
+    if summary["stopped_early"]:
+        print("Stopped early: the evaluations no longer got better.")
+    if summary["parted"]:
+        print(
+            "Training and validation parted at step {step}: since then the validation loss has "
+            "risen from {validation_loss:.4f} to {later_validation_loss:.4f}, while the training "
+            "loss fell from {train_loss:.4f} to {later_train_loss:.4f}.".format(**summary["parted"])
+        )
     print(f"Run: {folder}\nCurves: {folder / CURVES_FILE}")
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: the whole training state and the position in the data, written by orbax."""
 
 import logging
+import math
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -25,14 +26,32 @@ class Position(NamedTuple):
     Attributes:
       step: number of steps taken; with the batch size it is the place in the data.
       evaluated_step: the last step after which the model was evaluated; 0 if never.
+      best_step: the step of the best evaluation so far; 0 if there was none.
+      best_value: its metric; smaller is better.
+      evaluations_since_best: number of evaluations after that one.
       seconds: time in training so far, over all starts.
       left_out: steps that are passed over because a rollback found them not finite, from 1.
     """
 
     step: int = 0
     evaluated_step: int = 0
+    best_step: int = 0
+    best_value: float | None = None
+    evaluations_since_best: int = 0
     seconds: float = 0.0
     left_out: tuple[int, ...] = ()
+
+    def is_improved_by(self, value: float) -> bool:
+        """Whether a metric is better than all before it."""
+        return math.isfinite(value) and (self.best_value is None or value < self.best_value)
+
+    def after_evaluation(self, value: float, *, is_best: bool) -> "Position":
+        """The position after an evaluation at its step that gave that metric."""
+        if is_best:
+            best = {"best_step": self.step, "best_value": value, "evaluations_since_best": 0}
+        else:
+            best = {"evaluations_since_best": self.evaluations_since_best + 1}
+        return self._replace(evaluated_step=self.step, **best)
 
 
 class Checkpoints:
@@ -59,22 +78,25 @@ class Checkpoints:
           best_metric: that metric, of the evaluation at the time of saving.
           read_only: leave everything as it is, such as what a run under way is writing.
         """
+        self._folder = folder
+        self._best_metric = best_metric
         policies = [checkpoint_managers.LatestN(keep_latest)]
         if keep_best:
             policies.append(
                 checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[best_metric], reverse=True, n=keep_best
+                    get_metric_fn=self._rank,
+                    reverse=True,
+                    n=keep_best,
+                    keep_checkpoints_without_metrics=False,
                 )
             )
-        self._folder = folder
-        self._best_metric = best_metric
         self._manager = ocp.CheckpointManager(
             folder,
             options=ocp.CheckpointManagerOptions(
                 cleanup_tmp_directories=not read_only,
                 read_only=read_only,
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-                best_fn=(lambda metrics: metrics[best_metric]) if keep_best else None,
+                best_fn=(lambda metrics: self._rank(metrics)[0]) if keep_best else None,
                 best_mode="min",
             ),
             item_handlers={
@@ -110,7 +132,7 @@ class Checkpoints:
                         }
                     ),
                 ),
-                metrics=metrics if with_metrics else None,
+                metrics=metrics | {"step": position.step} if with_metrics else None,
             )
         except OSError as error:
             _warn_not_saved(position.step, error)
@@ -176,12 +198,17 @@ class Checkpoints:
     def best_step(self) -> int | None:
         """The step of the checkpoint with the smallest metric; None if none has one."""
         metrics = {step: self._manager.metrics(step) for step in self.steps()}
-        values = {
-            step: values[self._best_metric]
+        ranks = {
+            step: self._rank(values)
             for step, values in metrics.items()
             if values and self._best_metric in values
         }
-        return min(values, key=values.get, default=None)
+        return min(ranks, key=ranks.get, default=None)
+
+    def _rank(self, metrics):
+        """Smaller is better; of equals the first is, and what is not finite comes last."""
+        value = metrics.get(self._best_metric, math.inf)
+        return math.inf if math.isnan(value) else value, metrics.get("step", 0)
 
     def wait(self) -> None:
         """Returns when all saves are on disk or given up."""

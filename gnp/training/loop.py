@@ -11,6 +11,7 @@ import jax
 from flax import linen as nn
 
 from gnp.diagnostics.curves import draw_curves
+from gnp.diagnostics.overfitting import find_parting
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
@@ -25,7 +26,7 @@ from gnp.training.progress import Progress
 from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
-from gnp.training.summary import write_summary
+from gnp.training.summary import best_evaluation, write_summary
 from gnp.training.throughput import Throughput
 from gnp.training.writers import open_writers
 
@@ -85,13 +86,18 @@ def train(
     if jax.process_index() != 0:
         return {}
     metrics = read_metrics(folder / METRICS_FILE)
-    draw_curves(metrics, folder / CURVES_FILE)
+    best, parting = best_evaluation(metrics, config.best_metric), find_parting(metrics)
+    marks = {"best": best["step"], "parted": parting and parting.step}
+    draw_curves(metrics, folder / CURVES_FILE, marks)
     return write_summary(
         folder,
         metrics,
+        best=best,
+        parting=parting,
         timings=read_metrics(folder / TIMINGS_FILE),
         seconds=run.position.seconds,
-        images=run.total_steps * config.batch_size,
+        images=run.position.step * config.batch_size,
+        stopped_early=run.has_stopped_early,
     )
 
 
@@ -166,7 +172,12 @@ class _Run:
 
     @property
     def is_finished(self):
-        return self.position.evaluated_step == self.total_steps
+        return self.position.evaluated_step == self.total_steps or self.has_stopped_early
+
+    @property
+    def has_stopped_early(self):
+        patience = self.config.early_stopping_patience
+        return patience > 0 and self.position.evaluations_since_best >= patience
 
     @property
     def _is_at_end_of_epoch(self):
@@ -254,8 +265,15 @@ class _Run:
         if self.writer is not None:
             self.writer.write(self.position.step, metrics)
         self.progress.update(self.position.step, metrics)
-        self.position = self.position._replace(evaluated_step=self.position.step)
+        value = metrics[self.config.best_metric]
+        is_best = parallel.agree(self.position.is_improved_by(value))
+        self.position = self.position.after_evaluation(value, is_best=is_best)
         self.evaluation = metrics
+        if self.has_stopped_early:
+            self.progress.note(
+                f"Stopping early: {self.position.evaluations_since_best} evaluations without a "
+                f"better {self.config.best_metric} than that of step {self.position.best_step}."
+            )
 
     def _evaluate(self, prefix, state):
         result = evaluate(self.eval_step, state, self.source.eval_batches(), self.device_data)
@@ -271,11 +289,16 @@ class _Run:
     def save_if_due(self):
         """Saves at the end of an epoch, after its evaluation, whose result the checkpoint holds."""
         by_epochs = self._is_due(self.config.save_ckpt_every_n_epochs)
-        if by_epochs or self._save_is_due_by_steps_or_clock:
+        if by_epochs or self._is_best_so_far or self._save_is_due_by_steps_or_clock:
             self._save()
 
+    @property
+    def _is_best_so_far(self):
+        is_kept = self.config.keep_best_checkpoints > 0
+        return is_kept and self.position.best_step == self.position.step
+
     def _is_due(self, every_n_epochs):
-        is_last = self.position.step == self.total_steps
+        is_last = self.position.step == self.total_steps or self.has_stopped_early
         return is_last or (self.epoch + 1) % every_n_epochs == 0
 
     def _save(self):

@@ -1,6 +1,7 @@
 """The folder of a run: where it lies, what it was configured with, how files get into it."""
 
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -20,6 +21,8 @@ _FREE_FIELDS = ("retrain", "profile_steps")
 _FREE_BLOCKS = ("logging.",)
 
 _UNSET = "unset"
+
+_log = logging.getLogger(__name__)
 
 
 def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
@@ -61,7 +64,8 @@ def open_run(
     Args:
       path: the folder, from `run_path`.
       config: the whole resolved config, a `ConfigDict`.
-      defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks.
+      defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks; a warning
+        lists them.
       retrain: delete what is in the folder first.
       is_writer: False in all processes but one; they only compare.
 
@@ -69,12 +73,23 @@ def open_run(
       `path`.
 
     Raises:
-      UserError: the folder holds a run with another config.
+      UserError: the folder holds a run with another config, such as one with fields that there are
+        no more.
     """
     if retrain and is_writer:
         _delete_contents(path)
-    if not retrain:
-        _check_same_config(path, config, defaults)
+    if not retrain and _holds_a_run(path):
+        old = flatten(json.loads((path / CONFIG_FILE).read_text()))
+        new = _plain(config)
+        defaults = {} if defaults is None else _plain(defaults)
+        missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
+        _check_same_config(path, missing | old, new)
+        if missing and is_writer:
+            _log.warning(
+                "%s is of an older version; the fields that it lacks have their defaults: %s.",
+                path / CONFIG_FILE,
+                ", ".join(f"{name} = {value!r}" for name, value in missing.items()),
+            )
     if is_writer:
         path.mkdir(parents=True, exist_ok=True)
         if config.write_config_to_json:
@@ -122,12 +137,11 @@ def _delete_contents(path):
             entry.unlink()
 
 
-def _check_same_config(path, config, defaults):
-    if not (path / CONFIG_FILE).exists() or not (path / METRICS_FILE).exists():
-        return
-    default = _plain(defaults) if defaults is not None else {}
-    old = default | flatten(json.loads((path / CONFIG_FILE).read_text()))
-    new = _plain(config)
+def _holds_a_run(path):
+    return (path / CONFIG_FILE).exists() and (path / METRICS_FILE).exists()
+
+
+def _check_same_config(path, old, new):
     changes = [
         f"{field}: {old.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
         for field in sorted(old.keys() | new.keys())

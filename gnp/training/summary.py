@@ -1,6 +1,7 @@
 """summary.json: what came out of a run, in what time, on what."""
 
 import json
+import math
 import pathlib
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from importlib import metadata
 import jax
 
 import gnp
+from gnp.diagnostics.overfitting import Parting
 from gnp.training.run_folder import write_atomically
 from gnp.training.throughput import over_all
 
@@ -18,11 +20,24 @@ SUMMARY_FILE = "summary.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+def best_evaluation(metrics: Sequence[dict], best_metric: str) -> dict:
+    """The first line with the smallest value of a metric."""
+
+    def order(line):
+        value = line.get(best_metric, math.inf)
+        return math.inf if math.isnan(value) else value
+
+    return min((line for line in metrics if "eval/error_rate" in line), key=order)
+
+
 def write_summary(
     folder: pathlib.Path,
     metrics: Sequence[dict],
     *,
     timings: Sequence[dict],
+    best: dict,
+    parting: Parting | None,
+    stopped_early: bool,
     seconds: float,
     images: int,
 ) -> dict:
@@ -32,6 +47,9 @@ def write_summary(
       folder: the run's folder.
       metrics: the lines of its `metrics.jsonl`.
       timings: the lines of its `timings.jsonl`.
+      best: the line of the best evaluation.
+      parting: where training and validation parted.
+      stopped_early: whether training ended for want of better evaluations.
       seconds: time in training, over all starts of the run, evaluation included.
       images: training images seen.
     """
@@ -39,7 +57,9 @@ def write_summary(
     summary = {
         "steps": metrics[-1]["step"],
         "final": {name: value for name, value in evaluations[-1].items() if name != "step"},
-        "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
+        "best": best,
+        "stopped_early": stopped_early,
+        "parted": parting and parting._asdict(),
         "seconds": round(seconds, 3),
         "images_per_second": round(images / seconds, 1) if seconds else None,
         "timing": over_all(timings),

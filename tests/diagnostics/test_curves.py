@@ -38,10 +38,26 @@ def test_there_is_a_panel_for_what_was_measured_alone(tmp_path):
     assert width(tmp_path / "two.png") < width(tmp_path / "three.png")
 
 
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_steps_are_marked_where_evaluations_are_shown(tmp_path):
+    metrics = [*lines(**{"eval/loss": 0.5})]
+    for name, marks in {"no": None, "none": {"parted": None}, "one": {"best": 20}}.items():
+        draw_curves(metrics, tmp_path / f"{name}.png", marks)
+    no, none, one = (pixels(tmp_path / f"{name}.png") for name in ("no", "none", "one"))
+    assert (no == none).all()
+    assert (no != one).any()
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
 def test_a_run_that_went_wrong_is_drawn_too(tmp_path, value):
     draw_curves(
-        [{"step": 1, "train/loss": value}, {"step": 2, "train/loss": value}], tmp_path / "a.png"
+        [{"step": 1, "train/loss": value}, {"step": 2, "eval/loss": value}],
+        tmp_path / "a.png",
+        {"best": 2},
     )
     draw_curves([], tmp_path / "b.png")
     assert (tmp_path / "a.png").exists()

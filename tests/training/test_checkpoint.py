@@ -1,6 +1,7 @@
 """Checkpoints: whole or not at all, damage found, other models refused."""
 
 import json
+import math
 import pathlib
 
 import jax
@@ -77,6 +78,34 @@ def test_best_are_kept_beside_the_latest(folder):
             metrics = {"eval/error_rate": error}
             checkpoints.save(state_of(step), Position(step=step), metrics)
     assert steps_in(folder) == [2, 5]
+
+
+def test_of_equally_good_ones_the_first_is_kept(folder):
+    with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
+        for step in range(1, 5):
+            metrics = {"eval/error_rate": 0.5 if step == 1 else 0.1}
+            checkpoints.save(state_of(step), Position(step=step), metrics)
+        checkpoints.wait()
+        assert checkpoints.best_step() == 2
+    assert steps_in(folder) == [2, 4]
+
+
+def test_one_that_is_not_finite_is_never_the_best(folder):
+    with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
+        for step, error in {1: math.nan, 2: 0.3, 3: math.nan, 4: 0.4}.items():
+            metrics = {"eval/error_rate": error}
+            checkpoints.save(state_of(step), Position(step=step), metrics)
+        checkpoints.wait()
+        assert checkpoints.best_step() == 2
+    assert steps_in(folder) == [2, 4]
+
+
+def test_those_within_an_epoch_make_room_for_later_ones(folder):
+    """They have no evaluation to be the best by."""
+    with Checkpoints(folder, keep_latest=2, keep_best=1) as checkpoints:
+        for step in range(1, 7):
+            checkpoints.save(state_of(step), Position(step=step))
+    assert steps_in(folder) == [5, 6]
 
 
 def damage_numbers(folder, step, damage):

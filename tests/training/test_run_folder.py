@@ -72,14 +72,34 @@ def test_processes_that_do_not_write_refuse_too_and_leave_no_trace(tmp_path):
         open_run(tmp_path, changed_config(label_smoothing=0.1), is_writer=False)
 
 
-def test_a_field_newer_than_the_run_has_its_default(tmp_path):
+def change_config_json(folder, change):
+    old = json.loads((folder / "config.json").read_text())
+    change(old)
+    (folder / "config.json").write_text(json.dumps(old))
+
+
+def test_fields_newer_than_the_run_have_their_defaults_and_are_listed_once(tmp_path, caplog):
+    def forget(config):
+        del config["label_smoothing"], config["gnp"]["r"], config["logging"]
+
     start_run(tmp_path, digits.get_config())
-    old = json.loads((tmp_path / "config.json").read_text())
-    del old["label_smoothing"], old["gnp"]["r"]
-    (tmp_path / "config.json").write_text(json.dumps(old))
-    open_run(tmp_path, digits.get_config(), defaults=base.get_config())
-    with pytest.raises(UserError, match=r"gnp.r: 0.0 -> 0.5\)"):
+    change_config_json(tmp_path, forget)
+    with pytest.raises(UserError, match=r"\(gnp.r: 0.0 -> 0.5\);"):
         open_run(tmp_path, changed_config(**{"gnp.r": 0.5}), defaults=base.get_config())
+    assert not caplog.records
+    open_run(tmp_path, digits.get_config(), defaults=base.get_config())
+    (record,) = caplog.records
+    assert "config.json is of an older version; the fields that it lacks" in record.getMessage()
+    assert "gnp.r = 0.0, label_smoothing = 0.0, logging.basic_log" in record.getMessage()
+    open_run(tmp_path, digits.get_config(), defaults=base.get_config())
+    assert len(caplog.records) == 1
+
+
+def test_a_field_that_there_is_no_more_is_refused_by_name(tmp_path):
+    start_run(tmp_path, digits.get_config())
+    change_config_json(tmp_path, lambda config: config["gnp"].update(radius=0.2))
+    with pytest.raises(UserError, match=r"\(gnp.radius: 0.2 -> unset\); set another"):
+        open_run(tmp_path, digits.get_config(), defaults=base.get_config())
 
 
 def test_retrain_empties_the_folder(tmp_path):
