@@ -1,11 +1,12 @@
 """Evaluates a run's checkpoint, on its own data or on others with the same classes.
 
 python -m gnp.main.evaluate --run=RUN_FOLDER [--checkpoint=best|last|STEP|average:N] [--ema]
-    [--config.FIELD=VALUE]
+    [--attack_radius=RADIUS] [--config.FIELD=VALUE]
 
 Prints the figures as JSON.
 """
 
+import functools
 import json
 import pathlib
 from typing import Any
@@ -14,6 +15,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
 from gnp.main import app, saved_run
 from gnp.training import parallel
@@ -26,6 +28,13 @@ def define_flags() -> None:
     """The flags of this command."""
     saved_run.define_flags()
     flags.DEFINE_bool("ema", False, "Take the moving average of the parameters over the steps.")
+    flags.DEFINE_float(
+        "attack_radius",
+        0.0,
+        "Move each image so far along the gradient of its loss first, in the units of the model's "
+        "input (fast gradient attack).",
+        lower_bound=0.0,
+    )
     flags.DEFINE_string("out", None, "A folder for evaluation.json and confusion.png, if wanted.")
 
 
@@ -33,7 +42,11 @@ def main() -> None:
     """Evaluates what the flags name."""
     folder = saved_run.folder_from_flags()
     figures = evaluate_run(
-        folder, saved_run.settings_of(folder), flags.FLAGS.checkpoint, ema=flags.FLAGS.ema
+        folder,
+        saved_run.settings_of(folder),
+        flags.FLAGS.checkpoint,
+        ema=flags.FLAGS.ema,
+        attack_radius=flags.FLAGS.attack_radius,
     )
     if flags.FLAGS.out:
         out = pathlib.Path(flags.FLAGS.out)
@@ -44,7 +57,12 @@ def main() -> None:
 
 
 def evaluate_run(
-    folder: pathlib.Path, settings: Any, checkpoint: str, *, ema: bool = False
+    folder: pathlib.Path,
+    settings: Any,
+    checkpoint: str,
+    *,
+    ema: bool = False,
+    attack_radius: float = 0.0,
 ) -> dict[str, Any]:
     """Figures of a checkpoint on the evaluation set that `settings` name.
 
@@ -53,16 +71,21 @@ def evaluate_run(
       settings: its config, the data set perhaps another.
       checkpoint: `best`, `last`, a step, or `average:N`, the mean of the last N.
       ema: take the moving averages of parameters and batch statistics.
+      attack_radius: of a fast gradient attack on each image, in the units of the model's input.
 
     Returns:
-      `run`, `step` and what `classification_figures` tells. Where something is averaged, also
-      `averaged`, the steps of the checkpoints, and `raw`, the figures of the last one's parameters.
+      `run`, `step`, `attack_radius` and what `classification_figures` tells. Where something is
+      averaged, also `averaged`, the steps of the checkpoints, and `raw`, the figures of the last
+      one's parameters.
 
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
     run = saved_run.open_run(folder, settings, checkpoint, ema=ema)
-    predict_step = parallel.map_predict_step(make_predict_step(run.model), run.source.prepare_eval)
+    attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
+    predict_step = parallel.map_predict_step(
+        make_predict_step(run.model, attack), run.source.prepare_eval
+    )
     device_data = parallel.replicate(run.source.device_data)
 
     def figures_of(state):
@@ -70,7 +93,8 @@ def evaluate_run(
         probabilities = np.asarray(jax.nn.softmax(logits))
         return classification_figures(probabilities, labels, run.source.class_names)
 
-    figures = {"run": str(folder), "step": run.step} | figures_of(run.state)
+    figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
+    figures |= figures_of(run.state)
     if run.raw is not None:
         raw = figures_of(run.raw)
         figures |= {"averaged": run.averaged, "raw": {name: raw[name] for name in _SCALARS}}

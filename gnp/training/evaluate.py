@@ -66,8 +66,15 @@ def evaluate(
     }
 
 
-def make_predict_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+def make_predict_step(
+    model: nn.Module, attack: Callable | None = None
+) -> Callable[[TrainState, dict], dict]:
     """A step that `parallel.map_predict_step` maps over devices.
+
+    Args:
+      model: the classifier.
+      attack: `(loss of the images, images) -> images`, what is done to the images before, such as
+        `gnp.diagnostics.attack.fast_gradient`; None: nothing.
 
     It returns `logits` (images x classes, float32), `label` (the number of the true class) and
     `mask`, for each image of the batch.
@@ -75,7 +82,17 @@ def make_predict_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
 
     def step(state, batch):
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        logits = model.apply(variables, batch["image"], train=False)
+        images = batch["image"]
+
+        def logits_of(images):
+            return model.apply(variables, images, train=False)
+
+        def loss_of(images):
+            return jnp.sum(losses.cross_entropy(logits_of(images), batch["label"]))
+
+        if attack is not None:
+            images = attack(loss_of, images)
+        logits = logits_of(images)
         return {
             "logits": logits.astype(jnp.float32),
             "label": jnp.argmax(batch["label"], axis=-1),

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from gnp.diagnostics.curves import draw_curves
 from gnp.diagnostics.overfitting import find_parting
+from gnp.diagnostics.sparsity import write_sparsity
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
@@ -89,6 +90,7 @@ def train(
     best, parting = best_evaluation(metrics, config.best_metric), find_parting(metrics)
     marks = {"best": best["step"], "parted": parting and parting.step}
     draw_curves(metrics, folder / CURVES_FILE, marks)
+    write_sparsity(metrics, folder)
     return write_summary(
         folder,
         metrics,

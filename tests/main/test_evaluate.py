@@ -56,6 +56,15 @@ def test_best_and_last_are_found(folder):
     assert evaluate_run(folder, settings_of(folder), "last")["step"] == summary["steps"]
 
 
+def test_an_attack_raises_the_loss(folder):
+    clean, attacked = (
+        evaluate_run(folder, settings_of(folder), "last", attack_radius=radius)
+        for radius in (0.0, 0.5)
+    )
+    assert attacked["loss"] > clean["loss"] + 0.01
+    assert (clean["attack_radius"], attacked["attack_radius"]) == (0.0, 0.5)
+
+
 def test_moving_average_is_evaluated_beside_the_parameters(folder):
     last = read_metrics(folder / "metrics.jsonl")[-1]
     figures = evaluate_run(folder, settings_of(folder), "last", ema=True)
