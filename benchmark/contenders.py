@@ -1,0 +1,197 @@
+"""One training step, as several people would write it in JAX. All do the same work.
+
+The loss is cross entropy plus an L2 term; the optimizer is momentum with the gradient clipped;
+batch statistics are those of the first pass; both passes draw the same random numbers.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from gnp.optimizer.build import build_optimizer
+from gnp.training import parallel
+from gnp.training.gradient import PenaltySettings
+from gnp.training.groups import Groups
+from gnp.training.objective import STREAMS, Objective
+from gnp.training.state import create_state
+from gnp.training.step import make_train_step
+
+L2 = 5e-4
+LEARNING_RATE = 0.01
+MOMENTUM = 0.9
+CLIPPING = 5.0
+RADIUS = 0.1
+ALPHA = 0.8
+
+
+class Contender:
+    """A compiled step with the state that it changes.
+
+    Attributes:
+      operations: floating-point operations of one call, as the compiler counts them.
+    """
+
+    def __init__(self, step: Callable, state: Any, *data: Any, sub_steps: int = 1):
+        """Args:
+        step: `(state, *data) -> (state, metrics)`, jitted or mapped.
+        state: its first argument; it may be donated.
+        *data: the others.
+        sub_steps: calls that make one step of training.
+        """
+        self.operations = step.lower(state, *data).compile().cost_analysis()["flops"]
+        self._step = step
+        self._state, self._data = state, data
+        self._calls = sub_steps
+        self(2)
+
+    def __call__(self, steps: int) -> float:
+        """Takes so many steps; the seconds they took."""
+        start = time.perf_counter()
+        for _ in range(steps * self._calls):
+            self._state, metrics = self._step(self._state, *self._data)
+        jax.block_until_ready((self._state, metrics))
+        return time.perf_counter() - start
+
+
+class PlainState(NamedTuple):
+    """What the steps written by hand carry along."""
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    step: jax.Array
+
+
+def make_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
+    """Noise with labels of ten classes."""
+    rng = np.random.default_rng(0)
+    shape = (batch_size, image_size, image_size, 3)
+    return {
+        "image": rng.normal(size=shape).astype(np.float32),
+        "label": np.eye(10, dtype=np.float32)[rng.integers(0, 10, batch_size)],
+    }
+
+
+def our_step(model: nn.Module, batch: dict, *, penalized: bool, groups: Groups | None = None):
+    """The step of this project, mapped over the devices as in a run, and its arguments."""
+    optimizer = build_optimizer("Momentum", {"momentum": MOMENTUM, "nesterov": False})
+    penalty = None
+    if penalized:
+        penalty = PenaltySettings(optax.constant_schedule(RADIUS), optax.constant_schedule(ALPHA))
+    step = make_train_step(
+        Objective(model, l2=L2),
+        optimizer,
+        optax.constant_schedule(LEARNING_RATE),
+        penalty=penalty,
+        groups=groups,
+        gradient_clipping=CLIPPING,
+    )
+    shape = batch["image"].shape[1:]
+    state = create_state(model, optimizer, image_shape=shape, init_seed=0, seed=0)
+    return parallel.map_train_step(step), parallel.replicate(state), None, parallel.split(batch)
+
+
+def step_by_hand(model: nn.Module, batch: dict, *, penalized: bool):
+    """`jax.value_and_grad` once or twice and nothing beside it: the floor; and its arguments."""
+    optimizer = _optimizer()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        loss_fn = _loss(model, state, batch)
+        (loss, batch_stats), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        if penalized:
+            norm = optax.tree.norm(gradient)
+            perturbed = jax.tree.map(lambda p, g: p + RADIUS * g / norm, state.params, gradient)
+            second, _ = jax.grad(loss_fn, has_aux=True)(perturbed)
+            gradient = jax.tree.map(lambda a, b: (1 - ALPHA) * a + ALPHA * b, gradient, second)
+        return _update(optimizer, state, gradient, batch_stats), loss
+
+    return step, _plain_state(model, batch, optimizer), jax.device_put(batch)
+
+
+def optax_sam_opaque(model: nn.Module, batch: dict):
+    """`optax.contrib.sam` with both passes in one update, and its arguments."""
+    optimizer = optax.contrib.sam(_optimizer(), _ascent(), opaque_mode=True)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        loss_fn = _loss(model, state, batch)
+        (loss, batch_stats), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(
+            gradient,
+            state.opt_state,
+            state.params,
+            grad_fn=lambda params, _: jax.grad(loss_fn, has_aux=True)(params)[0],
+        )
+        params = optax.apply_updates(state.params, updates)
+        return PlainState(params, batch_stats, opt_state, state.step + 1), loss
+
+    return step, _plain_state(model, batch, optimizer), jax.device_put(batch)
+
+
+def optax_sam_transparent(model: nn.Module, batch: dict):
+    """`optax.contrib.sam` with one pass in each of two updates, and its arguments.
+
+    Both updates change the batch statistics, as its documentation warns.
+    """
+    optimizer = optax.contrib.sam(_optimizer(), _ascent())
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        loss_fn = _loss(model, state, batch)
+        (loss, batch_stats), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        return _update(optimizer, state, gradient, batch_stats), loss
+
+    return step, _plain_state(model, batch, optimizer), jax.device_put(batch)
+
+
+def _optimizer():
+    return optax.chain(
+        optax.clip_by_global_norm(CLIPPING), optax.sgd(LEARNING_RATE, momentum=MOMENTUM)
+    )
+
+
+def _ascent():
+    return optax.chain(optax.contrib.normalize(), optax.sgd(RADIUS))
+
+
+def _plain_state(model, batch, optimizer):
+    variables = jax.jit(functools.partial(model.init, train=False))(
+        jax.random.PRNGKey(0), batch["image"][:1]
+    )
+    # The transparent form keeps the parameters in its own state too: no buffer may be shared.
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(variables["params"]))
+    return PlainState(
+        variables["params"], variables.get("batch_stats", {}), opt_state, jnp.int32(0)
+    )
+
+
+def _loss(model, state, batch):
+    keys = jax.random.split(jax.random.fold_in(jax.random.PRNGKey(0), state.step), len(STREAMS))
+
+    def loss_fn(params):
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            batch["image"],
+            train=True,
+            mutable=["batch_stats"],
+            rngs=dict(zip(STREAMS, keys, strict=True)),
+        )
+        loss = optax.softmax_cross_entropy(logits.astype(jnp.float32), batch["label"]).mean()
+        loss += 0.5 * L2 * sum(jnp.sum(jnp.square(p)) for p in jax.tree.leaves(params))
+        return loss, updated.get("batch_stats", {})
+
+    return loss_fn
+
+
+def _update(optimizer, state, gradient, batch_stats):
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return PlainState(params, batch_stats, opt_state, state.step + 1)

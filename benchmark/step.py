@@ -1,0 +1,133 @@
+"""Time of one training step, standard and penalized, beside others who do the same work.
+
+python -m benchmark.step [--models=A,B] [--batch_size=32] [--dtype=bfloat16] [--rounds=7]
+    [--seconds=2] [--torch_python=PYTHON]
+
+Prints one JSON object per model. All contenders have the same model, batch, loss and optimizer and
+take turns in the same run; times are of whole steps, the update of the parameters included.
+PYTHON is one that has torch, if it is not this one; without torch its figures are missing.
+
+  standard, penalized                this project
+  floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing beside it
+  optax_opaque, optax_transparent    optax.contrib.sam in its two modes
+  torch_standard, torch_penalized    PyTorch, the second by the two-step closure
+  torch_compiled                     the closure with torch.compile
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from benchmark import timing
+from benchmark.contenders import (
+    Contender,
+    make_batch,
+    optax_sam_opaque,
+    optax_sam_transparent,
+    our_step,
+    step_by_hand,
+)
+from benchmark.torch_process import TorchProcess
+from gnp.model import create_model
+
+_MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
+_MODELS_ON_GPU = (*_MODELS, "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
+_LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
+
+
+def main() -> None:
+    """Measures each model."""
+    arguments = _parse_arguments()
+    torch = TorchProcess(arguments.torch_python)
+    for name in arguments.models.split(","):
+        print(json.dumps(measure(name, torch, arguments)), flush=True)
+        jax.clear_caches()
+    torch.close()
+
+
+def measure(name: str, torch: TorchProcess, arguments) -> dict:
+    """Times and ratios of one model."""
+    side = 224 if name in _LARGE_IMAGES else 32
+    dtype = {"float32": None, "bfloat16": jnp.bfloat16}[arguments.dtype]
+    model = create_model(name, 10, dtype=dtype)
+    batch = make_batch(arguments.batch_size, side)
+    runners = {
+        "standard": Contender(*our_step(model, batch, penalized=False)),
+        "penalized": Contender(*our_step(model, batch, penalized=True)),
+        "floor_standard": Contender(*step_by_hand(model, batch, penalized=False)),
+        "floor_penalized": Contender(*step_by_hand(model, batch, penalized=True)),
+        "optax_opaque": Contender(*optax_sam_opaque(model, batch)),
+        "optax_transparent": Contender(*optax_sam_transparent(model, batch), sub_steps=2),
+    }
+    operations = runners["penalized"].operations / runners["standard"].operations
+    request = {"model": name, "batch_size": arguments.batch_size, "image_size": side}
+    request |= {"dtype": arguments.dtype, "parameters": _num_parameters(model, side)}
+    runners |= _torch_contenders(torch, request)
+    times = timing.in_turns(runners, rounds=arguments.rounds, seconds=arguments.seconds)
+    _forget(torch)
+    return {
+        "model": name,
+        "image_size": side,
+        "batch_size": arguments.batch_size,
+        "dtype": arguments.dtype,
+        "rounds": arguments.rounds,
+        **{kind: timing.summary(seconds) for kind, seconds in times.items()},
+        "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
+        "operations_penalized/standard": round(operations["penalized"] / operations["standard"], 4),
+        "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
+        "penalized/floor_penalized": timing.ratio(times["penalized"], times["floor_penalized"]),
+        **{
+            f"{other}/penalized": timing.ratio(times[other], times["penalized"])
+            for other in times
+            if other.startswith(("optax", "torch")) and other != "torch_standard"
+        },
+        "torch": torch.version,
+        **timing.machine(),
+    }
+
+
+def _num_parameters(model, side):
+    init = functools.partial(model.init, train=False)
+    variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def _torch_contenders(torch, request):
+    runners = {}
+    for kind, penalized, compiled in (
+        ("torch_standard", False, False),
+        ("torch_penalized", True, False),
+        ("torch_compiled", True, True),
+    ):
+        try:
+            runners[kind] = torch.prepare(kind, penalized=penalized, compiled=compiled, **request)
+        except (RuntimeError, BrokenPipeError) as error:
+            print(f"{request['model']}: no figure {kind}: {error}", file=sys.stderr)
+    return runners
+
+
+def _forget(torch):
+    # Where there is none, the missing figures say so.
+    with contextlib.suppress(RuntimeError, BrokenPipeError):
+        torch.forget()
+
+
+def _parse_arguments():
+    on_gpu = jax.default_backend() == "gpu"
+    parser = argparse.ArgumentParser(prog="python -m benchmark.step")
+    parser.add_argument("--models", default=",".join(_MODELS_ON_GPU if on_gpu else _MODELS))
+    parser.add_argument("--batch_size", type=int, default=256 if on_gpu else 32)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn, about")
+    parser.add_argument("--torch_python", default=sys.executable, help="a Python that has torch")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
