@@ -6,9 +6,9 @@ python -m benchmark.end_to_end [--model=WideResNet_10_1] [--images=5000] [--epoc
 Prints one JSON object. All train on made-up files in CIFAR-10's format, with crop and flip; the
 first epoch, which compiles, is not counted.
 
-  gnp_tfdata, gnp_device    this project's training loop, with metrics, on its two loaders
-  optax_sam                 optax.contrib.sam (opaque) in a plain loop over this project's tf.data loader
-  torch_closure             PyTorch: DataLoader with one worker per core, two-step closure
+  gnp_tfdata, gnp_device  this project's training loop, with metrics, on its two loaders
+  optax_sam               optax.contrib.sam (opaque) in a plain loop over the tf.data loader
+  torch_closure           PyTorch: DataLoader with one worker per core, two-step closure
 """
 
 import argparse

@@ -1,0 +1,15 @@
+"""How collectives are read from the text of a compiled program."""
+
+from benchmark.scaling import collectives
+
+PROGRAM = """
+  %add = f32[4]{0} add(%a, %b)
+  %one = (f32[3,2]{1,0}, f32[]) all-reduce(%p, %q), channel_id=1
+  %two = bf16[8]{0} all-reduce-start(%r), channel_id=2
+  %done = bf16[8]{0} all-reduce-done(%two)
+  %three = f32[2,8]{1,0} all-gather(%s), dimensions={0}
+"""
+
+
+def test_each_collective_is_found_once_with_its_size():
+    assert collectives(PROGRAM) == [("all-reduce", 7), ("all-reduce", 8), ("all-gather", 16)]

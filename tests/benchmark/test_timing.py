@@ -1,0 +1,36 @@
+"""How contenders take turns, and what their figures say."""
+
+import pytest
+
+from benchmark import timing
+
+
+def test_all_take_equal_turns_in_alternating_order():
+    turns = []
+
+    def contender(name, seconds):
+        def run(steps):
+            turns.append((name, steps))
+            return seconds * steps
+
+        return run
+
+    times = timing.in_turns(
+        {"slow": contender("slow", 0.5), "fast": contender("fast", 0.1)}, rounds=2, seconds=1.0
+    )
+    assert turns[2:] == [("slow", 2), ("fast", 10), ("fast", 10), ("slow", 2)]
+    assert times["slow"] == [0.5, 0.5]
+    assert times["fast"] == pytest.approx([0.1, 0.1])
+
+
+def test_a_ratio_compares_rounds_with_themselves():
+    # The machine was three times as slow in the second round, for both.
+    assert timing.ratio([2.0, 6.0, 2.0], [1.0, 3.0, 1.0]) == 2.0
+
+
+def test_the_summary_is_in_milliseconds():
+    assert timing.summary([0.003, 0.001, 0.002]) == {
+        "median_ms": 2.0,
+        "min_ms": 1.0,
+        "max_ms": 3.0,
+    }
