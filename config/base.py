@@ -148,6 +148,9 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.logging = ml_collections.ConfigDict()
     config.logging.tensorboard_logging_frequency = 1  # steps between two records of metrics
+    config.logging.layer_norms_every = 0  # steps between records of each layer's gradient; 0: off
+    # Warn of a loss so many robust standard deviations above the 100 records before; 0: off.
+    config.logging.loss_spike_threshold = 6.0
     config.logging.wandb = False  # True: send metrics to Weights & Biases; needs the extra wandb
     config.logging.basic_logger_level = "debug"  # debug, info, warning or error
     config.logging.logger_sys_output = False  # True: log lines go to standard output

@@ -29,10 +29,10 @@ def draw_landscape(figures: dict[str, Any], out_path: str | os.PathLike) -> None
 
 
 def _title(of):
-    where = f"cross entropy on the {of['data']} images, step {of['step']}"
+    where = f"Cross entropy on the {of['data']} images, step {of['step']}"
     if "to" in of:
         return f"{where} (0) to another checkpoint (1)"
-    return f"{where}, along filter-normalized random directions (seed {of['seed']})"
+    return f"{where}\nalong filter-normalized random directions (seed {of['seed']})"
 
 
 def _draw_line(figure, distances, loss, figures):
@@ -61,12 +61,13 @@ def _draw_plane(figure, points, loss):
     height = np.log10(np.maximum(loss, 1e-8)).reshape(side, side)
     axes = figure.add_subplot(1, 2, 1)
     filled = axes.contourf(x, y, height, levels=_LEVELS, cmap="viridis")
-    axes.contour(x, y, height, levels=_LEVELS, colors="white", linewidths=0.4, alpha=0.7)
+    axes.contour(x, y, height, levels=_LEVELS, colors="white", linewidths=0.4, linestyles="-")
     axes.plot(0, 0, "+", color="#D55E00", markersize=10)
     axes.set(xlabel="first direction", ylabel="second direction", aspect="equal")
+    axes.locator_params(nbins=5)
     figure.colorbar(filled, ax=axes, label="log₁₀ of the loss", shrink=0.85)
     surface = figure.add_subplot(1, 2, 2, projection="3d")
     surface.plot_surface(x, y, height, cmap="viridis", linewidth=0, rcount=side, ccount=side)
     surface.set(xlabel="first direction", ylabel="second direction")
-    surface.set_zlabel("log₁₀ of the loss")
+    surface.locator_params(nbins=5)
     surface.view_init(elev=32, azim=-55)

@@ -56,6 +56,8 @@ _AT_LEAST_ZERO = (
     "keep_best_checkpoints",
     "early_stopping_patience",
     "interrupt_exit_code",
+    "logging.layer_norms_every",
+    "logging.loss_spike_threshold",
 )
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 

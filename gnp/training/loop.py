@@ -18,6 +18,7 @@ from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.evaluate import evaluate, make_eval_step
+from gnp.training.health import Health
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.metrics_log import MetricsLog
 from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
@@ -144,7 +145,10 @@ class _Run:
         self.profiler = Profiler(traced, folder, wait=self.throughput.pause)
         resources.callback(self.profiler.close)
         self.log = MetricsLog(
-            self.writer, self.progress, every=config.logging.tensorboard_logging_frequency
+            self.writer,
+            self.progress,
+            every=config.logging.tensorboard_logging_frequency,
+            health=self._health(folder) if is_writer else None,
         )
         self.evaluation = None
         self.clock = self.saved_at = time.monotonic()
@@ -166,6 +170,9 @@ class _Run:
             return parallel.replicate(fresh), Position()
         _log.info("Going on after step %d of %d.", restored[1].step, self.total_steps)
         return restored
+
+    def _health(self, folder):
+        return Health(self.config.logging, self.state.params, read_metrics(folder / METRICS_FILE))
 
     @property
     def epoch(self):

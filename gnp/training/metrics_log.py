@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from gnp.training import parallel
+from gnp.training.health import LAYER_NORMS, Health
 from gnp.training.metrics_writer import Writers
 from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.progress import Progress
@@ -18,15 +19,24 @@ class MetricsLog:
       bad_step: the first step seen that was not finite, or None.
     """
 
-    def __init__(self, writer: Writers | None, progress: Progress, *, every: int):
+    def __init__(
+        self,
+        writer: Writers | None,
+        progress: Progress,
+        *,
+        every: int,
+        health: Health | None = None,
+    ):
         """Args:
         writer: gets the records; None: nothing is written.
         progress: is told of each step.
         every: steps between two records; the others are dropped.
+        health: adds to the records.
         """
         self._writer = writer
         self._progress = progress
         self._every = every
+        self._health = health
         self._is_shared = parallel.has_several_processes()
         self.bad_step: NonFiniteStep | None = None
         self._pending: collections.deque[tuple[int, dict[str, Any]]] = collections.deque()
@@ -46,12 +56,15 @@ class MetricsLog:
 
     def _write_oldest(self):
         step, metrics = self._pending.popleft()
-        values = {f"train/{name}": value.item() for name, value in jax.device_get(metrics).items()}
+        metrics = jax.device_get(metrics)
+        layer_norms = metrics.pop(LAYER_NORMS, None)
+        values = {f"train/{name}": value.item() for name, value in metrics.items()}
         which_pass = int(values.pop("train/nonfinite_pass"))
         if which_pass and self.bad_step is None:
             self.bad_step = NonFiniteStep(step, which_pass)
         if self._writer is not None and step % self._every == 0:
-            self._writer.write(step, values)
+            extras = self._health.extras(step, values, layer_norms) if self._health else {}
+            self._writer.write(step, values | extras)
         self._progress.update(step, values)
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from gnp.diagnostics import remedies
 from gnp.diagnostics.nonfinite import first_bad_layer
 from gnp.errors import TrainingError
 from gnp.regularization import tree
@@ -12,10 +13,7 @@ from gnp.training.state import TrainState
 
 POLICIES = ("stop", "skip", "rollback")
 
-_REMEDIES = (
-    "a smaller base_lr, a longer warmup_epochs or a smaller gradient_clipping often help; "
-    "on_nonfinite=skip leaves such steps out"
-)
+_REMEDIES = f"{remedies.SPIKE}; on_nonfinite=skip leaves such steps out"
 
 
 class NonFiniteStep(NamedTuple):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gnp.diagnostics.layer_norms import layer_norms
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
 from gnp.regularization.weight_threshold import Threshold
@@ -13,6 +14,7 @@ from gnp.training import parallel
 from gnp.training.ema import update_ema
 from gnp.training.gradient import PenaltySettings, make_gradient
 from gnp.training.groups import Groups
+from gnp.training.health import LAYER_NORMS
 from gnp.training.objective import Objective
 from gnp.training.state import TrainState
 
@@ -27,6 +29,7 @@ def make_train_step(
     gradient_clipping: float = 0.0,
     reuse: float = 0.0,
     ema_decay: float = 0.0,
+    with_layer_norms: bool = False,
     threshold: Threshold | None = None,
 ) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
     """A step that `parallel.map_train_step` maps over devices.
@@ -44,6 +47,7 @@ def make_train_step(
       reuse: LookSAM's strength (arXiv 2203.02714, algorithm 1): a penalized step keeps the
         component of its gradient orthogonal to g1, and a standard step adds it again, this much as
         long as its own gradient. 0: off. The state must have been created with room for it.
+      with_layer_norms: add the norm of each layer's gradient to the metrics, before clipping.
       ema_decay: of the moving average of parameters and batch statistics; 0: off. The state must
         have been created with room for it.
       threshold: makes small parameters zero and keeps them so; None: none.
@@ -101,6 +105,8 @@ def make_train_step(
             "nonfinite_pass": bad_pass,
             "skipped_steps": skipped,
         }
+        if with_layer_norms:
+            metrics[LAYER_NORMS] = layer_norms(gradient)
         return kept.replace(step=state.step + 1, skipped=skipped), metrics
 
     return step

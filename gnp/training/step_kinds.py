@@ -81,6 +81,7 @@ class StepKinds:
                 gradient_clipping=config.gradient_clipping,
                 reuse=gnp.reuse,
                 ema_decay=config.ema_decay,
+                with_layer_norms=config.logging.layer_norms_every > 0,
                 threshold=threshold,
             )
             return parallel.map_train_step(step, prepare)
