@@ -34,3 +34,49 @@ find_python() {
         "install one, for example with: apt install python3.11 python3.11-venv" >&2
     return 2
 }
+
+# train CONFIG [FLAG...]: trains with config/CONFIG.py below $working_dir; prints the run's folder.
+train() {
+    "$python" -P -m gnp.main.main --config="$root/config/$1.py" --working_dir="$working_dir" \
+        "${@:2}" | tee >(cat >&2) | sed -n 's/^Run: //p'
+}
+
+# train_seeds CONFIG [FLAG...]: trains once for each of SEEDS; adds the runs' folders to $runs.
+# In a Slurm array each task takes one of the seeds.
+train_seeds() {
+    local seed
+    local -a seeds
+    read -ra seeds <<<"${SEEDS:-0 1 2}"
+    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || seeds=("${seeds[$SLURM_ARRAY_TASK_ID]}")
+    for seed in "${seeds[@]}"; do
+        runs+=("$(train "$1" --config.init_seeds="$seed" --config.seeds="$seed" "${@:2}")")
+    done
+}
+
+# compare: a table and pictures of all $runs, below $working_dir.
+compare() {
+    "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
+}
+
+# begin EXPECTED: what every recipe starts with. WORKING_DIR names the folder for runs. SMOKE=1 makes
+# two short epochs of made-up images out of any recipe, to see that it works; a recipe says
+# in $smoke how its model becomes small.
+begin() {
+    recipe=$(basename "$0" .sh)
+    working_dir=${WORKING_DIR:-$root/runs}
+    runs=()
+    prepare_environment data
+    if [[ ${SMOKE:-} == 1 ]]; then
+        SEEDS=${SEEDS:-0}
+        smoke=(
+            --config.dataset.dataset_name=fake --config.dataset.image_size=32
+            --config.dataset.num_train_images=8 --config.batch_size=4
+            --config.total_epochs=2 --config.gnp.warmup_epochs=1 --config.warmup_epochs=0
+            ${smoke[@]+"${smoke[@]}"}
+        )
+        echo "A smoke test of $recipe: two short epochs of made-up images." >&2
+    else
+        smoke=()
+        echo "$recipe: $1" >&2
+    fi
+}

@@ -10,15 +10,9 @@ for argument in "$@"; do
     [[ $argument != --working_dir=* ]] || working_dir=${argument#--working_dir=}
 done
 
-# train FLAGS...: trains, and prints the run's folder last.
-train() {
-    "$python" -P -m gnp.main.main --config="$root/config/digits.py" --working_dir="$working_dir" \
-        "$@" | tee >(cat >&2) | sed -n 's/^Run: //p'
-}
-
 echo "Standard training:" >&2
-plain=$(train "$@" --config.gnp.r=0 --config.gnp.alpha=0)
+plain=$(train digits "$@" --config.gnp.r=0 --config.gnp.alpha=0)
 echo "With the penalty:" >&2
-penalized=$(train --config.gnp.r=0.1 --config.gnp.alpha=0.8 "$@")
+penalized=$(train digits --config.gnp.r=0.1 --config.gnp.alpha=0.8 "$@")
 
 "$python" -P -m gnp.main.report --runs="$plain" --runs="$penalized" --out="$working_dir"

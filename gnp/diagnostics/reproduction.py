@@ -1,0 +1,62 @@
+"""Our test errors beside published ones."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+# Test error in percent on CIFAR-10, mean of three seeds (arXiv 2406.09723), by model and training.
+PUBLISHED = {
+    ("ViT_TI16", "standard"): 14.82,
+    ("ViT_TI16", "penalty"): 13.92,
+    ("ViT_TI16", "penalty, zero warmup"): 13.61,
+    ("ViT_S16", "standard"): 12.07,
+    ("ViT_S16", "penalty"): 12.40,
+    ("ViT_S16", "penalty, zero warmup"): 10.68,
+    ("ViT_B16", "standard"): 10.83,
+    ("ViT_B16", "penalty"): 12.36,
+    ("ViT_B16", "penalty, zero warmup"): 9.42,
+}
+# What a run of that comparison has in common with all others.
+EPOCHS, BATCH_SIZE = 300, 256
+
+_HEAD = ("model", "training", "published (%)", "ours (%)", "seeds", "verdict")
+
+
+def training_of(config: Mapping) -> str:
+    """Which training of the comparison a run is.
+
+    Args:
+      config: the run's fields by their full names.
+    """
+    if config["gnp.r"] == 0 or config["gnp.alpha"] == 0:
+        return "standard"
+    return "penalty, zero warmup" if config["gr_warmup_strategy"] == "zero" else "penalty"
+
+
+def verdict(errors: Sequence[float], published: float) -> str:
+    """Whether errors, one for each seed, agree with a published mean or are better.
+
+    They agree if their mean is within two of its standard errors, which takes two seeds or more.
+    """
+    if not errors:
+        return "not yet run"
+    margin = 0.0
+    if len(errors) > 1:
+        margin = 2 * statistics.stdev(errors) / len(errors) ** 0.5
+    return "reproduced" if statistics.mean(errors) <= published + margin else "differs"
+
+
+def format_table(errors: Mapping[tuple[str, str], Sequence[float]]) -> str:
+    """The comparison as a table in Markdown.
+
+    Args:
+      errors: test errors in percent of each model and training, one for each seed.
+    """
+    rows = [_HEAD, ("---",) * len(_HEAD)]
+    for (model, training), published in PUBLISHED.items():
+        found = errors.get((model, training), ())
+        ours = f"{statistics.mean(found):.2f}" if found else ""
+        if len(found) > 1:
+            ours += f" ± {statistics.stdev(found):.2f}"
+        cells = (model, training, f"{published:.2f}", ours, str(len(found)))
+        rows.append((*cells, verdict(found, published)))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# VGG-16 with batch norm on ImageNet with the penalty. The folders of photos are given as
+# --config.imagenet_train_dir=DIR --config.imagenet_val_dir=DIR.
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] vggbn-imagenet.sh [--config.FIELD=VALUE ...]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+smoke=(--config.model.model_params.dense_width=32 --config.dataset.num_classes=10)
+begin "no published test error; 53 h a seed at 125 TFLOP/s."
+train_seeds imagenet_vgg ${smoke[@]+"${smoke[@]}"} "$@"
+compare

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The same settings as vit-cifar-basic.sh without the penalty.
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] vit-cifar-plain.sh [--config.FIELD=VALUE ...]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+smoke=(--config.model.model_params.transformer.num_layers=2)
+begin "12.07 % test error; 0.3 h a seed at 125 TFLOP/s."
+train_seeds cifar10_vit --config.gnp.r=0 --config.gnp.alpha=0 ${smoke[@]+"${smoke[@]}"} "$@"
+compare

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The warmups of the penalty side by side: none, of its radius r, of its weight lambda, and zero, on
+# ViT-Ti and CIFAR-10.
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] warmups.sh [--config.FIELD=VALUE ...]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+smoke=(--config.model.model_params.transformer.num_layers=2)
+begin "13.92 % test error without warmup, 13.61 % with zero warmup; 0.6 h a seed at 125 TFLOP/s."
+for strategy in none r lambda zero; do
+    train_seeds cifar10_vit --config.model.model_name=ViT_TI16 --config.warmup_epochs=40 \
+        --config.gr_warmup_strategy="$strategy" ${smoke[@]+"${smoke[@]}"} "$@"
+done
+compare
