@@ -73,8 +73,9 @@ def test_flags_and_tensorflow_stay_in_their_room(path):
 def test_the_command_line_loads_no_tensorflow_and_no_pictures():
     code = (
         "import sys, gnp.main.main\n"
-        "heavy = {'tensorflow', 'matplotlib', 'sklearn', 'tensorboardX'} & set(sys.modules)\n"
-        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+        "heavy = {'tensorflow', 'matplotlib', 'sklearn', 'tensorboardX', 'wandb'}\n"
+        "loaded = heavy & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

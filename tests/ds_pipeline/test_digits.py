@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn import datasets
 
 from config import digits as digits_config
 from gnp.ds_pipeline.build import build_source
+from gnp.ds_pipeline.digits import read_digits
 from gnp.errors import UserError
 
 
@@ -30,6 +32,13 @@ def test_split_and_batches():
     assert batches[0]["image"].shape == (64, 8, 8, 1)
     assert batches[0]["image"].dtype == batches[0]["label"].dtype == np.float32
     np.testing.assert_array_equal(collect(batches, "label").sum(1), 1)
+
+
+def test_they_are_the_digits_that_scikit_learn_loads():
+    expected = datasets.load_digits()
+    images, labels = read_digits()
+    np.testing.assert_array_equal(images, expected.images)
+    np.testing.assert_array_equal(labels, expected.target)
 
 
 def test_images_are_normalized():
