@@ -38,7 +38,9 @@ setuptools.setup(
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.19"],
+        "docs": ["furo>=2025.9", "myst-parser>=4", "sphinx>=8.2"],
         "dev": [
+            "gnp[docs]",
             "equinox>=0.11",
             "hypothesis>=6.100",
             "pytest>=8",

@@ -1,0 +1,118 @@
+"""What README.md and the documents say works."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from config import base
+from gnp.main.config import as_plain_flags, load_config
+from tests.test_quickstart import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "recipe" / "cluster" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+def blocks(page, language):
+    """Code blocks of a language, without the indentation that a list gives them."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.DOTALL | re.M)
+    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in found]
+
+
+def commands(page):
+    """Lines of shell, those continued behind a backslash joined."""
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                del words[0]  # variables of the environment
+            if words:
+                yield words
+
+
+def python_blocks():
+    for page, name in zip(PAGES, NAMES, strict=True):
+        for index, block in enumerate(blocks(page, "python")):
+            yield pytest.param(block, id=f"{name}-{index}")
+
+
+@pytest.mark.parametrize("code", list(python_blocks()))
+def test_python_runs(code, capsys):
+    names = {"__name__": "example"}
+    exec(code, names)
+    if "penalized" in names:  # a training loop, which comes to the minimum
+        assert capsys.readouterr().out
+        assert names["loss"] < 1e-3
+    else:
+        assert "get_config" in names or "@register_model" in code
+
+
+def test_the_example_of_a_config_file_loads(tmp_path):
+    (code,) = [block for block in blocks(PAGES[0], "python") if "get_config" in block]
+    (tmp_path / "flowers.py").write_text(code)
+    config = load_config(str(tmp_path / "flowers.py"))
+    assert config.opt.opt_params.weight_decay == 0.05
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_name_files_and_fields_that_exist(page):
+    for words in commands(page):
+        if words[0] in ("bash", "sbatch"):
+            script = next(word for word in words[1:] if not word.startswith("-"))
+            assert (ROOT / script).is_file(), words
+        elif words[:2] == ["python", "-m"]:
+            assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file(), words
+            _check_config_flags(words[3:])
+
+
+def _check_config_flags(words):
+    plain = as_plain_flags([word for word in words if word.startswith("--")])
+    files = [word.removeprefix("--config=") for word in plain if word.startswith("--config=")]
+    fields = [word.partition("=")[2] for word in plain if word.startswith("--config_field=")]
+    for file in files:
+        load_config(file, fields)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_fields_exist(page):
+    config = base.get_config()
+    blocks_of_fields = "|".join(name for name, value in config.items() if hasattr(value, "items"))
+    for field in re.findall(rf"`((?:{blocks_of_fields})\.[\w.]+)[`=]", page.read_text()):
+        if re.match(r"gnp\.(errors|main|model|regularization|training|ds_pipeline)\b", field):
+            continue  # a module of the package, which shares its name with a block of fields
+        value = config
+        for name in field.split("."):
+            if hasattr(value, "keys") and not len(value):
+                break  # a block that takes any field
+            assert name in value, field
+            value = value[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_modules_exist(page):
+    for module in re.findall(r"python -m ((?:gnp|benchmark)[\w.]+)", page.read_text()):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_to_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(((?!https?:|#)[^)#]+)", page.read_text()):
+        generated = target == "config.md"
+        assert generated or (page.parent / target).exists(), target
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "-E", "docs", str(tmp_path)]
+    result = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "label_smoothing" in (tmp_path / "config.html").read_text()
+    assert "value_and_grad" in pathlib.Path(tmp_path / "api.html").read_text()
