@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gnp.diagnostics.table import aligned
+
 # Fields that tell runs of one group apart, or have no influence on the result.
 _NOT_COMPARED = ("init_seeds", "seeds", "retrain", "write_config_to_json", "profile_steps")
 _NOT_COMPARED_BLOCK = "logging."
@@ -48,7 +50,7 @@ def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
     several; `best` is the lowest error of all evaluations of a run; `difference` is that of the
     first group's mean error and this one's.
     """
-    rows = [_COLUMNS]
+    rows = []
     first = None
     for name, runs in groups.items():
         final = [100 * run.summary["final"]["eval/error_rate"] for run in runs]
@@ -60,7 +62,7 @@ def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
         rows.append(
             (name, str(len(runs)), _spread(final), _spread(best), difference, f"{speed:,.0f}")
         )
-    return _aligned(rows)
+    return aligned(_COLUMNS, rows)
 
 
 def _differing_fields(runs):
@@ -93,10 +95,3 @@ def _name(run, fields):
 def _spread(values):
     mean = f"{statistics.mean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
-
-
-def _aligned(rows):
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    head, *body = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([head, rule, *body])

@@ -36,8 +36,8 @@ for _flag, _field in _FLAG_FIELDS.items():
 _ROOT = pathlib.Path(gnp.__file__).parents[1]
 
 
-def read_config() -> ml_collections.FrozenConfigDict:
-    """The config that the command line asks for.
+def read_config(*fields: str) -> ml_collections.FrozenConfigDict:
+    """The config that the command line asks for, and over it `fields`.
 
     Raises:
       UserError: the file or a field is missing, unknown or of the wrong type.
@@ -46,7 +46,7 @@ def read_config() -> ml_collections.FrozenConfigDict:
         raise UserError(
             "--config is missing; name a config file, such as --config=config/digits.py."
         )
-    return load_config(_CONFIG.value, overrides())
+    return load_config(_CONFIG.value, [*overrides(), *fields])
 
 
 def overrides() -> list[str]:

@@ -84,6 +84,12 @@ def measure_run(
     return {"run": str(folder), "step": run.step, "data": data} | figures
 
 
+def check_data(data: str) -> None:
+    """Raises a UserError for data that are unknown."""
+    if data not in DATA:
+        raise unknown_name("--data", data, DATA)
+
+
 def open_whole_set(
     folder: pathlib.Path, settings: Any, checkpoint: str, data: str
 ) -> tuple[saved_run.SavedRun, WholeSet]:
@@ -92,8 +98,7 @@ def open_whole_set(
     Raises:
       UserError: there is no such checkpoint or data.
     """
-    if data not in DATA:
-        raise unknown_name("--data", data, DATA)
+    check_data(data)
     run = saved_run.open_run(folder, settings, checkpoint, evaluate_on_train=data == "train")
     return run, WholeSet(run.model, run.source, label_smoothing=settings.label_smoothing)
 

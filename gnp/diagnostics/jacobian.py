@@ -1,0 +1,126 @@
+"""Whether gradients explode or vanish on their way through a network."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gnp.diagnostics import remedies
+from gnp.diagnostics.layer_chain import Inputs, LayerChain
+from gnp.diagnostics.sharpness import normal_like
+
+# A gradient that grows or shrinks more than this from the last layer to the first.
+_FAR = 1e3
+
+_ITERATIONS = 40
+
+
+class ChainHealth(NamedTuple):
+    """What happens to gradients between the input of the last layer and that of the first.
+
+    The last layer is left out: its kernel may start at zero.
+
+    Attributes:
+      names: of all layers.
+      spectral_norms: of the Jacobian ∂h_{k+1}/∂h_k of each layer, the mean over images.
+      gradient_norms: of a gradient that arrives at the last layer with norm 1, at the input of each
+        layer; the root mean square over images.
+      product: of the spectral norms; no gradient can grow more.
+      gain: how much that gradient has grown at the input of the first layer.
+    """
+
+    names: list[str]
+    spectral_norms: list[float]
+    gradient_norms: list[float]
+    product: float
+    gain: float
+
+    @property
+    def verdict(self) -> str:
+        """`exploding`, `vanishing` or `healthy`."""
+        if not self.gain < _FAR:
+            return "exploding"
+        return "healthy" if self.gain > 1 / _FAR else "vanishing"
+
+    def advice(self) -> str:
+        """The verdict, and what helps, as a sentence."""
+        change = f"changes by a factor of {self.gain:.3g} over {len(self.names) - 1} layers"
+        if self.verdict == "healthy":
+            return f"The gradient is healthy: it {change}."
+        helps = remedies.EXPLODING if self.verdict == "exploding" else remedies.VANISHING
+        return f"The gradient is {self.verdict}: it {change}; what helps: {helps}."
+
+
+def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
+    """Follows gradients through a network.
+
+    Args:
+      chain: its layers at a batch.
+      seed: of the starting vectors.
+    """
+    key = jax.random.PRNGKey(seed)
+    norms = [
+        float(_mean_spectral_norm(chain, index, jax.random.fold_in(key, index)))
+        for index in range(len(chain.layers))
+    ]
+    key = jax.random.fold_in(key, len(norms))
+    gradients = [float(norm) for norm in gradient_norms(chain, key)]
+    return ChainHealth(
+        names=[layer.name for layer in chain.layers],
+        spectral_norms=norms,
+        gradient_norms=gradients,
+        product=math.prod(norms[:-1]),
+        gain=gradients[0],
+    )
+
+
+def spectral_norms(
+    function: Callable[[Inputs], Inputs], inputs: Inputs, key: jax.Array
+) -> jax.Array:
+    """The largest singular value of a Jacobian, for each image, by power iteration on JᵀJ.
+
+    Args:
+      function: maps each image by itself.
+      inputs: arrays with the images along their first axis.
+      key: draws the starting vectors.
+    """
+
+    _, pushed = jax.linearize(function, inputs)
+    pulled = jax.linear_transpose(pushed, inputs)
+
+    def step(vector, _):
+        image = pushed(vector)
+        return _unit(pulled(image)[0]), _norms(image)
+
+    _, norms = jax.lax.scan(step, _unit(normal_like(key, inputs)), length=_ITERATIONS)
+    return norms[-1]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _mean_spectral_norm(chain, index, key):
+    return jnp.mean(spectral_norms(lambda h: chain.after(index, h), chain.inputs[index], key))
+
+
+@jax.jit
+def gradient_norms(chain: LayerChain, key: jax.Array) -> list[jax.Array]:
+    """Norms of a gradient at the input of each layer, that of the last being 1 in all images."""
+    last = len(chain.layers) - 1
+    shifts = jax.tree.map(jnp.zeros_like, chain.inputs[:last])
+    gradient = _unit(normal_like(key, chain.inputs[last]))
+    _, pulled = jax.vjp(lambda shifts: chain.end(shifts, last), shifts)
+    gradients = [*pulled(gradient)[0], gradient]
+    return [jnp.sqrt(jnp.mean(_norms(g) ** 2)) for g in gradients]
+
+
+def _norms(arrays):
+    """One norm for each image, over all arrays."""
+    return jnp.sqrt(sum(jnp.sum(x.reshape(len(x), -1) ** 2, axis=1) for x in arrays))
+
+
+def _unit(arrays):
+    norms = _norms(arrays)
+    scale = jnp.where(norms == 0, 0, 1 / jnp.where(norms == 0, 1, norms))
+    return tuple(x * scale.reshape(-1, *[1] * (x.ndim - 1)) for x in arrays)

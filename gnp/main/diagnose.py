@@ -1,0 +1,143 @@
+"""Looks into a network: whether gradients explode or vanish, norms and activations by layer.
+
+python -m gnp.main.diagnose --run=RUN_FOLDER [--checkpoint=best|last|STEP] [--data=train|test]
+python -m gnp.main.diagnose --config=config/digits.py      # the model before training
+
+Prints tables and a verdict; writes diagnose.json and diagnose.png.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from flax import linen as nn
+
+from gnp.diagnostics.activations import activation_statistics, batch_statistics
+from gnp.diagnostics.diagnose_picture import draw_diagnosis
+from gnp.diagnostics.jacobian import chain_health
+from gnp.diagnostics.layer_chain import LayerChain
+from gnp.diagnostics.table import aligned
+from gnp.errors import UserError
+from gnp.main import app, config, saved_run
+from gnp.main.sharpness import FULL_PRECISION, check_data
+from gnp.model.stack import unstack_params
+from gnp.training.next_step import next_step_norms
+from gnp.training.run_folder import write_atomically
+
+DIAGNOSE_FILE = "diagnose.json"
+DIAGNOSE_PICTURE = "diagnose.png"
+
+_FIELDS = (*FULL_PRECISION, "logging.layer_norms_every=1")
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    saved_run.define_flags()
+    saved_run.define_instrument_flags()
+    flags.DEFINE_integer("seed", 0, "Seed of the starting vectors.")
+
+
+def main() -> None:
+    """Looks into what the flags name."""
+    values = flags.FLAGS
+    check_data(values.data)
+    on_train = values.data == "train"
+    if values.run:
+        folder = saved_run.folder_from_flags()
+        settings = saved_run.settings_of(folder, *_FIELDS)
+        run = saved_run.open_run(folder, settings, values.checkpoint, evaluate_on_train=on_train)
+        out = saved_run.out_folder(folder)
+    elif values.config:
+        settings = config.read_config(*_FIELDS)
+        run = saved_run.untrained(settings, evaluate_on_train=on_train)
+        out = saved_run.out_folder(pathlib.Path())
+    else:
+        raise UserError("--run=RUN_FOLDER or --config=FILE is needed; name what to look into.")
+    figures = {"run": values.run, "data": values.data} | diagnose(run, values.seed)
+    write_atomically(out / DIAGNOSE_FILE, json.dumps(figures, indent=2) + "\n")
+    draw_diagnosis(figures, out / DIAGNOSE_PICTURE)
+    print(format_figures(figures))
+    print(f"Figures: {out / DIAGNOSE_FILE}\nPicture: {out / DIAGNOSE_PICTURE}")
+
+
+def diagnose(run: saved_run.SavedRun, seed: int = 0) -> dict[str, Any]:
+    """What there is to know about a network at one batch of its evaluation set.
+
+    Batch norms use the statistics of that batch, as in training, but held fixed.
+
+    Args:
+      run: with `logging.layer_norms_every` above 0.
+      seed: of the starting vectors.
+
+    Returns:
+      `chain` (see `ChainHealth`) with its `verdict` and `advice`; `layers`, by path: norms of
+      parameters, gradient and update; `activations`, by path.
+    """
+    images = _images(run)
+    model, params = in_plain_layers(run.model, jax.device_get(run.state.params))
+    variables = {"params": params, "batch_stats": jax.device_get(run.state.batch_stats)}
+    with jax.default_matmul_precision("highest"):
+        variables["batch_stats"] = batch_statistics(model, variables, images)
+        chain = chain_health(LayerChain.create(model, variables, images), seed)
+        activations = activation_statistics(model, variables, images)
+    return {
+        "step": run.step,
+        "num_images": len(images),
+        "chain": chain._asdict() | {"verdict": chain.verdict, "advice": chain.advice()},
+        "layers": next_step_norms(run.settings, run.model, run.source, run.state),
+        "activations": activations,
+    }
+
+
+def in_plain_layers(model: nn.Module, params: Any) -> tuple[nn.Module, Any]:
+    """The same model with every layer a module of its own, and its parameters."""
+    switched_on = [name for name in ("scan_layers", "remat") if getattr(model, name, False)]
+    if "scan_layers" in switched_on:
+        params = unstack_params(params)
+    return model.clone(**dict.fromkeys(switched_on, False)), params
+
+
+def format_figures(figures: dict[str, Any]) -> str:
+    """The figures as tables and a verdict."""
+    chain = figures["chain"]
+    columns = zip(chain["names"], chain["spectral_norms"], chain["gradient_norms"], strict=True)
+    layers = [
+        (name, *(f"{norms[key]:.3g}" for key in ("parameter_norm", "gradient_norm", "update_norm")))
+        for name, norms in figures["layers"].items()
+    ]
+    activations = [
+        (name, f"{a['mean']:.3g}", f"{a['std']:.3g}", f"{100 * a['zeros']:.1f}", _dead(a))
+        for name, a in figures["activations"].items()
+    ]
+    return "\n\n".join(
+        [
+            aligned(
+                ("layer", "spectral norm", "gradient norm at its input"),
+                [(name, f"{norm:.3g}", f"{gradient:.3g}") for name, norm, gradient in columns],
+            ),
+            aligned(("parameters", "norm", "gradient norm", "norm of the next update"), layers),
+            aligned(("input of", "mean", "std", "zeros (%)", "dead units"), activations),
+            f"The spectral norms of all layers but the last multiply to {chain['product']:.3g}. "
+            f"{chain['advice']}",
+        ]
+    )
+
+
+def _dead(statistics):
+    return f"{statistics['dead']} of {statistics['units']}"
+
+
+def _images(run):
+    """The first batch, without padding."""
+    batch = next(iter(run.source.eval_batches()))
+    if run.source.device_data is not None:
+        batch = jax.jit(run.source.prepare_eval)(jax.device_put(run.source.device_data), batch)
+    batch = jax.device_get(batch)
+    return jnp.asarray(batch["image"][batch["mask"] > 0])
+
+
+if __name__ == "__main__":
+    app.run(main, define_flags)
