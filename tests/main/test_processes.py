@@ -10,8 +10,10 @@ import time
 
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from gnp.training.metrics_writer import read_metrics
+from gnp.training.variables import read_newest_variables
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [
@@ -63,6 +65,11 @@ def metrics_in(folder):
     return read_metrics(path)
 
 
+def variables_in(folder):
+    (config,) = folder.rglob("config.json")
+    return read_newest_variables(config.parent)
+
+
 def train(folder, *flags, processes=1, devices=4):
     codes, output = finish(start(folder, flags, processes=processes, devices=devices))
     assert codes == [0] * processes, output
@@ -71,10 +78,17 @@ def train(folder, *flags, processes=1, devices=4):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags", [[], ["--config.gnp.sync_perturbations=True"]], ids=["own", "synced"]
+    "flags",
+    [
+        [],
+        ["--config.gnp.sync_perturbations=True"],
+        ["--config.gnp.perturbation_batch=4"],
+        ["--config.gnp.perturbation_batch=16"],
+    ],
+    ids=["own", "synced", "groups within a device", "groups of devices"],
 )
 def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path, flags):
-    """Metrics hold the parameters' norm after each of ten steps, so they stand for them."""
+    """Not bit for bit: processes add up gradients in another order than the devices of one."""
     one = train(tmp_path / "one", *flags)
     two = train(tmp_path / "two", *flags, processes=2, devices=2)
     assert [line.keys() for line in one] == [line.keys() for line in two]
@@ -82,6 +96,20 @@ def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path, flags):
     for expected, line in zip(one, two, strict=True):
         for name in expected:
             np.testing.assert_allclose(line[name], expected[name], rtol=1e-5, atol=1e-6)
+    expected, found = (variables_in(tmp_path / name) for name in ("one", "two"))
+    for collection in ("params", "batch_stats"):
+        a, b = (ravel_pytree(tree[collection])[0] for tree in (expected, found))
+        assert np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(a)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_early_together(tmp_path):
+    flags = ["--config.early_stopping_patience=2", "--config.total_epochs=20", "--config.base_lr=0"]
+    flags += ["--config.l2_regularization=0"]
+    metrics = train(tmp_path, *flags, processes=2, devices=2)
+    stopped = metrics[-1]["step"]
+    assert stopped < 200
+    assert {path.name for path in tmp_path.rglob("checkpoints/*")} >= {str(stopped)}
 
 
 @pytest.mark.slow

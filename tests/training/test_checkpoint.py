@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -135,6 +136,25 @@ def test_damaged_checkpoint_is_set_aside_for_the_one_before(folder, caplog, dama
     assert (folder.parent / "damaged" / "2").is_dir()
     save(folder, 2)  # the run comes to that step again
     assert restore(folder)[1].step == 2
+
+
+@pytest.mark.parametrize(
+    "removed", ["state", "position", "metrics", "_CHECKPOINT_METADATA", "commit_success.txt", "*"]
+)
+def test_an_old_one_that_is_half_deleted_is_in_nobodys_way(folder, removed):
+    """As a run that is killed while it makes room leaves it."""
+    with Checkpoints(folder, keep_latest=2, keep_best=1) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_of(step), Position(step=step), {"eval/error_rate": 0.5})
+    for path in (folder / "1").glob(removed):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with Checkpoints(folder, keep_latest=2, keep_best=1) as checkpoints:
+        state, position = checkpoints.restore_latest(state_of(0))
+        assert position.step == 2
+        checkpoints.save(state, position._replace(step=3), {"eval/error_rate": 0.1})
+        checkpoints.wait()
+        assert checkpoints.best_step() == 3
+    assert_equal(read_variables(folder / "3"), state_of(2).variables)
 
 
 def test_all_damaged_is_an_error_and_not_a_new_start(folder):
