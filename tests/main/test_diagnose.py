@@ -59,7 +59,9 @@ def test_scans_and_remat_are_taken_apart(switch):
     plain, plain_params = in_plain_layers(model, params)
     logits = model.apply({"params": params}, images, train=False)
     variables = {"params": plain_params}
-    np.testing.assert_allclose(plain.apply(variables, images, train=False), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        plain.apply(variables, images, train=False), logits, rtol=1e-4, atol=1e-5
+    )
     names = [layer.name for layer in find_layers(plain, variables, images)]
     assert names[:2] == ["patch_embed", "blocks/0"]
 
