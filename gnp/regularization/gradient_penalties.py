@@ -57,6 +57,13 @@ class GradientPenalties:
         }
         return [part for part, strength in strengths.items() if strength]
 
+    @property
+    def num_passes(self) -> int:
+        """Forward and backward passes in one gradient of the penalized loss, at the most."""
+        if self.parameter_strength:
+            return 3
+        return 2 if self.wanted else 1
+
 
 def penalized_loss(
     loss_fn: Callable[[Point], tuple[jax.Array, Any]],

@@ -90,8 +90,7 @@ class StepKinds:
         self.r = penalty.r
         # The exact forms differentiate twice, which takes as much as a second pass.
         self._passes_of_penalized = 1 + penalty.form.ascent_steps
-        # Penalties on gradients of the loss take one more pass for each gradient of it.
-        self._passes_of_loss = 2 if self.objective.gradient_penalties.wanted else 1
+        self._passes_of_loss = self.objective.gradient_penalties.num_passes
         self._standard = build(None, standard_groups)
         self._penalized = build(penalty, penalized_groups)
         self._has_begun = False

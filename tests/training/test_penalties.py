@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from gnp.errors import UserError
 from gnp.main.check import check_config
@@ -25,6 +26,7 @@ from gnp.training.step_kinds import StepKinds
 from tests.training.toy import ToyModel, ToySource, toy_config
 
 STEPS_PER_EPOCH = 4
+BATCH = next(ToySource().train_batches(0))
 PREFIX = "regularization."
 
 L1 = {"weight.l1.strengths": (("*kernel", 1e-2),)}
@@ -93,6 +95,45 @@ def test_without_a_strength_the_program_is_that_of_standard_training():
         assert lowered(config_of(penalty, **{"gnp.r": 0.0})) != standard
 
 
+class Deep(nn.Module):
+    """Deep and wide enough that its products are all that counts."""
+
+    num_outputs: int = 3
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = inputs.reshape(len(inputs), -1)
+        for _ in range(5):
+            x = nn.relu(nn.Dense(256)(x))
+        return nn.Dense(self.num_outputs)(x)
+
+
+def flops_and_passes(config):
+    state, kinds = start(config, Deep())
+    step = kinds.for_epoch(state.key, 0)(0)
+    batch = jax.tree.map(lambda x: np.repeat(x, 32, axis=0)[None], BATCH)
+    program = step.lower(state, None, batch).compile()
+    return program.cost_analysis()["flops"], kinds.num_passes(step)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "passes"),
+    [
+        (L1, 1),
+        (INPUT, 2),
+        (ACTIVATION | {"activation_gradient.activations": ("Dense_0",)}, 2),
+        (PARAMETER, 3),
+        (INPUT | ACTIVATION | PARAMETER, 3),
+    ],
+    ids=str,
+)
+def test_cost_in_passes(penalty, passes):
+    standard, _ = flops_and_passes(config_of(**{"gnp.r": 0.0}))
+    flops, counted = flops_and_passes(config_of(penalty, **{"gnp.r": 0.0}))
+    assert counted == passes
+    assert flops / standard == pytest.approx(passes, rel=0.05)
+
+
 @pytest.mark.parametrize("r", [0.0, 0.1], ids=["standard", "two_pass"])
 @pytest.mark.parametrize(
     ("penalty", "names"),
@@ -125,7 +166,6 @@ def objective_of(config, model):
     )
 
 
-BATCH = next(ToySource().train_batches(0))
 RNGS = {name: jax.random.PRNGKey(0) for name in STREAMS}
 
 

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Dense, sparse, dense training (arXiv 1607.04381) of a small wide residual network on the embedded
+# digits, beside dense training: at a third of the epochs weights up to 0.03 become zero, at two thirds
+# they are released.
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] dense-sparse-dense.sh [--config.FIELD=VALUE ...]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+smoke=(--config.dataset.num_channels=1)
+begin "no published test error; a minute a seed on two CPU cores."
+working_dir=$working_dir/dense train_seeds digits ${smoke[@]+"${smoke[@]}"} "$@"
+working_dir=$working_dir/dense-sparse-dense train_seeds digits \
+    --config.regularization.weight.threshold.limits="[('*Conv*/kernel', 0.03, 'elements')]" \
+    --config.regularization.weight.threshold.first_epoch=9 \
+    --config.regularization.weight.threshold.last_epoch=10 \
+    --config.regularization.weight.threshold.release_epoch=20 ${smoke[@]+"${smoke[@]}"} "$@"
+compare
