@@ -121,6 +121,21 @@ def test_adversarial_form_equals_the_norm_to_first_order():
         assert slope == pytest.approx(2, abs=0.05)
 
 
+@pytest.mark.usefixtures("_float64")
+def test_adversarial_inputs_are_constants_to_the_training_gradient():
+    point = smooth_point()
+    gradient = jax.grad(lambda x: smooth_loss(point | {"inputs": x})[0])(point["inputs"])
+    moved = input_gradient.adversarial_inputs(point["inputs"], gradient, 0.5)
+
+    def penalized(params):
+        penalties = GradientPenalties(input_strength=0.5, input_form="adversarial")
+        return penalized_loss(smooth_loss, point | {"params": params}, penalties)[0]
+
+    expected = jax.grad(lambda p: smooth_loss(point | {"params": p, "inputs": moved})[0])
+    found = jax.grad(penalized)(point["params"])
+    jax.tree.map(np.testing.assert_allclose, found, expected(point["params"]))
+
+
 def test_activation_penalty_in_closed_form():
     """Of the logits: ∂ℓ/∂logits = p − y, so the penalty is the mean of ‖p − y‖²."""
     weights, inputs, labels, residuals = softmax_regression()
