@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from config import base
@@ -51,6 +52,8 @@ def test_python_runs(code, capsys):
     if "penalized" in names:  # a training loop, which comes to the minimum
         assert capsys.readouterr().out
         assert names["loss"] < 1e-3
+    elif "loss" in names:
+        assert np.isfinite(names["loss"])
     else:
         assert "get_config" in names or "@register_model" in code
 
