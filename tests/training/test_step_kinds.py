@@ -32,12 +32,28 @@ def passes(epoch, index, **overrides):
     return round(flops(kinds.for_epoch(jax.random.PRNGKey(0), epoch)(index)) / one_pass(), 1)
 
 
+def passes_told(**overrides):
+    config = toy_config(**overrides)
+    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
+    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
+    return kinds.num_passes(kinds.for_epoch(jax.random.PRNGKey(0), 0)(0))
+
+
 @functools.cache
 def one_pass():
     config = toy_config(**{"gnp.r": 0.0})
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
     kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
     return flops(kinds.for_epoch(jax.random.PRNGKey(0), 0)(0))
+
+
+@pytest.mark.parametrize(
+    ("form", "number"),
+    [({"gnp.r": 0.0}, 1), ({}, 2), ({"gnp.ascent_steps": 2}, 3), ({"gnp.mode": "exact"}, 2)],
+)
+def test_a_step_makes_as_many_passes_as_are_told(form, number):
+    assert passes_told(**form) == number
+    assert round(passes(0, 0, **form)) == number
 
 
 def test_penalized_step_makes_two_passes():
