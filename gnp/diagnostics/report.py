@@ -22,11 +22,14 @@ class Run:
       config: its config, the names of nested fields joined by dots.
       summary: what its `summary.json` holds.
       metrics: the lines of its `metrics.jsonl`.
+      instruments: what was measured of it besides, as far as it was: `sharpness` and `diagnose`,
+        what their files hold; `sparsity`, a table as text; `pictures`, PNG files by title.
     """
 
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
     metrics: Sequence[Mapping[str, float]]
+    instruments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -37,7 +40,7 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
       differ, such as "r=0.1 alpha=0.8".
     """
     groups: dict[str, list[Run]] = {}
-    fields = _differing_fields(runs)
+    fields = differing_fields(runs)
     for run in sorted(runs, key=lambda run: _order(run, fields)):
         groups.setdefault(_name(run, fields), []).append(run)
     return groups
@@ -65,7 +68,8 @@ def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
     return aligned(_COLUMNS, rows)
 
 
-def _differing_fields(runs):
+def differing_fields(runs: Sequence[Run]) -> list[str]:
+    """The fields that are not the same in all runs, but for seeds and what changes no result."""
     fields = sorted({field for run in runs for field in run.config})
     return [
         field

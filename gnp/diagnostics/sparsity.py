@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+SPARSITY_TABLE = "sparsity.md"
+
 _PREFIX = "sparsity/"
 _ELEMENTS = "elements"
 _ALL = "all"
@@ -51,7 +53,7 @@ def write_sparsity(metrics: Sequence[Mapping[str, float]], folder: str | os.Path
     if not table:
         return
     folder = pathlib.Path(folder)
-    (folder / "sparsity.md").write_text(_as_markdown(table))
+    (folder / SPARSITY_TABLE).write_text(_as_markdown(table))
     _draw(table, folder / "sparsity.png")
 
 

@@ -1,4 +1,4 @@
-"""Compares runs: a table of their test errors and a picture of their curves.
+"""Compares runs: a table of their test errors, a picture of their curves, and a page of it all.
 
 python -m gnp.main.report --runs='runs/**' --out=DIR
 """
@@ -12,12 +12,28 @@ from collections.abc import Iterable
 from absl import flags
 
 from gnp.diagnostics.curves import draw_comparison
+from gnp.diagnostics.html_report import html_report
 from gnp.diagnostics.report import Run, format_table, group_runs
+from gnp.diagnostics.sparsity import SPARSITY_TABLE
 from gnp.errors import UserError
 from gnp.main import app
+from gnp.main.diagnose import DIAGNOSE_FILE, DIAGNOSE_PICTURE
+from gnp.main.landscape import LANDSCAPE_FILES
+from gnp.main.saved_run import DIAGNOSTICS_FOLDER
+from gnp.main.sharpness import SHARPNESS_FILE, SPECTRUM_PICTURE
 from gnp.training.metrics_writer import METRICS_FILE, read_metrics
 from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
 from gnp.training.summary import SUMMARY_FILE
+
+REPORT_FILE = "report.html"
+
+_PICTURES = {
+    "Spectrum of the Hessian": SPECTRUM_PICTURE,
+    "Loss along a line": pathlib.Path(LANDSCAPE_FILES[1]).with_suffix(".png"),
+    "Loss over a plane": pathlib.Path(LANDSCAPE_FILES[2]).with_suffix(".png"),
+    "Loss between two checkpoints": pathlib.Path(LANDSCAPE_FILES["to"]).with_suffix(".png"),
+    "Layers": DIAGNOSE_PICTURE,
+}
 
 
 def define_flags() -> None:
@@ -25,7 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "runs", [], "A run's folder, or one above it; may hold * and **; may be given repeatedly."
     )
-    flags.DEFINE_string("out", None, "The folder that table.md and curves.png are put into.")
+    flags.DEFINE_string("out", None, "The folder for report.html, table.md and curves.png.")
 
 
 def main() -> None:
@@ -37,7 +53,9 @@ def main() -> None:
 
 
 def report(patterns: Iterable[str], out: pathlib.Path) -> None:
-    """Prints the table of the runs below `patterns`; writes table.md and curves.png to `out`.
+    """Prints the table of the runs below `patterns`.
+
+    Writes it to `out` as table.md, beside curves.png and report.html.
 
     Raises:
       UserError: there is no finished run.
@@ -58,7 +76,8 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     write_atomically(out / "table.md", table + "\n")
     metrics = {name: [run.metrics for run in runs] for name, runs in groups.items()}
     draw_comparison(metrics, out / "curves.png")
-    print(f"{table}\nCurves: {out / 'curves.png'}")
+    write_atomically(out / REPORT_FILE, html_report(groups))
+    print(f"{table}\nCurves: {out / 'curves.png'}\nPage: {out / REPORT_FILE}")
 
 
 def _run_folders(patterns):
@@ -74,7 +93,21 @@ def _read_run(folder):
         config=flatten(json.loads((folder / CONFIG_FILE).read_text())),
         summary=json.loads((folder / SUMMARY_FILE).read_text()),
         metrics=read_metrics(folder / METRICS_FILE),
+        instruments=_read_instruments(folder),
     )
+
+
+def _read_instruments(folder):
+    files = folder / DIAGNOSTICS_FOLDER
+    found = {}
+    for name, file in (("sharpness", SHARPNESS_FILE), ("diagnose", DIAGNOSE_FILE)):
+        if (files / file).exists():
+            found[name] = json.loads((files / file).read_text())
+    if (folder / SPARSITY_TABLE).exists():
+        found["sparsity"] = (folder / SPARSITY_TABLE).read_text()
+    pictures = {title: files / file for title, file in _PICTURES.items()}
+    found["pictures"] = {t: file.read_bytes() for t, file in pictures.items() if file.exists()}
+    return found
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """The command that compares runs."""
 
 import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
+from gnp.diagnostics.spectrum_picture import draw_spectrum
 from gnp.errors import UserError
 from gnp.main.report import report
 
@@ -33,6 +37,7 @@ def test_runs_below_a_folder_are_compared(tmp_path, capsys):
     assert "-15.00" in table
     assert table in capsys.readouterr().out
     assert (tmp_path / "out/curves.png").stat().st_size > 0
+    assert "<td>+15.00</td>" in (tmp_path / "out/report.html").read_text()
 
 
 def test_patterns_choose_runs_and_no_run_counts_twice(tmp_path, capsys):
@@ -55,3 +60,40 @@ def test_a_run_that_is_not_finished_is_left_out_and_named(tmp_path, capsys):
 def test_no_run_is_an_error(tmp_path):
     with pytest.raises(UserError, match="There is no finished run below"):
         report([str(tmp_path)], tmp_path)
+
+
+def browser_is_missing():
+    command = [sys.executable, "-c", "import PyQt6.QtWebEngineWidgets"]
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "255, 255, 255"), ("dark", "22, 24, 28")])
+def test_a_browser_shows_the_page_and_asks_for_nothing_else(tmp_path, scheme, ground):
+    if browser_is_missing():
+        pytest.skip("needs a browser: pip install PyQt6-WebEngine")
+    for r, error in [(0.0, 0.2), (0.1, 0.1)]:
+        folder = make_run(tmp_path / f"runs/r_{r}", r, 0, error)
+        (folder / "diagnostics").mkdir()
+        figures = {
+            "density": {"points": [0.0, 1.0], "density": [1.0, 0.5]},
+            "eigenvalues": [1.0],
+            "trace": 2.0,
+            "trace_error": 0.1,
+        }
+        draw_spectrum(figures, folder / "diagnostics/spectrum.png")
+    report([str(tmp_path / "runs")], tmp_path)
+    script = pathlib.Path(__file__).with_name("browser.py")
+    picture = tmp_path / "page.png"
+    command = [sys.executable, script, tmp_path / "report.html", picture, scheme]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    shown = json.loads(result.stdout.splitlines()[-1])
+    assert shown["title"] == "2 runs of Net on digits"
+    assert shown["headings"] == ["Errors", "What differs", "Curves", "Pictures"]
+    assert shown["ground"] == f"rgb({ground})"
+    assert len(shown["charts"]) == 2
+    assert min(shown["charts"]) > 300
+    assert min(shown["pictures"]) > 100
+    assert shown["overflow"] == 0
+    assert set(shown["schemes"]) <= {"file", "data"}
+    assert shown["messages"] == []
+    assert picture.stat().st_size > 10_000

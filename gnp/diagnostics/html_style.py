@@ -1,0 +1,39 @@
+"""How the page of `html_report` looks, by day and by night."""
+
+# Colours that stay apart for colour-blind eyes (Okabe and Ito), on light and on dark ground.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#777777")
+_ON_DARK = ("#56B4E9", "#E69F00", "#2DC99A", "#E39BC4", "#F0E442", "#9AD1F5", "#AAAAAA")
+
+
+def _variables(colours):
+    return "".join(f"--c{number}:{colour};" for number, colour in enumerate(colours))
+
+
+_SERIES = "".join(f".series{n}{{--series:var(--c{n})}}" for n in range(len(COLOURS)))
+
+STYLE = f"""
+:root{{color-scheme:light dark;--ground:#fff;--ink:#1b1b1b;--faint:#666;--rule:#ddd;
+--shade:#f5f6f8;{_variables(COLOURS)}}}
+@media (prefers-color-scheme:dark){{:root{{--ground:#16181c;--ink:#e8e8e8;--faint:#a0a0a0;
+--rule:#3a3d44;--shade:#1f2228;{_variables(_ON_DARK)}}}}}
+body{{background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif;
+max-width:1180px;margin:0 auto;padding:1.5rem}}
+h1{{font-size:1.5rem;margin:0 0 .5rem}} h2{{font-size:1.15rem;margin:2rem 0 .6rem}}
+h3{{font-size:1rem;margin:1rem 0 .3rem}} p{{color:var(--faint);margin:.5rem 0}}
+.legend{{list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;padding:0;margin:.6rem 0}}
+.swatch{{display:inline-block;width:1.6em;height:.35em;border-radius:2px;margin-right:.5em;
+vertical-align:middle;background:var(--series)}}
+.scroll{{overflow-x:auto}} table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
+th,td{{text-align:left;white-space:nowrap;padding:.3rem .9rem .3rem 0;
+border-bottom:1px solid var(--rule)}}
+th{{font-weight:600;color:var(--faint)}}
+pre{{background:var(--shade);padding:.8rem;overflow-x:auto;font-size:13px}}
+.charts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1.2rem}}
+.pictures{{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:1.2rem}}
+figure{{margin:0}} figcaption{{font-weight:600;margin-bottom:.2rem}}
+img{{max-width:100%;background:#fff;border-radius:4px}} .chart{{width:100%;height:auto}}
+.tick{{font-size:11px;fill:var(--faint)}} .label{{font-size:12px;fill:var(--ink)}}
+.grid{{stroke:var(--rule);stroke-width:1}}
+.line{{fill:none;stroke:var(--series);stroke-width:1.8;stroke-linejoin:round}}
+.band{{fill:var(--series);opacity:.18}} {_SERIES}
+"""
