@@ -62,7 +62,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.gnp.reuse = 0.0  # LookSAM's weight of the last penalty in the steps between; 0: off
     config.gnp.bn_policy = "clean"  # batch statistics of the pass: clean, perturbed or both
 
-    # Penalties beside it; docs/penalties.md has their formulas.
     config.regularization = ml_collections.ConfigDict()
     config.regularization.input_gradient = ml_collections.ConfigDict()
     config.regularization.input_gradient.strength = (
@@ -74,23 +73,40 @@ def get_config() -> ml_collections.ConfigDict:
     config.regularization.activation_gradient.activations = ()  # patterns of module paths
     config.regularization.parameter_gradient = ml_collections.ConfigDict()
     config.regularization.parameter_gradient.strength = 0.0  # gamma in L + gamma/4 |grad L|^2
-    weight = config.regularization.weight = ml_collections.ConfigDict()
-    weight.block_shape = (4, 4)  # rows and columns of the groups "blocks"
-    for name in ("l1", "l2", "group_lasso", "threshold"):
-        weight[name] = ml_collections.ConfigDict()
-        weight[name].first_epoch = 0  # the first epoch that it is on
-        weight[name].last_epoch = config_dict.placeholder(int)  # from then on it is off, if set
-        weight[name].every_n_epochs = 1  # 2: on in every other epoch
-    # (pattern of parameter paths, strength); the first that matches a parameter counts.
-    weight.l1.strengths = ()
-    weight.l2.strengths = ()  # likewise; half the sum of squares, as l2_regularization
+    config.regularization.weight = ml_collections.ConfigDict()
+    config.regularization.weight.block_shape = (4, 4)  # rows and columns of the groups "blocks"
+    config.regularization.weight.l1 = ml_collections.ConfigDict()
+    # (pattern of parameter paths, strength); the first that matches a parameter counts
+    config.regularization.weight.l1.strengths = ()
+    config.regularization.weight.l1.first_epoch = 0  # on from this epoch
+    config.regularization.weight.l1.last_epoch = config_dict.placeholder(int)  # off from this one
+    config.regularization.weight.l1.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.l2 = ml_collections.ConfigDict()
+    config.regularization.weight.l2.strengths = ()  # likewise, of half the sum of squares
+    config.regularization.weight.l2.first_epoch = 0  # on from this epoch
+    config.regularization.weight.l2.last_epoch = config_dict.placeholder(int)  # off from this one
+    config.regularization.weight.l2.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.group_lasso = ml_collections.ConfigDict()
     # (pattern, strength, groups), the groups being elements, layers, kernels, filters, channels,
-    # rows, columns or blocks.
-    weight.group_lasso.strengths = ()
-    weight.group_lasso.weighted_by_size = True  # multiply the norm by the root of the group's size
-    # (pattern, limit, groups): those whose root mean square is at most that become zero.
-    weight.threshold.limits = ()
-    weight.threshold.release_epoch = config_dict.placeholder(int)  # zeros may change again, if set
+    # rows, columns or blocks
+    config.regularization.weight.group_lasso.strengths = ()
+    # True: multiply a group's norm by the root of its size
+    config.regularization.weight.group_lasso.weighted_by_size = True
+    config.regularization.weight.group_lasso.first_epoch = 0  # on from this epoch
+    config.regularization.weight.group_lasso.last_epoch = config_dict.placeholder(
+        int
+    )  # off from this one
+    config.regularization.weight.group_lasso.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.threshold = ml_collections.ConfigDict()
+    # (pattern, limit, groups): groups become zero if their root mean square is at most the limit
+    config.regularization.weight.threshold.limits = ()
+    # zeros may change again from this epoch on
+    config.regularization.weight.threshold.release_epoch = config_dict.placeholder(int)
+    config.regularization.weight.threshold.first_epoch = 0  # on from this epoch
+    config.regularization.weight.threshold.last_epoch = config_dict.placeholder(
+        int
+    )  # off from this one
+    config.regularization.weight.threshold.every_n_epochs = 1  # on in each n-th of them
 
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp

@@ -24,20 +24,20 @@ PyTree = Any
 
 
 def l1(parameter: jax.Array) -> jax.Array:
-    """Σ|w|."""
+    """Sum of the absolute values."""
     # jnp.abs has the derivative 1 at 0.
     return jnp.sum(parameter * jnp.sign(parameter))
 
 
 def l2(parameter: jax.Array) -> jax.Array:
-    """½·Σw²."""
+    """Half the sum of the squares."""
     return 0.5 * jnp.sum(jnp.square(parameter))
 
 
 def group_lasso(
     parameter: jax.Array, groups: Groups, *, weighted_by_size: bool = True
 ) -> jax.Array:
-    """Σ_g √|g|·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the groups' sizes |g|."""
+    """Σ_g √n_g·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the numbers n_g of the groups' elements."""
     norms = groups.norms(parameter)
     return jnp.sum(jnp.sqrt(groups.sizes(parameter)) * norms if weighted_by_size else norms)
 

@@ -65,7 +65,7 @@ class Groups:
         return tree.safe_sqrt(self._sum(jnp.square(precise)))
 
     def sizes(self, parameter: jax.Array) -> jax.Array:
-        """|g|, the number of elements of each group, likewise."""
+        """The number of elements of each group, likewise."""
         return self._sum(jnp.ones(parameter.shape))
 
     def spread(self, per_group: jax.Array, shape: tuple[int, ...]) -> jax.Array:
