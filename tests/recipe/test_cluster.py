@@ -1,13 +1,16 @@
 """The scripts for clusters: well formed, and what they start is a command line of ours."""
 
+import json
 import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -202,6 +205,7 @@ SRUN = """
 shift
 for task in 0 1; do
     SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 SLURM_STEP_NODELIST=localhost "$@" &
+    echo $! >> "$TASKS"
 done
 highest=0
 for task in 0 1; do
@@ -221,25 +225,57 @@ def job_with_a_free_port():
     raise AssertionError("all ports are taken")
 
 
+TINY = (
+    "--config=config/digits.py",
+    "--config.dataset.num_train_images=320",
+    "--config.batch_size=32",
+)
+
+
+def two_tasks(folder):
+    """The environment of a job on one node, two tasks of two devices each."""
+    return (
+        put_on_path(folder, "srun", SRUN)
+        | record(folder, "scontrol")
+        | {
+            "SLURM_SUBMIT_DIR": str(ROOT),
+            "SLURM_JOB_ID": str(job_with_a_free_port()),
+            "GNP_PYTHON": sys.executable,
+            "JAX_NUM_CPU_DEVICES": "2",
+            "TASKS": str(folder / "tasks"),
+        }
+    )
+
+
 @pytest.mark.slow
 def test_slurm_trains_with_two_tasks(tmp_path):
-    environment = put_on_path(tmp_path, "srun", SRUN) | {
-        "SLURM_SUBMIT_DIR": str(ROOT),
-        "SLURM_JOB_ID": str(job_with_a_free_port()),
-        "GNP_PYTHON": sys.executable,
-        "JAX_NUM_CPU_DEVICES": "2",
-    }
-    result = call(
-        "slurm.sh",
-        "--config=config/digits.py",
-        f"--working_dir={tmp_path / 'runs'}",
-        "--config.total_epochs=1",
-        "--config.dataset.num_train_images=320",
-        "--config.batch_size=32",
-        **environment,
-    )
+    flags = (*TINY, f"--working_dir={tmp_path / 'runs'}", "--config.total_epochs=1")
+    result = call("slurm.sh", *flags, **two_tasks(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     (folder,) = (path.parent for path in tmp_path.rglob("summary.json"))
-    assert '"processes": 2' in (folder / "summary.json").read_text()
-    assert '"device": "4 x cpu"' in (folder / "summary.json").read_text()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["processes"], summary["device"]) == (2, "4 x cpu")
     assert len(read_metrics(folder / "metrics.jsonl")) == 11
+
+
+@pytest.mark.slow
+def test_slurm_requeues_a_job_whose_time_is_nearly_up(tmp_path):
+    flags = (*TINY, f"--working_dir={tmp_path / 'runs'}", "--config.total_epochs=500")
+    environment = two_tasks(tmp_path)
+    job = subprocess.Popen(
+        ["bash", FOLDER / "slurm.sh", *flags],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not any(len(read_metrics(path)) > 3 for path in tmp_path.rglob("metrics.jsonl")):
+        assert job.poll() is None, job.communicate()
+        time.sleep(0.5)
+    for task in (tmp_path / "tasks").read_text().split():
+        os.kill(int(task), signal.SIGUSR1)
+    output, _ = job.communicate(timeout=300)
+    assert job.returncode == 75, output
+    assert calls(tmp_path, "scontrol") == [["requeue", environment["SLURM_JOB_ID"]]]
+    (checkpoints,) = tmp_path.rglob("checkpoints")
+    assert any(path.name.isdigit() for path in checkpoints.iterdir())

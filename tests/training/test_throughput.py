@@ -10,6 +10,7 @@ from gnp.training import throughput
 from gnp.training.metrics_writer import TIMINGS_FILE, read_metrics
 from gnp.training.throughput import Throughput, TimedStep, flops, memory, over_all, speed
 from tests.training.test_loop import run
+from tests.training.test_metrics_writer import read_events
 
 
 class Clock:
@@ -225,6 +226,8 @@ def test_a_run_leaves_its_timings(tmp_path):
     # Four steps an epoch, and the first one compiles.
     assert [(line["step"], line["time/steps"]) for line in timings] == [(4, 3), (8, 4), (12, 4)]
     assert summary["timing"] == over_all(timings)
+    tags = {value.tag for event in read_events(tmp_path) for value in event.summary.value}
+    assert {"time/images_per_second", "train/loss", "eval/loss"} <= tags
     for line in timings:
         assert np.isclose(
             line["time/images_per_second"], 16 * line["time/steps"] / line["time/seconds"]
