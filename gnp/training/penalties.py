@@ -90,25 +90,26 @@ def sparsity_figures(config: Any) -> Callable[[PyTree], dict[str, float]]:
         ("group_lasso", "strengths", True),
         ("threshold", "limits", True),
     )
-    rules = [(_rules(weight, *block), f"{_FIELD}{block[0]}.{block[1]}") for block in blocks]
+    all_rules = [(_rules(weight, *block), f"{_FIELD}{block[0]}.{block[1]}") for block in blocks]
 
     def kinds_in(params):
         paths = traverse_util.flatten_dict(params, sep="/")
         kinds = {}
-        for rules_of_block, field in rules:
-            for path, (_, *groups) in first_matches(rules_of_block, paths, field).items():
+        for rules, field in all_rules:
+            for path, (_, *groups) in first_matches(rules, paths, field).items():
                 found = kinds.setdefault(path, {})
                 found |= {g.kind: g for g in groups if g.kind != "elements"}
         return {path: list(kinds[path].values()) for path in paths if path in kinds}
 
+    @jax.jit
+    def shares_in(params):
+        return sparsity(params, kinds_in(params))
+
     def figures(params):
-        kinds = kinds_in(params)
-        if not kinds:
-            return {}
-        shares = jax.device_get(jax.jit(lambda params: sparsity(params, kinds))(params))
+        shares = jax.device_get(shares_in(params))
         return {f"sparsity/{name}": float(share) for name, share in shares.items()}
 
-    return figures
+    return figures if any(rules for rules, _ in all_rules) else lambda params: {}
 
 
 def _epochs(weight, name):

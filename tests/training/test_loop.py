@@ -93,6 +93,10 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
         {"gnp.every": 2, "gnp.reuse": 0.7},
         {"gnp.perturbation_batch": 2, "gnp.bn_policy": "both"},
         {"gradient_accumulation_steps": 2, "gnp.sync_perturbations": True},
+        {
+            "regularization.input_gradient.strength": 0.1,
+            "regularization.weight.threshold.limits": (("Dense_0/kernel", 0.2, "elements"),),
+        },
     ],
     ids=str,
 )

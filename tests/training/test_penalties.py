@@ -14,6 +14,8 @@ from gnp.main.config import load_config
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
+from gnp.training.loop import train as run
+from gnp.training.metrics_writer import read_metrics
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.penalties import (
     gradient_penalties,
@@ -299,6 +301,17 @@ def test_sparsity_is_told_for_all_that_may_become_sparse():
     ]
     assert found["sparsity/Dense_0/kernel"] == pytest.approx(np.mean(kernel == 0))
     assert sparsity_figures(config_of(INPUT))(states[-1].params) == {}
+
+
+def test_a_run_tells_its_sparsity_at_each_evaluation_and_at_its_end(tmp_path):
+    run(config_of(THRESHOLD), model=ToyModel(), source=ToySource(), folder=tmp_path)
+    lines = [m for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" in m]
+    assert [line["sparsity/Dense_0/kernel"] > 0 for line in lines] == [True, True, False]
+    assert [line["sparsity/all"] for line in lines] == [
+        line["sparsity/Dense_0/kernel"] for line in lines
+    ]
+    assert "| Dense_0/kernel | 0.0 |" in (tmp_path / "sparsity.md").read_text()
+    assert (tmp_path / "sparsity.png").exists()
 
 
 def check(*overrides):
