@@ -7,6 +7,7 @@ COMMANDS = {
     "train": "main",
     "evaluate": "evaluate",
     "report": "report",
+    "diagnose": "diagnose",
     "sharpness": "sharpness",
     "landscape": "landscape",
     "models": "models",

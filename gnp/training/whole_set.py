@@ -87,7 +87,7 @@ class WholeSet:
         return self._mean(self._gradient((params, batch_stats)))
 
     def hessian_product(self, params: PyTree, batch_stats: PyTree, vector: PyTree) -> PyTree:
-        """The Hessian of the mean loss times a vector: forward over reverse, 3 to 4 gradients.
+        """The Hessian of the mean loss times a vector: forward over reverse, about 2.7 gradients.
 
         Args:
           vector: a tree like the parameters.
