@@ -205,7 +205,9 @@ def test_terms_add_up_whatever_their_company():
     loss, _, terms = penalized_loss(smooth_loss, point, GradientPenalties(**together))
     expected = {name: value for term in alone for name, value in term.items()}
     assert values_of(terms) == pytest.approx(expected, rel=1e-12)
-    assert float(loss) == pytest.approx(smooth_loss(point)[0] + sum(expected.values()), rel=1e-12)
+    assert float(loss) == pytest.approx(
+        float(smooth_loss(point)[0]) + sum(expected.values()), rel=1e-12
+    )
 
 
 def values_of(terms):
