@@ -9,6 +9,7 @@ from scipy.stats import ortho_group
 
 from gnp.diagnostics.jacobian import chain_health, spectral_norms
 from gnp.diagnostics.layer_chain import LayerChain, find_layers
+from gnp.model import create_model
 
 WIDTH = 12
 DEPTH = 10
@@ -133,6 +134,22 @@ def test_layers_are_found_in_the_order_of_their_calls():
     np.testing.assert_allclose(
         chain.inputs[-1][0], model.apply(variables, images(), train=False), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "count"),
+    [
+        ("ResNet18", "Conv_0", 11),
+        ("ViT_TI16", "patch_embed", 15),
+        ("CaiT_XXS12", "patch_embed", 17),
+    ],
+)
+def test_blocks_of_the_registered_models_are_layers(name, first, count):
+    model, images = create_model(name, 10), jnp.zeros((2, 32, 32, 3))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.PRNGKey(0), images, train=False))
+    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    layers = find_layers(model, variables, images)
+    assert (layers[0].name, len(layers)) == (first, count)
 
 
 def test_gradients_are_those_of_the_whole_way():

@@ -34,6 +34,30 @@ def test_split_and_batches():
     np.testing.assert_array_equal(collect(batches, "label").sum(1), 1)
 
 
+@pytest.mark.parametrize("loader", ["tfdata", "device"])
+def test_the_training_images_can_be_evaluated_on_as_they_are(loader):
+    config = make_config(num_train_images=100, loader=loader)
+    source = build_source(config, evaluate_on_train=True)
+    assert (source.num_train_images, source.num_eval_images) == (100, 100)
+    batches = list(source.eval_batches())
+    if loader == "device":
+        batches = [source.prepare_eval(source.device_data, batch) for batch in batches]
+    real = collect(batches, "mask") > 0
+    config.dataset.image_level_augmentations = "none"
+    config.batch_size = 100
+    plain = build_source(config)
+    (expected,) = [
+        batch if loader == "tfdata" else plain.prepare(plain.device_data, batch)
+        for batch in plain.train_batches(0)
+    ]
+    rows = [
+        np.unique(np.reshape(images, (-1, 64)), axis=0)
+        for images in (collect(batches, "image")[real], expected["image"])
+    ]
+    assert real.sum() == 100
+    np.testing.assert_allclose(*rows, rtol=1e-6)
+
+
 def test_they_are_the_digits_that_scikit_learn_loads():
     expected = datasets.load_digits()
     images, labels = read_digits()
