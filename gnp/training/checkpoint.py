@@ -1,5 +1,6 @@
 """Checkpoints: the whole training state and the position in the data, written by orbax."""
 
+import contextlib
 import logging
 import math
 import os
@@ -16,6 +17,9 @@ from gnp.training.state import TrainState, fingerprint
 from gnp.training.variables import variables_fingerprint
 
 _DAMAGED_FOLDER = "damaged"
+
+# What orbax raises when a file cannot be written, and when an array cannot.
+_CANNOT_WRITE = (OSError, ValueError)
 
 _log = logging.getLogger(__name__)
 
@@ -90,20 +94,15 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        self._manager = ocp.CheckpointManager(
-            folder,
-            options=ocp.CheckpointManagerOptions(
-                cleanup_tmp_directories=not read_only,
-                read_only=read_only,
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-                best_fn=(lambda metrics: self._rank(metrics)[0]) if keep_best else None,
-                best_mode="min",
-            ),
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "position": ocp.JsonCheckpointHandler(),
-            },
+        self._options = ocp.CheckpointManagerOptions(
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            best_fn=(lambda metrics: self._rank(metrics)[0]) if keep_best else None,
+            best_mode="min",
         )
+        self._manager = self._open()
+        self._saving: int | None = None
 
     def save(self, state: TrainState, position: Position, metrics: dict | None = None) -> None:
         """Saves under the position's step, unless that step is saved already.
@@ -116,6 +115,7 @@ class Checkpoints:
           position: where the run stands.
           metrics: of the evaluation at this step, if there was one.
         """
+        self.wait()
         if position.step in self._manager.all_steps():
             return
         with_metrics = metrics is not None and self._best_metric in metrics
@@ -134,8 +134,9 @@ class Checkpoints:
                 ),
                 metrics=metrics | {"step": position.step} if with_metrics else None,
             )
-        except OSError as error:
-            _warn_not_saved(position.step, error)
+            self._saving = position.step
+        except _CANNOT_WRITE as error:
+            self._give_up(position.step, error)
 
     def restore_latest(self, like: TrainState) -> tuple[TrainState, Position] | None:
         """The newest checkpoint that is whole, or None if there is none at all.
@@ -214,8 +215,8 @@ class Checkpoints:
         """Returns when all saves are on disk or given up."""
         try:
             self._manager.wait_until_finished()
-        except OSError as error:
-            _warn_not_saved(self._manager.latest_step(), error)
+        except _CANNOT_WRITE as error:
+            self._give_up(self._saving, error)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -223,6 +224,30 @@ class Checkpoints:
     def __exit__(self, *exception: Any) -> None:
         self.wait()
         self._manager.close()
+
+    def _open(self):
+        return ocp.CheckpointManager(
+            self._folder,
+            options=self._options,
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "position": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def _give_up(self, step, error):
+        _log.warning(
+            "The checkpoint of step %s could not be written (%s); training goes on, and the older "
+            "checkpoints are as they were.",
+            step,
+            str(error).partition("\n")[0][:200],
+        )
+        if parallel.has_several_processes():
+            return  # managers are opened by all processes together
+        # This one would tell the same error again, whatever comes. A new one clears up after it.
+        with contextlib.suppress(*_CANNOT_WRITE):
+            self._manager.close()
+        self._manager = self._open()
 
     def _check_structure(self, step, saved, like):
         saved = _shapes(saved)
@@ -243,15 +268,6 @@ class Checkpoints:
             os.replace(self._folder / str(step), target)
         parallel.barrier("damaged checkpoint")
         self._manager.reload()
-
-
-def _warn_not_saved(step, error):
-    _log.warning(
-        "The checkpoint of step %s could not be written (%s); training goes on, and the older "
-        "checkpoints are as they were.",
-        step,
-        error,
-    )
 
 
 def _fields(state):

@@ -1,8 +1,10 @@
 """Checkpoints: whole or not at all, damage found, other models refused."""
 
+import contextlib
 import json
 import math
 import pathlib
+import resource
 import shutil
 
 import jax
@@ -227,6 +229,35 @@ def test_checkpoint_that_cannot_be_written_is_a_warning(folder, caplog, monkeypa
         checkpoints.save(state_of(2), Position(step=2))
     assert "step 2 could not be written" in caplog.text
     assert restore(folder)[1].step == 1
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Writing more fails, as it does on a full disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def test_while_the_disk_is_full_each_save_is_a_warning_and_later_ones_succeed(folder, caplog):
+    large = (256, 256)
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state_of(1, large), Position(step=1))
+        checkpoints.wait()
+        with files_of_at_most(2**16):
+            for step in (2, 3):
+                checkpoints.save(state_of(step, large), Position(step=step))
+            checkpoints.wait()
+        for step in (2, 3):
+            assert f"The checkpoint of step {step} could not be written" in caplog.text
+        assert checkpoints.steps() == [1]
+        checkpoints.save(state_of(4, large), Position(step=4))
+    assert caplog.text.count("could not be written") == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "4"]
+    assert_equal(restore(folder, state_of(0, large))[0], state_of(4, large))
 
 
 def test_fingerprint_changes_with_any_bit():
