@@ -327,10 +327,15 @@ class _Run:
             return
         self._save()
         self.checkpoints.wait()
+        steps = self.checkpoints.steps()
+        if self.position.step in steps:
+            saved = "everything is saved. The same command goes on from there."
+        else:
+            last = f"step {steps[-1]}" if steps else "the start"
+            saved = f"it could not be saved. The same command goes on from {last}."
         raise Interrupted(
             signal_number,
-            f"Stopped after step {self.position.step} of {self.total_steps}; everything is saved. "
-            "The same command goes on from there.",
+            f"Stopped after step {self.position.step} of {self.total_steps}; {saved}",
             self.config.interrupt_exit_code,
         )
 

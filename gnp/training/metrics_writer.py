@@ -4,6 +4,7 @@ A writer has `write(step, metrics)` and `close()`.
 """
 
 import json
+import logging
 import math
 import pathlib
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from typing import Protocol
 from gnp.training.run_folder import METRICS_FILE, write_atomically
 
 TIMINGS_FILE = "timings.jsonl"
+
+_log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -39,22 +42,36 @@ class JsonLinesWriter:
     """Appends metrics to a file, one JSON object a line: `{"step": 12, "train/loss": 0.5, ...}`.
 
     Floats keep all their digits; those that JSON has no number for are the strings "nan", "inf" and
-    "-inf".
+    "-inf". What cannot be written (the disk is full, say) is kept and tried again with the next
+    line.
     """
 
     def __init__(self, path: pathlib.Path, keep: Callable[[dict], bool] = lambda line: True):
         """Opens the file, without a line that was cut off, and without those not to be kept."""
         if path.exists():
             write_atomically(path, "".join(map(_to_line, filter(keep, read_metrics(path)))))
-        self._file = path.open("a")
+        self._file = path.open("ab", buffering=0)
+        self._unwritten = b""
+        self._is_warned = False
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes one line, whole, so that a run that is killed leaves a readable file."""
-        self._file.write(_to_line({"step": int(step), **metrics}))
-        self._file.flush()
+        self._unwritten += _to_line({"step": int(step), **metrics}).encode()
+        self._write_what_is_left()
 
     def close(self) -> None:
+        self._write_what_is_left()
         self._file.close()
+
+    def _write_what_is_left(self):
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
+            self._is_warned = False
+        except OSError as error:
+            if not self._is_warned:
+                _log.warning("%s cannot be written for now: %s.", self._file.name, error.strerror)
+            self._is_warned = True
 
 
 def open_metrics(

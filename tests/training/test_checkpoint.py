@@ -1,10 +1,8 @@
 """Checkpoints: whole or not at all, damage found, other models refused."""
 
-import contextlib
 import json
 import math
 import pathlib
-import resource
 import shutil
 
 import jax
@@ -18,6 +16,7 @@ from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.state import TrainState, fingerprint
 from gnp.training.variables import read_variables
+from tests.training.full_disk import files_of_at_most
 
 
 def state_of(step, shape=(16, 16), name="kernel"):
@@ -229,17 +228,6 @@ def test_checkpoint_that_cannot_be_written_is_a_warning(folder, caplog, monkeypa
         checkpoints.save(state_of(2), Position(step=2))
     assert "step 2 could not be written" in caplog.text
     assert restore(folder)[1].step == 1
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """Writing more fails, as it does on a full disk."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def test_while_the_disk_is_full_each_save_is_a_warning_and_later_ones_succeed(folder, caplog):

@@ -6,6 +6,7 @@ import signal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from config import digits
@@ -172,6 +173,26 @@ def test_signal_saves_and_the_exit_code_tells_it(tmp_path, uninterrupted, number
         run(tmp_path, InterruptedSource(before_batch=5, number=number))
     assert caught.value.code == 128 + number
     assert "goes on" in str(caught.value)
+    run(tmp_path)
+    assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
+
+
+def test_stop_that_could_not_be_saved_says_so_and_loses_no_more(
+    tmp_path, uninterrupted, monkeypatch
+):
+    stop_after(7, monkeypatch)
+    with monkeypatch.context() as patch:
+        save = ocp.CheckpointManager.save
+
+        def fail_from_step_5_on(manager, step, **kwargs):
+            if step >= 5:
+                raise OSError(28, "No space left on device")
+            return save(manager, step, **kwargs)
+
+        patch.setattr(ocp.CheckpointManager, "save", fail_from_step_5_on)
+        with pytest.raises(Interrupted) as caught:
+            run(tmp_path)
+    assert "it could not be saved. The same command goes on from step 4." in str(caught.value)
     run(tmp_path)
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 

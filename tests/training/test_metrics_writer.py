@@ -15,6 +15,7 @@ from gnp.training.metrics_writer import (
     read_metrics,
 )
 from gnp.training.tensorboard_writer import TensorBoardWriter
+from tests.training.full_disk import files_of_at_most
 
 
 def open_writer(folder, first_step=0):
@@ -61,6 +62,29 @@ def test_resuming_drops_what_came_after_the_checkpoint(tmp_path):
     lines = read_metrics(tmp_path / METRICS_FILE)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert [line["a"] for line in lines[:5]] == [step / 3 for step in range(1, 6)]
+
+
+def test_lines_that_a_full_disk_refuses_come_later_whole_and_in_order(tmp_path, caplog):
+    path = tmp_path / METRICS_FILE
+    with open_writer(tmp_path) as writer:
+        writer.write(1, {"a": 1.0})
+        with files_of_at_most(path.stat().st_size + 5):
+            for step in (2, 3):
+                writer.write(step, {"a": float(step)})
+            assert [line["step"] for line in read_metrics(path)] == [1]
+        writer.write(4, {"a": 4.0})
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4]
+    assert path.read_text().count("\n") == 4
+    assert caplog.text.count("cannot be written for now") == 1
+
+
+def test_events_that_a_full_disk_refuses_end_with_a_warning(tmp_path, caplog):
+    with contextlib.closing(TensorBoardWriter(tmp_path, first_step=0)) as writer:
+        with files_of_at_most(10):
+            for step in range(1, 3000):
+                writer.write(step, {"a": 1.0, "b": 2.0})
+        writer.write(3000, {"a": 1.0})
+    assert caplog.text.count("No more TensorBoard events until the next start") == 1
 
 
 def test_a_run_from_the_start_starts_an_empty_file(tmp_path):
