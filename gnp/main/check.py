@@ -76,7 +76,7 @@ def check_config(config: Any, *, num_devices: int) -> None:
     """
     _check_names(config)
     _check_numbers(config)
-    _check_batch_divides(config.batch_size, num_devices)
+    check_batch_divides(config.batch_size, num_devices)
     build_optimizer(config.opt.opt_type, config.opt.opt_params)
     penalty_form(config)
     steps_to_profile(config.profile_steps)
@@ -162,7 +162,8 @@ def _check_range(config, fields, low, high):
             raise UserError(f"{field} is {value}; it must be {limits}.")
 
 
-def _check_batch_divides(batch_size, num_devices):
+def check_batch_divides(batch_size: int, num_devices: int) -> None:
+    """Raises a UserError, with sizes that fit, if a batch does not divide over the devices."""
     rest = batch_size % num_devices
     if rest:
         below, above = batch_size - rest, batch_size - rest + num_devices

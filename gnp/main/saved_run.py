@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 from absl import flags
 from flax import linen as nn
 
@@ -10,6 +11,7 @@ from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 from gnp.main import config
 from gnp.main.build import build_model, build_source
+from gnp.main.check import check_batch_divides
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.loop import open_checkpoints
@@ -124,7 +126,12 @@ def open_run(
 
 
 def untrained(settings: Any, *, evaluate_on_train: bool = False) -> SavedRun:
-    """What a config names before its first step."""
+    """What a config names before its first step.
+
+    Raises:
+      UserError: a name is unknown, or a batch does not divide over the devices there are.
+    """
+    check_batch_divides(settings.batch_size, jax.device_count())
     model = build_model(settings)
     source = build_source(settings, evaluate_on_train=evaluate_on_train)
     state = create_state(

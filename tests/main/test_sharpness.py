@@ -39,6 +39,11 @@ def test_unknown_data_are_refused(tiny_run):
         measure(tiny_run, "validation")
 
 
+def test_a_batch_that_does_not_divide_over_the_devices_is_refused(tiny_run):
+    with pytest.raises(UserError, match=r"batch_size is 6, .* over 4 devices; .*: 4 or 8"):
+        measure(tiny_run, "train", "batch_size=6")
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="--m is 0; it must be at least 1"):
         SharpnessSettings(m=0)
