@@ -117,10 +117,10 @@ class Run:
         return path.stat().st_ino if path and path.exists() else None
 
 
-def wait_for(run, phase, draw):
+def wait_for(run, phase, draw, start_up_seconds):
     """Returns at a random moment of a phase."""
     if phase == START_UP:
-        time.sleep(draw.uniform(0.2, 5.0))
+        time.sleep(draw.uniform(0.1, 0.8) * start_up_seconds)
         return
     deadline = time.monotonic() + LONGEST_START
     steps = draw.randrange(1, STEPS_PER_EPOCH)
@@ -129,6 +129,17 @@ def wait_for(run, phase, draw):
         assert time.monotonic() < deadline
         time.sleep(0.001)
     time.sleep(draw.uniform(0, 0.005))
+
+
+def time_of_start_up(run):
+    """Seconds from the start to the first step, with programs that are compiled already."""
+    run.start()
+    start = time.monotonic()
+    while run.phase() == START_UP:
+        assert run.process.poll() is None, run.process.communicate()[0]
+        time.sleep(0.01)
+    run.kill()
+    return time.monotonic() - start
 
 
 def state_of(folder, step):
@@ -148,6 +159,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, warmup
     whole, killed = Run(tmp_path / "whole", flag), Run(tmp_path / "killed", flag)
     whole.start()
     whole.finish()
+    start_up_seconds = time_of_start_up(Run(tmp_path / "timed", flag))
 
     draw = random.Random(f"kills {warmup}")
     targets = draw.sample(TARGETS, len(TARGETS))
@@ -155,7 +167,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, warmup
     for target in targets:
         killed.start()
         start = time.monotonic()
-        wait_for(killed, target, draw)
+        wait_for(killed, target, draw, start_up_seconds)
         killed.kill()
         moment, steps = time.monotonic() - start, [line["step"] for line in killed.lines()]
         rows.append((moment, killed.phase(), max(steps, default=0)))
