@@ -15,7 +15,7 @@ def tiny_run(tmp_path_factory):
     fields = (
         "dataset.num_train_images=128",
         "total_epochs=2",
-        "model.model_name=TinyNet",
+        "model.model_name=NetToLookInto",
         f"model.model_module={pathlib.Path(__file__).with_name('tiny_model.py')}",
         "save_ckpt_every_n_epochs=1",
     )

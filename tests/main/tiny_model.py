@@ -5,8 +5,8 @@ from flax import linen as nn
 from gnp.model.registry import register_model
 
 
-@register_model("TinyNet")
-class TinyNet(nn.Module):
+@register_model("NetToLookInto")
+class NetToLookInto(nn.Module):
     """A convolution, batch norm, ReLU and two dense layers."""
 
     num_outputs: int
