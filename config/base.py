@@ -17,6 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.total_epochs = 200  # length of training
 
     config.gradient_accumulation_steps = 1  # parts of a device's batch, taken one after another
+    # Steps of one kind that are sent to the devices as one program, between saves and evaluations.
+    config.steps_per_loop = 1
     config.compute_dtype = "float32"  # of activations and products: float32 or bfloat16
     config.on_nonfinite = "stop"  # a loss or gradient that is not finite: stop, skip or rollback
     config.max_rollbacks = 3  # stop after so many of them

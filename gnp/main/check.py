@@ -28,6 +28,7 @@ _AT_LEAST_ONE = (
     "evaluate_every_n_epochs",
     "save_ckpt_every_n_epochs",
     "gradient_accumulation_steps",
+    "steps_per_loop",
     "gnp.every",
     "dataset.image_size",
     "dataset.num_classes",

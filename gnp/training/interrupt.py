@@ -39,13 +39,13 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
         self._is_shared = parallel.has_several_processes()
 
-    def signal_at(self, step: int) -> int | None:
-        """The signal because of which to stop after this step, or None.
+    def signal_at(self, turn: int) -> int | None:
+        """The signal because of which to stop now, or None.
 
-        Every process must ask after every step.
+        Every process must ask after each of its turns, which are counted from 1 without a gap.
         """
         if self._is_shared:
-            return signal.SIGTERM if parallel.stop_is_agreed(step) else None
+            return signal.SIGTERM if parallel.stop_is_agreed(turn) else None
         return self._signal
 
     def __enter__(self) -> "StopRequest":

@@ -30,6 +30,7 @@ from gnp.training.state import create_state
 from gnp.training.step_kinds import StepKinds
 from gnp.training.summary import best_evaluation, write_summary
 from gnp.training.throughput import Throughput
+from gnp.training.turns import batches_of_turns, plan_turns
 from gnp.training.writers import open_writers
 
 CURVES_FILE = "curves.png"
@@ -150,6 +151,8 @@ class _Run:
             every=config.logging.tensorboard_logging_frequency,
             health=self._health(folder) if is_writer else None,
         )
+        self.turn = range(step, step + 1)  # the steps that were taken last
+        self.num_turns = 0  # since this start
         self.evaluation = None
         self.clock = self.saved_at = time.monotonic()
 
@@ -196,35 +199,41 @@ class _Run:
         """Takes the steps that are left of the epoch, or of the next one."""
         if self._is_at_end_of_epoch and self._evaluation_is_due:
             return  # the run was stopped just before this evaluation
-        epoch, first_step = divmod(self.position.step, self.steps_per_epoch)
-        step_of = self.step_kinds.for_epoch(self.state.key, epoch)
-        batches = parallel.split_ahead(self.source.train_batches(epoch, first_step))
-        for index, batch in enumerate(self.throughput.batches(batches), first_step):
-            self.position = self.position._replace(step=self.position.step + 1)
-            if self.position.step in self.position.left_out:
+        epoch, first = divmod(self.position.step, self.steps_per_epoch)
+        kinds = self.step_kinds.of_epoch(self.state.key, epoch)
+        left_out = [step - 1 - epoch * self.steps_per_epoch for step in self.position.left_out]
+        turns = plan_turns(kinds, first, self.config.steps_per_loop, alone=left_out)
+        batches = batches_of_turns(self.source.train_batches(epoch, first), turns)
+        batches = parallel.split_ahead(batches, _split_turn)
+        for turn, batch in zip(turns, self.throughput.batches(batches), strict=True):
+            self.turn = range(self.position.step + 1, self.position.step + turn.count + 1)
+            self.position = self.position._replace(step=self.turn[-1])
+            if turn.first in left_out:
                 self._pass_over_step()
             else:
-                with self.profiler.step(self.position.step):
-                    self._take_step(step_of(index), batch)
+                with self.profiler.steps(self.turn):
+                    self._take_turn(kinds[turn.first], batch)
             self._act_on_bad_step()
             if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
                 self._save()
             self._leave_if_asked()
 
-    def _take_step(self, step, batch):
-        self.state, metrics = step(self.state, self.device_data, batch)
-        self.log.add(self.position.step, metrics)
-        passes = self.step_kinds.num_passes(step)
-        self.throughput.add(self.position.step, passes, metrics["loss"])
+    def _take_turn(self, kind, batch):
+        take = kind.one if len(self.turn) == 1 else kind.several
+        self.state, metrics = take(self.state, self.device_data, batch)
+        self.log.add(self.turn, metrics)
+        self.throughput.add(self.turn, kind.passes, metrics["loss"])
+
+    def _turn_has_multiple_of(self, steps):
+        return self.turn[-1] // steps > (self.turn[0] - 1) // steps
 
     @property
     def _save_is_due_by_steps_or_clock(self):
         steps, minutes = self.config.save_ckpt_every_n_steps, self.config.save_ckpt_every_n_minutes
-        step = self.position.step
-        if steps and step % steps == 0:
+        if steps and self._turn_has_multiple_of(steps):
             return True
         # Several processes ask one clock, which stops them, so they ask it only now and then.
-        if not minutes or step % _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK:
+        if not minutes or not self._turn_has_multiple_of(_STEPS_BETWEEN_LOOKS_AT_THE_CLOCK):
             return False
         return parallel.agree(time.monotonic() - self.saved_at >= 60 * minutes)
 
@@ -322,7 +331,8 @@ class _Run:
         self.saved_at = now
 
     def _leave_if_asked(self):
-        signal_number = self.stop.signal_at(self.position.step)
+        self.num_turns += 1
+        signal_number = self.stop.signal_at(self.num_turns)
         if signal_number is None:
             return
         self._save()
@@ -349,6 +359,10 @@ def open_checkpoints(config: Any, folder: pathlib.Path, *, read_only: bool = Fal
         best_metric=config.best_metric,
         read_only=read_only,
     )
+
+
+def _split_turn(batches):
+    return parallel.split(batches[0]) if len(batches) == 1 else parallel.split_several(batches)
 
 
 def _steps_per_epoch(config, source):

@@ -1,7 +1,7 @@
 """From metrics on the device to files and progress bar, without the host waiting."""
 
 import collections
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -10,6 +10,11 @@ from gnp.training.health import LAYER_NORMS, Health
 from gnp.training.metrics_writer import Writers
 from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.progress import Progress
+
+
+class _SentSteps(NamedTuple):
+    steps: range
+    metrics: dict[str, Any]
 
 
 class MetricsLog:
@@ -39,15 +44,20 @@ class MetricsLog:
         self._health = health
         self._is_shared = parallel.has_several_processes()
         self.bad_step: NonFiniteStep | None = None
-        self._pending: collections.deque[tuple[int, dict[str, Any]]] = collections.deque()
+        self._pending: collections.deque[_SentSteps] = collections.deque()
 
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes the metrics of a step that may still be running."""
-        self._pending.append((step, metrics))
+    def add(self, steps: range, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of steps that may still be running.
+
+        Args:
+          steps: their numbers.
+          metrics: of one step its metrics, of several arrays with a value for each.
+        """
+        self._pending.append(_SentSteps(steps, metrics))
         # Several processes must act on a bad step together, so they look at flushes only.
-        while not self._is_shared and self._pending and _is_done(self._pending[0][1]):
+        while not self._is_shared and self._pending and _is_done(self._pending[0].metrics):
             self._write_oldest()
-        self._progress.update(step, None)
+        self._progress.update(steps[-1], None)
 
     def flush(self) -> None:
         """Waits for all steps and writes their metrics."""
@@ -55,8 +65,14 @@ class MetricsLog:
             self._write_oldest()
 
     def _write_oldest(self):
-        step, metrics = self._pending.popleft()
+        steps, metrics = self._pending.popleft()
         metrics = jax.device_get(metrics)
+        for index, step in enumerate(steps):
+            is_alone = len(steps) == 1
+            self._write(step, metrics if is_alone else {k: v[index] for k, v in metrics.items()})
+
+    def _write(self, step, metrics):
+        metrics = dict(metrics)
         layer_norms = metrics.pop(LAYER_NORMS, None)
         values = {f"train/{name}": value.item() for name, value in metrics.items()}
         which_pass = int(values.pop("train/nonfinite_pass"))

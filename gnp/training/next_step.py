@@ -38,7 +38,7 @@ def next_step_norms(
     epoch, index = divmod(min(int(state.step), last), steps_per_epoch)
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
     kinds = StepKinds(config, model, optimizer, steps_per_epoch, source.prepare)
-    step = kinds.for_epoch(state.key, epoch)(index)
+    step = kinds.of_epoch(state.key, epoch)[index].one
     batch = parallel.split(next(iter(source.train_batches(epoch, index))))
     # The step takes its state's buffers, so it gets a copy.
     copy = jax.tree.map(jnp.copy, state).replace(

@@ -5,7 +5,7 @@ State is one logical copy on all devices; batches are split over them along thei
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -61,6 +61,33 @@ def map_train_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
 
     return jax.pmap(
         prepared_step,
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
+    )
+
+
+def map_train_steps(step: Callable, prepare: Callable = _as_it_is) -> Callable:
+    """Maps a train step so that it is taken several times in one program.
+
+    Args:
+      step: as in `map_train_step`.
+      prepare: likewise.
+
+    Returns:
+      `(state, device_data, batches) -> (state, metrics)` for what `split_several` makes; the
+      metrics have one value for each step. It reuses the state's buffers.
+    """
+
+    def all_steps(state, device_data, batches):
+        def prepared_step(state, batch):
+            return step(state, prepare(device_data, batch))
+
+        return jax.lax.scan(prepared_step, state, batches)
+
+    return jax.pmap(
+        all_steps,
         axis_name=AXIS,
         in_axes=(None, None, 0),
         out_axes=(None, None),
@@ -125,9 +152,12 @@ def has_several_processes() -> bool:
     return jax.process_count() > 1
 
 
-def stop_is_agreed(step: int) -> bool:
-    """Whether all processes stop after this step, because one of them got SIGTERM."""
-    return multihost_utils.reached_preemption_sync_point(step)
+def stop_is_agreed(turn: int) -> bool:
+    """Whether all processes stop after this turn, because one of them got SIGTERM.
+
+    The turn that they agree on is one behind the furthest of them, so none may be left out.
+    """
+    return multihost_utils.reached_preemption_sync_point(turn)
 
 
 def barrier(name: str) -> None:
@@ -157,13 +187,34 @@ def split(batch: PyTree) -> PyTree:
     Returns:
       The arrays as devices x examples per device x ..., on their way to the devices.
     """
-    devices = jax.local_devices()
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
-    parts = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
-    return jax.device_put(parts, sharding)
+    return _send(jax.tree.map(_by_device, batch))
 
 
-def split_ahead(batches: Iterable[PyTree]) -> Iterator[PyTree]:
+def split_several(batches: Sequence[PyTree]) -> PyTree:
+    """Splits this process's shares of several batches, for `map_train_steps`.
+
+    Args:
+      batches: trees of equal shapes, as in `split`.
+
+    Returns:
+      The arrays as devices x batches x examples per device x ..., on their way to the devices.
+    """
+    parts = [jax.tree.map(_by_device, batch) for batch in batches]
+    return _send(jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *parts))
+
+
+def _by_device(array):
+    return np.reshape(array, (len(jax.local_devices()), -1, *np.shape(array)[1:]))
+
+
+def _send(parts):
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(parts, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def split_ahead(
+    batches: Iterable[PyTree], split: Callable[[PyTree], PyTree] = split
+) -> Iterator[PyTree]:
     """`split` of each batch, begun while the batches before it are being computed with."""
     under_way = collections.deque()
     for batch in batches:

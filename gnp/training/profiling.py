@@ -45,18 +45,18 @@ class Profiler:
         self._is_tracing = False
 
     @contextlib.contextmanager
-    def step(self, number: int) -> Iterator[None]:
-        """Traces the step that is taken inside, if it is one of those to trace."""
-        if number not in self._steps:
+    def steps(self, numbers: range) -> Iterator[None]:
+        """Traces the steps that are taken inside together, if some of them are to be traced."""
+        if not any(number in self._steps for number in numbers):
             yield
             return
         if not self._is_tracing:
             self._wait()
             jax.profiler.start_trace(self._folder)
             self._is_tracing = True
-        with jax.profiler.StepTraceAnnotation("train", step_num=number):
+        with jax.profiler.StepTraceAnnotation("train", step_num=numbers[-1]):
             yield
-        if number == self._steps[-1]:
+        if numbers[-1] >= self._steps[-1]:
             self.close()
 
     def close(self) -> None:

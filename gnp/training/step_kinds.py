@@ -27,6 +27,21 @@ from gnp.training.step import make_train_step
 _log = logging.getLogger(__name__)
 
 
+class _Kind:
+    """A kind of step, mapped over the devices.
+
+    Attributes:
+      one: takes one step, as `parallel.map_train_step` returns it.
+      several: takes several, as `parallel.map_train_steps` returns it.
+      passes: forward and backward passes of one step.
+    """
+
+    def __init__(self, step: Callable, prepare: Callable, passes: int):
+        self.one = parallel.map_train_step(step, prepare)
+        self.several = parallel.map_train_steps(step, prepare)
+        self.passes = passes
+
+
 class StepKinds:
     """Standard steps of one pass and penalized ones of two; each is compiled at its first use.
 
@@ -84,15 +99,15 @@ class StepKinds:
                 with_layer_norms=config.logging.layer_norms_every > 0,
                 threshold=threshold,
             )
-            return parallel.map_train_step(step, prepare)
+            return step
 
         self.sparsity = sparsity_figures(config)
         self.r = penalty.r
+        passes = self.objective.gradient_penalties.num_passes
+        self._standard = _Kind(build(None, standard_groups), prepare, passes)
         # The exact forms differentiate twice, which takes as much as a second pass.
-        self._passes_of_penalized = 1 + penalty.form.ascent_steps
-        self._passes_of_loss = self.objective.gradient_penalties.num_passes
-        self._standard = build(None, standard_groups)
-        self._penalized = build(penalty, penalized_groups)
+        passes *= 1 + penalty.form.ascent_steps
+        self._penalized = _Kind(build(penalty, penalized_groups), prepare, passes)
         self._has_begun = False
         self._is_standard_training = gnp.r == 0 or gnp.alpha == 0
         self._which = {
@@ -106,26 +121,21 @@ class StepKinds:
                 self._which["start"],
             )
 
-    def for_epoch(self, key: jax.Array, epoch: int) -> Callable[[int], Callable]:
-        """A function from the index of a step in this epoch to the mapped step to take.
+    def of_epoch(self, key: jax.Array, epoch: int) -> list["_Kind"]:
+        """The kind of each step of an epoch.
 
         Args:
           key: the run's random key, which decides the draws of hybrid training.
           epoch: from 0.
         """
         if self._is_standard_training:
-            return lambda index: self._standard
+            return [self._standard] * self._steps_per_epoch
         first = epoch * self._steps_per_epoch
         penalized = penalized_steps(key, first, first + self._steps_per_epoch, **self._which)
         if not self._has_begun and penalized.any():
             self._has_begun = True
             _log.info("The penalty begins with step %d.", first + int(penalized.argmax()) + 1)
-        return lambda index: self._penalized if penalized[index] else self._standard
-
-    def num_passes(self, step: Callable) -> int:
-        """Forward and backward passes in a mapped step of `for_epoch`."""
-        passes = 1 if step is self._standard else self._passes_of_penalized
-        return passes * self._passes_of_loss
+        return [self._penalized if is_penalized else self._standard for is_penalized in penalized]
 
 
 def _objective(config, model, steps_per_epoch):

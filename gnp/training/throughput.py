@@ -51,8 +51,8 @@ class TimedStep(NamedTuple):
     data_wait: float
 
 
-class _SentStep(NamedTuple):
-    step: int
+class _SentSteps(NamedTuple):
+    steps: range
     passes: int
     compiles: bool
     asked: float  # when its batch was asked for, and
@@ -77,9 +77,9 @@ class Throughput:
         self._writer = writer
         self._batch_size = batch_size
         self._forward_flops = forward_flops
-        self._compiled: set[int] = set()
+        self._compiled: set[tuple[int, int]] = set()
         self._asked = self._arrived = self._last_end = None
-        self._sent: queue.Queue[_SentStep | None] = queue.Queue()
+        self._sent: queue.Queue[_SentSteps | None] = queue.Queue()
         self._done: collections.deque[TimedStep] = collections.deque()
         self._thread = threading.Thread(target=self._watch, name="throughput", daemon=True)
         self._thread.start()
@@ -95,18 +95,19 @@ class Throughput:
                 return
             yield batch
 
-    def add(self, step: int, passes: int, result: jax.Array) -> None:
-        """Takes a step that was sent to the device.
+    def add(self, steps: range, passes: int, result: jax.Array) -> None:
+        """Takes steps that were sent to the device together.
 
         Args:
-          step: its number.
-          passes: forward and backward passes in it. Steps of as many are one program, so the first
-            of them compiles.
-          result: what it computes.
+          steps: their numbers.
+          passes: forward and backward passes in each. As many steps of as many passes are one
+            program, so the first time they compile.
+          result: what they compute.
         """
-        compiles = passes not in self._compiled
-        self._compiled.add(passes)
-        self._sent.put(_SentStep(step, passes, compiles, self._asked, self._arrived, result))
+        program = (passes, len(steps))
+        compiles = program not in self._compiled
+        self._compiled.add(program)
+        self._sent.put(_SentSteps(steps, passes, compiles, self._asked, self._arrived, result))
         if len(self._done) >= WINDOW_STEPS:
             self._write()
 
@@ -134,7 +135,10 @@ class Throughput:
         self._last_end = end
         if not sent.compiles:
             data_wait = max(0.0, sent.arrived - max(start, sent.asked))
-            self._done.append(TimedStep(sent.step, sent.passes, end - start, data_wait))
+            count = len(sent.steps)
+            for step in sent.steps:
+                seconds, waited = (end - start) / count, data_wait / count
+                self._done.append(TimedStep(step, sent.passes, seconds, waited))
 
     def _write(self):
         steps = [self._done.popleft() for _ in range(len(self._done))]

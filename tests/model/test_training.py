@@ -19,7 +19,14 @@ from tests.model.golden_models import BARE, IMAGE_SIZES
 TOO_LARGE = ("CaiT_M24", "CaiT_M36", "CaiT_M48", "ViT_L16")
 
 
-pytestmark = pytest.mark.usefixtures("_compile_fast")
+pytestmark = pytest.mark.usefixtures("_compile_fast", "_forget_programs")
+
+
+@pytest.fixture
+def _forget_programs():
+    """Compiled steps of all models together would fill the memory."""
+    yield
+    jax.clear_caches()
 
 
 def _setting(name):

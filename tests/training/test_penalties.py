@@ -71,7 +71,7 @@ def train(config, steps=4, devices=1, model=None):
     states, metrics = [jax.device_get(state)], {}
     for step in range(steps):
         epoch, index = divmod(step, STEPS_PER_EPOCH)
-        take = kinds.for_epoch(state.key, epoch)(index)
+        take = kinds.of_epoch(state.key, epoch)[index].one
         batch = list(ToySource().train_batches(epoch))[index]
         state, metrics = take(state, None, split(batch, devices))
         states.append(jax.device_get(state))
@@ -81,7 +81,7 @@ def train(config, steps=4, devices=1, model=None):
 def lowered(config):
     state, kinds = start(config)
     batch = next(ToySource().train_batches(0))
-    return kinds.for_epoch(state.key, 0)(0).lower(state, None, split(batch, 4)).as_text()
+    return kinds.of_epoch(state.key, 0)[0].one.lower(state, None, split(batch, 4)).as_text()
 
 
 def test_without_a_strength_the_program_is_that_of_standard_training():
@@ -112,10 +112,10 @@ class Deep(nn.Module):
 
 def flops_and_passes(config):
     state, kinds = start(config, Deep())
-    step = kinds.for_epoch(state.key, 0)(0)
+    kind = kinds.of_epoch(state.key, 0)[0]
     batch = jax.tree.map(lambda x: np.repeat(x, 32, axis=0)[None], BATCH)
-    program = step.lower(state, None, batch).compile()
-    return program.cost_analysis()["flops"], kinds.num_passes(step)
+    program = kind.one.lower(state, None, batch).compile()
+    return program.cost_analysis()["flops"], kind.passes
 
 
 @pytest.mark.parametrize(

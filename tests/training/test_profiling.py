@@ -20,7 +20,7 @@ def calls(monkeypatch):
 def take_steps(calls, folder, steps, first, last):
     profiler = Profiler(steps_to_profile(steps), folder, wait=lambda: calls.append("wait"))
     for step in range(first, last + 1):
-        with profiler.step(step):
+        with profiler.steps(range(step, step + 1)):
             calls.append(step)
     profiler.close()
     return calls
@@ -34,6 +34,14 @@ def test_the_trace_has_the_steps_and_no_others(calls, tmp_path):
 def test_one_step(calls, tmp_path):
     take_steps(calls, tmp_path, "1:1", 1, 2)
     assert calls == ["wait", "start", 1, "wait", "stop", 2]
+
+
+def test_steps_that_are_sent_together_are_traced_if_one_of_them_is_asked_for(calls, tmp_path):
+    profiler = Profiler(steps_to_profile("3:5"), tmp_path, wait=lambda: None)
+    for steps in (range(1, 3), range(3, 5), range(5, 7), range(7, 9)):
+        with profiler.steps(steps):
+            calls.append(steps[0])
+    assert calls == [1, "start", 3, 5, "stop", 7]
 
 
 def test_a_run_that_goes_on_traces_the_steps_that_are_left(calls, tmp_path):

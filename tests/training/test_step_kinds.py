@@ -29,14 +29,14 @@ def passes(epoch, index, **overrides):
     config = toy_config(**overrides)
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
     kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return round(flops(kinds.for_epoch(jax.random.PRNGKey(0), epoch)(index)) / one_pass(), 1)
+    return round(flops(kinds.of_epoch(jax.random.PRNGKey(0), epoch)[index].one) / one_pass(), 1)
 
 
 def passes_told(**overrides):
     config = toy_config(**overrides)
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
     kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return kinds.num_passes(kinds.for_epoch(jax.random.PRNGKey(0), 0)(0))
+    return kinds.of_epoch(jax.random.PRNGKey(0), 0)[0].passes
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def one_pass():
     config = toy_config(**{"gnp.r": 0.0})
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
     kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return flops(kinds.for_epoch(jax.random.PRNGKey(0), 0)(0))
+    return flops(kinds.of_epoch(jax.random.PRNGKey(0), 0)[0].one)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,7 @@ def test_hybrid_draws_are_those_of_the_key():
     optimizer = build_optimizer("SGD", {})
     kinds = StepKinds(config, MODEL, optimizer, 32, lambda data, batch: batch)
     draws = [
-        [id(kinds.for_epoch(jax.random.PRNGKey(seed), 1)(index)) for index in range(32)]
-        for seed in (0, 0, 1)
+        [id(kind) for kind in kinds.of_epoch(jax.random.PRNGKey(seed), 1)] for seed in (0, 0, 1)
     ]
     assert draws[0] == draws[1] != draws[2]
     assert len(set(np.ravel(draws))) == 2

@@ -58,13 +58,14 @@ class Training:
             Clock.now += self._seconds_to_load
             yield "batch"
 
-    def send(self, load=0.0, passes=1, result=None):
-        """Waits so many seconds for a batch and sends its step."""
+    def send(self, load=0.0, passes=1, result=None, count=1):
+        """Waits so many seconds for a batch and sends its steps."""
         self._seconds_to_load = load
         next(self._batches)
-        self._step += 1
+        steps = range(self._step + 1, self._step + count + 1)
+        self._step += count
         self.under_way.append(result or Step())
-        self.throughput.add(self._step, passes, self.under_way[-1])
+        self.throughput.add(steps, passes, self.under_way[-1])
 
     def finish(self, after):
         """Moves the clock and ends the oldest step."""
@@ -232,3 +233,14 @@ def test_a_run_leaves_its_timings(tmp_path):
         assert np.isclose(
             line["time/images_per_second"], 16 * line["time/steps"] / line["time/seconds"]
         )
+
+
+def test_steps_that_are_sent_together_share_their_time(training):
+    training.send(count=4)
+    training.finish(after=50.0)  # they are another program, which compiles
+    training.send(count=4)
+    training.finish(after=2.0)
+    training.throughput.pause()
+    (record,) = training.records
+    assert (record["step"], record["time/steps"]) == (9, 4)
+    assert (record["time/seconds"], record["time/step_ms_p95"]) == (2.0, 500.0)
