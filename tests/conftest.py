@@ -31,3 +31,10 @@ def _compile_fast():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Each compiled program takes memory maps, of which Linux gives a process 65,530."""
+    yield
+    jax.clear_caches()

@@ -19,11 +19,11 @@ from tests.model.golden_models import BARE, IMAGE_SIZES
 TOO_LARGE = ("CaiT_M24", "CaiT_M36", "CaiT_M48", "ViT_L16")
 
 
-pytestmark = pytest.mark.usefixtures("_compile_fast", "_forget_programs")
+pytestmark = pytest.mark.usefixtures("_compile_fast", "_forget_step")
 
 
 @pytest.fixture
-def _forget_programs():
+def _forget_step():
     """Compiled steps of all models together would fill the memory."""
     yield
     jax.clear_caches()
