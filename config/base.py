@@ -66,9 +66,8 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.regularization = ml_collections.ConfigDict()
     config.regularization.input_gradient = ml_collections.ConfigDict()
-    config.regularization.input_gradient.strength = (
-        0.0  # epsilon, in the units of the model's input
-    )
+    # epsilon, in the units of the model's input
+    config.regularization.input_gradient.strength = 0.0
     config.regularization.input_gradient.form = "norm"  # norm, squared or adversarial
     config.regularization.activation_gradient = ml_collections.ConfigDict()
     config.regularization.activation_gradient.strength = 0.0  # weight of the squared gradients
@@ -95,9 +94,8 @@ def get_config() -> ml_collections.ConfigDict:
     # True: multiply a group's norm by the root of its size
     config.regularization.weight.group_lasso.weighted_by_size = True
     config.regularization.weight.group_lasso.first_epoch = 0  # on from this epoch
-    config.regularization.weight.group_lasso.last_epoch = config_dict.placeholder(
-        int
-    )  # off from this one
+    # off from this one
+    config.regularization.weight.group_lasso.last_epoch = config_dict.placeholder(int)
     config.regularization.weight.group_lasso.every_n_epochs = 1  # on in each n-th of them
     config.regularization.weight.threshold = ml_collections.ConfigDict()
     # (pattern, limit, groups): groups become zero if their root mean square is at most the limit
@@ -105,9 +103,8 @@ def get_config() -> ml_collections.ConfigDict:
     # zeros may change again from this epoch on
     config.regularization.weight.threshold.release_epoch = config_dict.placeholder(int)
     config.regularization.weight.threshold.first_epoch = 0  # on from this epoch
-    config.regularization.weight.threshold.last_epoch = config_dict.placeholder(
-        int
-    )  # off from this one
+    # off from this one
+    config.regularization.weight.threshold.last_epoch = config_dict.placeholder(int)
     config.regularization.weight.threshold.every_n_epochs = 1  # on in each n-th of them
 
     config.opt = ml_collections.ConfigDict()
