@@ -1,14 +1,19 @@
 """The command that compares runs."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
 from gnp.diagnostics.spectrum_picture import draw_spectrum
 from gnp.errors import UserError
+from gnp.main.live_report import live_page
 from gnp.main.report import report
 
 
@@ -97,3 +102,57 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(tmp_path, scheme, gr
     assert set(shown["schemes"]) <= {"file", "data"}
     assert shown["messages"] == []
     assert picture.stat().st_size > 10_000
+
+
+def test_the_live_page_has_runs_under_way_and_keeps_up(tmp_path):
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    page = live_page([str(tmp_path / "runs")])
+    assert 'http-equiv="refresh"' in page
+    assert "Under way" not in page
+    unfinished = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
+    (unfinished / "summary.json").unlink()
+    begun = make_run(tmp_path / "runs/c", 0.2, 0, 0.2)
+    (begun / "summary.json").unlink()
+    (begun / "metrics.jsonl").unlink()
+    page = live_page([str(tmp_path / "runs")])
+    assert f"step 1: {unfinished}" in page
+    assert f"step 0: {begun}" in page
+    assert "20.00" in page  # the error so far of the one that was evaluated
+
+
+def test_the_live_page_before_any_evaluation(tmp_path):
+    assert "has been evaluated yet" in live_page([str(tmp_path)])
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A process that serves the page of some runs, how it was called, and the page's address."""
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    command = [sys.executable, "-m", "gnp.main.report", "--runs=runs", "--serve", "--port=0"]
+    place = {
+        "cwd": tmp_path,
+        "env": os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
+        "text": True,
+    }
+    with subprocess.Popen(command, stdout=subprocess.PIPE, **place) as process:
+        yield process, (command, place), process.stdout.readline().split()[0]
+        process.kill()
+
+
+def test_the_page_is_served_until_it_is_interrupted(served):
+    process, _, address = served
+    with urllib.request.urlopen(address) as answer:
+        assert "10.00" in answer.read().decode()
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{address}other")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+
+
+def test_a_port_that_is_taken_is_refused(served):
+    _, (command, place), address = served
+    port = address.rstrip("/").rpartition(":")[2]
+    again = [*command[:-1], f"--port={port}"]
+    result = subprocess.run(again, capture_output=True, check=False, timeout=60, **place)
+    assert result.returncode == 2
+    assert "choose another with --port" in result.stderr

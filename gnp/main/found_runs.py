@@ -1,0 +1,82 @@
+"""The runs below some folders, and what their files hold."""
+
+import glob
+import json
+import pathlib
+from collections.abc import Iterable
+
+from gnp.diagnostics.report import Run
+from gnp.diagnostics.sparsity import SPARSITY_TABLE
+from gnp.main.diagnose import DIAGNOSE_FILE, DIAGNOSE_PICTURE
+from gnp.main.landscape import LANDSCAPE_FILES
+from gnp.main.saved_run import DIAGNOSTICS_FOLDER
+from gnp.main.sharpness import SHARPNESS_FILE, SPECTRUM_PICTURE
+from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
+from gnp.training.run_folder import CONFIG_FILE, flatten
+from gnp.training.summary import SUMMARY_FILE
+
+_PICTURES = {
+    "Spectrum of the Hessian": SPECTRUM_PICTURE,
+    "Loss along a line": pathlib.Path(LANDSCAPE_FILES[1]).with_suffix(".png"),
+    "Loss over a plane": pathlib.Path(LANDSCAPE_FILES[2]).with_suffix(".png"),
+    "Loss between two checkpoints": pathlib.Path(LANDSCAPE_FILES["to"]).with_suffix(".png"),
+    "Layers": DIAGNOSE_PICTURE,
+}
+
+
+def find_runs(patterns: Iterable[str]) -> list[pathlib.Path]:
+    """The folders of all runs at or below those that the patterns, with * and **, match."""
+    found = set()
+    for pattern in patterns:
+        for match in map(pathlib.Path, glob.glob(pattern, recursive=True)):
+            found |= {file.parent.resolve() for file in match.rglob(CONFIG_FILE)}
+    return sorted(found)
+
+
+def is_finished(folder: pathlib.Path) -> bool:
+    return (folder / SUMMARY_FILE).exists()
+
+
+def read_run(folder: pathlib.Path) -> Run | None:
+    """A run's files; None if it was never evaluated.
+
+    The summary of a run under way has what is known so far.
+    """
+    metrics = read_metrics(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else []
+    if is_finished(folder):
+        summary = json.loads((folder / SUMMARY_FILE).read_text())
+    else:
+        summary = _summary_so_far(folder, metrics)
+    if summary is None:
+        return None
+    return Run(
+        config=flatten(json.loads((folder / CONFIG_FILE).read_text())),
+        summary=summary,
+        metrics=metrics,
+        instruments=_read_instruments(folder),
+    )
+
+
+def _summary_so_far(folder, metrics):
+    evaluations = [line for line in metrics if "eval/error_rate" in line]
+    if not evaluations:
+        return None
+    timings = read_metrics(folder / TIMINGS_FILE) if (folder / TIMINGS_FILE).exists() else []
+    return {
+        "final": evaluations[-1],
+        "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
+        "images_per_second": timings[-1]["time/images_per_second"] if timings else None,
+    }
+
+
+def _read_instruments(folder):
+    files = folder / DIAGNOSTICS_FOLDER
+    found = {}
+    for name, file in (("sharpness", SHARPNESS_FILE), ("diagnose", DIAGNOSE_FILE)):
+        if (files / file).exists():
+            found[name] = json.loads((files / file).read_text())
+    if (folder / SPARSITY_TABLE).exists():
+        found["sparsity"] = (folder / SPARSITY_TABLE).read_text()
+    pictures = {title: files / file for title, file in _PICTURES.items()}
+    found["pictures"] = {t: file.read_bytes() for t, file in pictures.items() if file.exists()}
+    return found

@@ -1,0 +1,81 @@
+"""The report of runs as a page that keeps up with them, served to this machine alone."""
+
+import html
+import http.server
+from collections.abc import Iterable
+
+from gnp.diagnostics.html_report import html_report
+from gnp.diagnostics.report import group_runs
+from gnp.errors import UserError
+from gnp.main.found_runs import find_runs, is_finished, read_run
+from gnp.training.metrics_writer import METRICS_FILE, read_metrics
+
+_HOST = "127.0.0.1"
+_SECONDS_BETWEEN_LOOKS = 10
+
+
+def serve(patterns: Iterable[str], port: int) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+      patterns: the runs, as for the report; new ones appear as they begin.
+      port: of this machine; 0: a free one.
+
+    Raises:
+      UserError: the port is taken.
+    """
+    patterns = list(patterns)
+    try:
+        server = http.server.ThreadingHTTPServer((_HOST, port), _handler(patterns))
+    except OSError as error:
+        raise UserError(
+            f"Port {port} cannot be served ({error}); choose another with --port, or --port=0."
+        ) from error
+    with server:
+        print(f"http://{_HOST}:{server.server_port}/ shows the runs; Ctrl-C ends it.", flush=True)
+        server.serve_forever()
+
+
+def live_page(patterns: Iterable[str]) -> str:
+    """The page: a line on each run under way, and the report of all that were evaluated."""
+    folders = find_runs(patterns)
+    under_way = "".join(_line(folder) for folder in folders if not is_finished(folder))
+    runs = [run for run in map(read_run, folders) if run is not None]
+    report = html_report(group_runs(runs)) if runs else _nothing_yet(patterns)
+    refresh = f'<meta http-equiv="refresh" content="{_SECONDS_BETWEEN_LOOKS}">'
+    section = f"<section><h2>Under way</h2><ul>{under_way}</ul></section>" if under_way else ""
+    return report.replace("<head>", f"<head>{refresh}", 1).replace("</h1>", f"</h1>{section}", 1)
+
+
+def _line(folder):
+    file = folder / METRICS_FILE
+    metrics = read_metrics(file) if file.exists() else []
+    step = metrics[-1]["step"] if metrics else 0
+    return f"<li>step {step:,}: {html.escape(str(folder))}</li>"
+
+
+def _nothing_yet(patterns):
+    named = html.escape(", ".join(patterns))
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>gnp</title></head>'
+        f"<body><h1>No run below {named} has been evaluated yet</h1></body></html>\n"
+    )
+
+
+def _handler(patterns):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/":
+                self.send_error(404)
+                return
+            page = live_page(patterns).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_):
+            """Requests are not worth a line each."""
+
+    return Handler
