@@ -10,7 +10,7 @@ from gnp.ds_pipeline.examples import Examples, LabelledData
 
 SHAPES = {
     "base": ((32, 32, 3), 10),
-    "cifar100": ((32, 32, 3), 100),
+    "cifar100_wideresnet": ((32, 32, 3), 100),
     "digits": ((8, 8, 1), 10),
     "fashion_mnist": ((28, 28, 1), 10),
     "svhn": ((32, 32, 3), 10),
