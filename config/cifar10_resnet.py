@@ -6,16 +6,10 @@ Test error: no published figure is known for this model, whose first layer has 1
 1.5e17 operations, 0.3 hours at 125 TFLOP/s; not measured.
 """
 
-from config import base
+from config import cifar10_wideresnet
 
 
 def get_config():
-    config = base.get_config()
+    config = cifar10_wideresnet.get_config()
     config.model.model_name = "ResNet50"
-    config.batch_size = 256
-    config.base_lr = 0.1
-    config.total_epochs = 200
-    config.l2_regularization = 1e-3
-    config.gnp.r = 0.1
-    config.gnp.alpha = 0.8
     return config

@@ -6,16 +6,11 @@ Test error: SAM, which differs in alpha alone, 2.3 % against 2.7 % without (arXi
 table 1). Work: 4.1e18 operations, 9 hours at 125 TFLOP/s; not measured.
 """
 
-from config import base
+from config import cifar10_wideresnet
 
 
 def get_config():
-    config = base.get_config()
+    config = cifar10_wideresnet.get_config()
     config.model.model_name = "WideResNet_2_96_ShakeShake"
-    config.batch_size = 256
-    config.base_lr = 0.1
     config.total_epochs = 1800
-    config.l2_regularization = 1e-3
-    config.gnp.r = 0.1
-    config.gnp.alpha = 0.8
     return config
