@@ -16,6 +16,8 @@ from tests.test_quickstart import ROOT
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "RESULTS.md",
+    ROOT / "benchmark" / "RESULTS.md",
     ROOT / "recipe" / "cluster" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
