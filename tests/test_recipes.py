@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
 import pytest
@@ -94,11 +93,6 @@ def test_the_tasks_of_the_reproduction_share_all_cells(calls_of):
     shares = [cells(TASK=str(task), TASKS="2") for task in range(2)]
     assert len(shares[0]) + len(shares[1]) == 27
     assert sorted(shares[0] + shares[1]) == sorted(cells())
-
-
-@pytest.mark.parametrize("name", OTHER_SCRIPTS + tuple(RUNNABLE))
-def test_a_script_can_be_parsed(name):
-    subprocess.run(["bash", "-n", str(ROOT / "recipe" / f"{name}.sh")], check=True)
 
 
 @pytest.mark.slow

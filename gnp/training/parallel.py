@@ -45,6 +45,13 @@ def _as_it_is(device_data, batch):
     return batch
 
 
+def _prepared(step, prepare):
+    def prepared_step(state, device_data, batch):
+        return step(state, prepare(device_data, batch))
+
+    return prepared_step
+
+
 def map_train_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     """Maps `step(state, batch) -> (state, metrics)`.
 
@@ -55,12 +62,8 @@ def map_train_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     Returns:
       `(state, device_data, batch) -> (state, metrics)`; it reuses the state's buffers.
     """
-
-    def prepared_step(state, device_data, batch):
-        return step(state, prepare(device_data, batch))
-
     return jax.pmap(
-        prepared_step,
+        _prepared(step, prepare),
         axis_name=AXIS,
         in_axes=(None, None, 0),
         out_axes=(None, None),
@@ -79,12 +82,10 @@ def map_train_steps(step: Callable, prepare: Callable = _as_it_is) -> Callable:
       `(state, device_data, batches) -> (state, metrics)` for what `split_several` makes; the
       metrics have one value for each step. It reuses the state's buffers.
     """
+    take = _prepared(step, prepare)
 
     def all_steps(state, device_data, batches):
-        def prepared_step(state, batch):
-            return step(state, prepare(device_data, batch))
-
-        return jax.lax.scan(prepared_step, state, batches)
+        return jax.lax.scan(lambda state, batch: take(state, device_data, batch), state, batches)
 
     return jax.pmap(
         all_steps,
@@ -105,11 +106,9 @@ def map_eval_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     Returns:
       `(state, device_data, batch) -> sums`.
     """
-
-    def prepared_step(state, device_data, batch):
-        return step(state, prepare(device_data, batch))
-
-    return jax.pmap(prepared_step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)
+    return jax.pmap(
+        _prepared(step, prepare), axis_name=AXIS, in_axes=(None, None, 0), out_axes=None
+    )
 
 
 def map_predict_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
@@ -122,11 +121,7 @@ def map_predict_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     Returns:
       `(state, device_data, batch) -> results`, devices x images per device x ...
     """
-
-    def prepared_step(state, device_data, batch):
-        return step(state, prepare(device_data, batch))
-
-    return jax.pmap(prepared_step, axis_name=AXIS, in_axes=(None, None, 0))
+    return jax.pmap(_prepared(step, prepare), axis_name=AXIS, in_axes=(None, None, 0))
 
 
 def replicate(tree: PyTree) -> PyTree:
