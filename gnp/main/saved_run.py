@@ -16,7 +16,7 @@ from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.loop import open_checkpoints
 from gnp.training.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE
-from gnp.training.state import TrainState, create_state
+from gnp.training.state import TrainState, initial_state
 from gnp.training.variables import average_variables, read_variables
 
 _AVERAGE = "average:"
@@ -134,15 +134,8 @@ def untrained(settings: Any, *, evaluate_on_train: bool = False) -> SavedRun:
     check_batch_divides(settings.batch_size, jax.device_count())
     model = build_model(settings)
     source = build_source(settings, evaluate_on_train=evaluate_on_train)
-    state = create_state(
-        model,
-        build_optimizer(settings.opt.opt_type, settings.opt.opt_params),
-        image_shape=source.image_shape,
-        init_seed=settings.init_seeds,
-        seed=settings.seeds,
-        with_reuse=settings.gnp.reuse > 0,
-        with_ema=settings.ema_decay > 0,
-    )
+    optimizer = build_optimizer(settings.opt.opt_type, settings.opt.opt_params)
+    state = initial_state(settings, model, optimizer, source.image_shape)
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)
 
 

@@ -26,7 +26,7 @@ from gnp.training.nonfinite import Rollback, explain
 from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
 from gnp.training.run_folder import CHECKPOINTS_FOLDER
-from gnp.training.state import create_state
+from gnp.training.state import initial_state
 from gnp.training.step_kinds import StepKinds
 from gnp.training.summary import best_evaluation, write_summary
 from gnp.training.throughput import Throughput
@@ -157,15 +157,7 @@ class _Run:
         self.clock = self.saved_at = time.monotonic()
 
     def _restore_or_create(self, model, optimizer, start_from):
-        fresh = create_state(
-            model,
-            optimizer,
-            image_shape=self.source.image_shape,
-            init_seed=self.config.init_seeds,
-            seed=self.config.seeds,
-            with_reuse=self.config.gnp.reuse > 0,
-            with_ema=self.config.ema_decay > 0,
-        )
+        fresh = initial_state(self.config, model, optimizer, self.source.image_shape)
         restored = self.checkpoints.restore_latest(parallel.replicate(fresh))
         if restored is None:
             if start_from is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.errors import UserError
+from gnp.training.run_folder import write_atomically
 
 WANDB_ID_FILE = "wandb_id.txt"
 
@@ -76,5 +77,5 @@ class WandbWriter:
 def _run_id(folder):
     file = folder / WANDB_ID_FILE
     if not file.exists():
-        file.write_text(secrets.token_hex(4) + "\n")
+        write_atomically(file, secrets.token_hex(4) + "\n")
     return file.read_text().strip()
