@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Trains any config with several seeds, plainly and with its penalty, and compares means.
-# [WORKING_DIR=DIR] [SEEDS="0 1 2 3 4"] [SMOKE=1] seed-sweep.sh CONFIG [--config.FIELD=VALUE ...]
-# CONFIG is the name of a file in config/, without .py. As a Slurm array, a seed for each task:
+# Trains any config with several seeds, plainly, with the penalty, and with it after a zero warmup, and
+# compares means.
+# [WORKING_DIR=DIR] [SEEDS="0 1 2 3 4"] [ZERO_WARMUP=EPOCHS] [SMOKE=1]
+#     seed-sweep.sh CONFIG [--config.FIELD=VALUE ...]
+# CONFIG is the name of a file in config/, without .py; without ZERO_WARMUP there is none. As a Slurm
+# array, a seed for each task:
 #   SEEDS="0 1 2 3 4" sbatch --array=0-4 recipe/seed-sweep.sh CONFIG
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -10,7 +13,12 @@ if [[ $# == 0 || $1 == -* || ! -f $root/config/$1.py ]]; then
         "$(cd "$root/config" && printf '%s ' [a-z]*.py | sed 's/\.py//g')" >&2
     exit 2
 fi
-begin "two trainings for each of the seeds ${SEEDS:=0 1 2 3 4}."
+begin "two or three trainings for each of the seeds ${SEEDS:=0 1 2 3 4}."
+penalty=(--config.gnp.r=0.1 --config.gnp.alpha=0.8)
+zero=(--config.gr_warmup_strategy=zero --config.gnp.warmup_epochs="${ZERO_WARMUP:-}")
 train_seeds "$1" ${smoke[@]+"${smoke[@]}"} "${@:2}" --config.gnp.r=0 --config.gnp.alpha=0
-train_seeds "$1" --config.gnp.r=0.1 --config.gnp.alpha=0.8 ${smoke[@]+"${smoke[@]}"} "${@:2}"
+train_seeds "$1" "${penalty[@]}" ${smoke[@]+"${smoke[@]}"} "${@:2}"
+if [[ -n ${ZERO_WARMUP:-} ]]; then
+    train_seeds "$1" "${penalty[@]}" ${smoke[@]+"${smoke[@]}"} "${zero[@]}" "${@:2}"
+fi
 compare

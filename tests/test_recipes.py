@@ -82,6 +82,14 @@ def test_a_task_of_an_array_trains_its_own_seed(calls_of):
     assert [settings.seeds for settings in _trainings(calls)] == [5]
 
 
+def test_a_seed_sweep_takes_up_a_zero_warmup(calls_of):
+    calls, _ = calls_of("seed-sweep", SEEDS="1", ZERO_WARMUP="15")
+    settings = list(_trainings(calls))
+    assert [each.gnp.r for each in settings] == [0, 0.1, 0.1]
+    assert [each.gr_warmup_strategy for each in settings] == ["none", "none", "zero"]
+    assert settings[2].gnp.warmup_epochs == 15
+
+
 def test_the_tasks_of_the_reproduction_share_all_cells(calls_of):
     def cells(**environment):
         calls, _ = calls_of("reproduce", **environment)
