@@ -27,6 +27,7 @@ from benchmark import timing
 from benchmark.contenders import make_batch, optax_sam_opaque
 from config import base
 from gnp.ds_pipeline.build import build_source
+from gnp.main import xla
 from gnp.model import create_model
 from gnp.training.loop import train
 
@@ -35,6 +36,7 @@ _NUM_FILES = 5
 
 def main() -> None:
     """Measures all of them in turns."""
+    xla.use_all_cores()
     arguments = _parse_arguments()
     contenders = {
         "gnp_tfdata": lambda data, runs: _ours("tfdata", data, runs, arguments),

@@ -23,6 +23,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from benchmark import timing
 from benchmark.contenders import Contender, make_batch, our_step
+from gnp.main import xla
 from gnp.model import create_model
 from gnp.training import parallel
 
@@ -32,6 +33,7 @@ _CASES = {"WideResNet_10_1": (64, 8), "WideResNet_16_4": (16, 8)}
 
 def main() -> None:
     """Measures each number of devices in a process of its own."""
+    xla.use_all_cores()
     arguments = _parse_arguments()
     if arguments.here:
         for name in _CASES:

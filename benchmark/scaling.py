@@ -20,6 +20,7 @@ import jax
 
 from benchmark import timing
 from benchmark.contenders import Contender, make_batch, our_step
+from gnp.main import xla
 from gnp.model import create_model
 from gnp.training.groups import Groups
 
@@ -33,6 +34,7 @@ _SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 
 def main() -> None:
     """Measures each layout in processes of its own, which must know it from their start."""
+    xla.use_all_cores()
     arguments = _parse_arguments()
     if arguments.process is None:
         for devices, processes in _LAYOUTS:

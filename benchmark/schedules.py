@@ -19,6 +19,7 @@ from absl import flags
 
 from benchmark import timing
 from gnp.main import main as training
+from gnp.main import xla
 from gnp.main.config import load_config
 from gnp.training.summary import SUMMARY_FILE
 
@@ -36,6 +37,7 @@ WAYS = {
 
 def main() -> None:
     """Trains and prints."""
+    xla.use_all_cores()
     arguments = _parse_arguments()
     flags.FLAGS.mark_as_parsed()
     with tempfile.TemporaryDirectory() as folder:

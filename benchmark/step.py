@@ -33,6 +33,7 @@ from benchmark.contenders import (
     step_by_hand,
 )
 from benchmark.torch_process import TorchProcess
+from gnp.main import xla
 from gnp.model import create_model
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
@@ -42,6 +43,7 @@ _LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 
 def main() -> None:
     """Measures each model."""
+    xla.use_all_cores()
     arguments = _parse_arguments()
     torch = TorchProcess(arguments.torch_python)
     for name in arguments.models.split(","):

@@ -11,7 +11,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from gnp.errors import TrainingError, UserError
-from gnp.main import config
+from gnp.main import config, xla
 from gnp.training.interrupt import Interrupted
 
 _BAD_INPUT = 2
@@ -38,6 +38,7 @@ def _call(main):
     absl_logging.get_absl_handler().setLevel(logging.WARNING)  # the rest goes to the run's log
     absl_logging.set_verbosity(absl_logging.ERROR)  # what libraries say through absl
     _keep_compiled_programs()
+    xla.use_all_cores()
     try:
         main()
     except UserError as error:

@@ -1,5 +1,6 @@
 """The command that compares runs."""
 
+import functools
 import json
 import os
 import pathlib
@@ -133,6 +134,8 @@ def served(tmp_path):
         "cwd": tmp_path,
         "env": os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
         "text": True,
+        # Shells start what runs in their background with SIGINT ignored, and that is inherited.
+        "preexec_fn": functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     }
     with subprocess.Popen(command, stdout=subprocess.PIPE, **place) as process:
         yield process, (command, place), process.stdout.readline().split()[0]
