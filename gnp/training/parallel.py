@@ -22,11 +22,13 @@ _BATCHES_AHEAD = 2
 
 def mean(tree: PyTree, group_size: int | None = None) -> PyTree:
     """Mean over all devices of all processes, or over groups of so many neighbours."""
+    num_devices = jax.lax.axis_size(AXIS)
+    # XLA copies what it reduces, even where there is nothing to reduce.
+    if 1 in (num_devices, group_size):
+        return tree
     if group_size is None:
         return jax.lax.pmean(tree, AXIS)
-    if group_size == 1:
-        return tree
-    devices = range(jax.lax.axis_size(AXIS))
+    devices = range(num_devices)
     groups = [list(devices[first:][:group_size]) for first in devices[::group_size]]
     return jax.lax.pmean(tree, AXIS, axis_index_groups=groups)
 

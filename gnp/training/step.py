@@ -70,10 +70,12 @@ def make_train_step(
             gradient = tree.add(gradient, tree.unit(reused), reuse * tree.global_norm(gradient))
 
         norm = tree.global_norm(gradient)
-        clipped = _clip(gradient, norm, gradient_clipping)
+        shrinking = _shrinking(norm, gradient_clipping)
         rate = learning_rate(state.step)
         updates, opt_state = optimizer.update(
-            clipped, set_learning_rate(state.opt_state, rate), state.params
+            tree.scale(gradient, shrinking),
+            set_learning_rate(state.opt_state, rate),
+            state.params,
         )
         params = optax.apply_updates(state.params, updates)
         if threshold is not None:
@@ -96,7 +98,7 @@ def make_train_step(
         skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
         metrics |= {
             "gradient_norm_mixed": norm,
-            "gradient_norm": tree.global_norm(clipped),
+            "gradient_norm": shrinking * norm,
             "parameter_norm": tree.global_norm(kept.params),
             "learning_rate": rate,
             "r": r,
@@ -125,10 +127,9 @@ def _strength(penalty, step):
     return (0.0, 0.0) if penalty is None else (penalty.r(step), penalty.alpha(step))
 
 
-def _clip(gradient, norm, largest):
-    if not largest:
-        return gradient
-    return tree.scale(gradient, jnp.minimum(1.0, tree.divide(largest, norm)))
+def _shrinking(norm, largest):
+    """The factor that clips a gradient of this norm."""
+    return jnp.minimum(1.0, tree.divide(largest, norm)) if largest else 1.0
 
 
 def _pass_that_is_not_finite(metrics, norm):
