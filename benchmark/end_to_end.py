@@ -6,7 +6,8 @@ python -m benchmark.end_to_end [--model=WideResNet_10_1] [--images=5000] [--epoc
 Prints one JSON object. All train on made-up files in CIFAR-10's format, with crop and flip; the
 first epoch, which compiles, is not counted.
 
-  gnp_tfdata, gnp_device  this project's training loop, with metrics, on its two loaders
+  gnp_tfdata, gnp_device  this project's training loop on its two loaders, with metrics, checkpoints
+                          and an evaluation of a hundred images after each epoch
   optax_sam               optax.contrib.sam (opaque) in a plain loop over the tf.data loader
   torch_closure           PyTorch: DataLoader with one worker per core, two-step closure
 """
@@ -81,7 +82,10 @@ def _ours(loader, data, folder, arguments):
 
 
 class _TimedSource:
-    """A source that notes when the second epoch begins, and when all training is done."""
+    """A source that notes when the second epoch begins, and when all training is done.
+
+    Steps run behind the batches that are asked for, up to evaluations, which wait for them.
+    """
 
     def __init__(self, source):
         self._source = source
@@ -129,7 +133,8 @@ def _config(loader, data, arguments):
     config = base.get_config()
     config.dataset.update(data_dir=str(data), loader=loader)
     config.batch_size = arguments.batch_size
-    config.total_epochs = config.evaluate_every_n_epochs = arguments.epochs
+    config.total_epochs = arguments.epochs
+    config.evaluate_every_n_epochs = 1  # which waits for the epoch's steps; batches do not
     config.l2_regularization = 5e-4
     config.gnp.update(r=0.1, alpha=1.0)
     return config
