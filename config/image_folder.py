@@ -1,0 +1,22 @@
+"""Images of your own, JPEG or PNG in class folders, and a model small enough for two CPU cores.
+
+    python -m gnp.main.main --config=config/image_folder.py --working_dir=runs \\
+        --config.dataset.data_dir=FOLDER --config.dataset.num_classes=5
+
+FOLDER holds train/<class>/* and test/<class>/* (or val). With an accelerator, take a larger model and
+larger images: --config.model.model_name=WideResNet_28_10 --config.dataset.image_size=128.
+"""
+
+from config import base
+
+
+def get_config():
+    config = base.get_config()
+    config.dataset.dataset_name = "image_folder"
+    config.dataset.image_size = 64
+    config.model.model_name = "WideResNet_10_1"
+    config.batch_size = 32
+    config.total_epochs = 30
+    config.gnp.r = 0.1
+    config.gnp.alpha = 0.8
+    return config
