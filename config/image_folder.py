@@ -3,8 +3,8 @@
     python -m gnp.main.main --config=config/image_folder.py --working_dir=runs \\
         --config.dataset.data_dir=FOLDER --config.dataset.num_classes=5
 
-FOLDER holds train/<class>/* and test/<class>/* (or val). With an accelerator, take a larger model and
-larger images: --config.model.model_name=WideResNet_28_10 --config.dataset.image_size=128.
+FOLDER holds train/<class>/* and test/<class>/* (or val). With an accelerator, take a larger model
+and larger images: --config.model.model_name=WideResNet_28_10 --config.dataset.image_size=128.
 """
 
 from config import base
