@@ -4,16 +4,13 @@
         --config.dataset.data_dir=FOLDER        # holds train/<class>/*.jpg and test/<class>/*.jpg
 """
 
-from config import base
+from config import image_folder
 
 
 def get_config():
-    config = base.get_config()
-    config.dataset.dataset_name = "image_folder"
+    config = image_folder.get_config()
+    config.dataset.image_size = 32
     config.dataset.num_train_images = 5000
-    config.model.model_name = "WideResNet_10_1"
     config.batch_size = 100
     config.total_epochs = 2
-    config.gnp.r = 0.1
-    config.gnp.alpha = 0.8
     return config

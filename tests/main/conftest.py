@@ -16,7 +16,7 @@ def tiny_run(tmp_path_factory):
         "dataset.num_train_images=128",
         "total_epochs=2",
         "model.model_name=NetToLookInto",
-        f"model.model_module={pathlib.Path(__file__).with_name('tiny_model.py')}",
+        f"model.model_module={pathlib.Path(__file__).with_name('small_models.py')}",
         "save_ckpt_every_n_epochs=1",
     )
     run(load_config("config/digits.py", fields), working_dir)

@@ -67,7 +67,7 @@ def test_scans_and_remat_are_taken_apart(switch):
 
 
 def test_a_config_without_a_run_is_looked_into(tmp_path):
-    model = __file__.replace("test_diagnose.py", "tiny_model.py")
+    model = __file__.replace("test_diagnose.py", "small_models.py")
     command = [sys.executable, "-m", "gnp.main.diagnose", "--config=config/digits.py"]
     command += ["--config.model.model_name=NetToLookInto", f"--config.model.model_module={model}"]
     result = subprocess.run(

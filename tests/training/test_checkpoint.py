@@ -82,19 +82,16 @@ def test_best_are_kept_beside_the_latest(folder):
     assert steps_in(folder) == [2, 5]
 
 
-def test_of_equally_good_ones_the_first_is_kept(folder):
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param((0.5, 0.1, 0.1, 0.1), id="equal"),
+        pytest.param((math.nan, 0.3, math.nan, 0.4), id="not finite"),
+    ],
+)
+def test_the_first_of_the_best_is_kept_and_never_one_that_is_not_finite(folder, errors):
     with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
-        for step in range(1, 5):
-            metrics = {"eval/error_rate": 0.5 if step == 1 else 0.1}
-            checkpoints.save(state_of(step), Position(step=step), metrics)
-        checkpoints.wait()
-        assert checkpoints.best_step() == 2
-    assert steps_in(folder) == [2, 4]
-
-
-def test_one_that_is_not_finite_is_never_the_best(folder):
-    with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
-        for step, error in {1: math.nan, 2: 0.3, 3: math.nan, 4: 0.4}.items():
+        for step, error in enumerate(errors, start=1):
             metrics = {"eval/error_rate": error}
             checkpoints.save(state_of(step), Position(step=step), metrics)
         checkpoints.wait()
