@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 
 # One panel: title, whether the axis is logarithmic, whether it is in percent, and (key, label).
@@ -54,6 +55,9 @@ _COMPARISON_PANELS = (
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 _MARK_STYLES = (":", "--")
 
+# Characters of a legend's line that a panel's width has room for.
+_LEGEND_WIDTH = 64
+
 # A curve with more points than this is noise from step to step: its running mean is drawn over it.
 _FEW_POINTS = 200
 
@@ -92,7 +96,7 @@ def draw_curves(
 def draw_comparison(
     groups: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], out_path: str | os.PathLike
 ) -> None:
-    """Draws groups of runs over each other, each group in its colour.
+    """Draws groups of runs over each other, each group in its colour, and names them below.
 
     Args:
       groups: for each name the metrics of its runs, such as the seeds of one config.
@@ -103,14 +107,11 @@ def draw_comparison(
 
     def draw(axes, panel):
         *_, percent, key = panel
-        for number, (name, group) in enumerate(groups.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
-            labels = [name] + [None] * (len(group) - 1)
-            for run, label in zip(group, labels, strict=True):
-                _draw_curve(axes, run, key, percent, colour, label)
-        axes.legend(frameon=False, fontsize=8)
+        for colour, group in zip(itertools.cycle(_COLOURS), groups.values(), strict=False):
+            for run in group:
+                _draw_curve(axes, run, key, percent, colour)
 
-    _draw_figure(panels, draw, out_path)
+    _draw_figure(panels, draw, out_path, names=list(groups))
 
 
 def _draw_marks(axes, marks):
@@ -119,12 +120,16 @@ def _draw_marks(axes, marks):
         axes.axvline(step, color="#444444", linestyle=style, linewidth=1, zorder=0, label=label)
 
 
-def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None):
+def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None, names=()):
     from matplotlib.figure import Figure  # imported late: it takes a second
+    from matplotlib.patches import Patch
 
     columns = min(3, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
-    figure = Figure(figsize=(4.6 * columns, 3.2 * rows), dpi=130, layout="constrained")
+    names = [textwrap.fill(name, _LEGEND_WIDTH) for name in names]
+    legend_lines = sum(name.count("\n") + 1 for name in names) / columns
+    size = (4.6 * columns, 3.2 * rows + 0.16 * legend_lines)
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     for number, panel in enumerate(panels):
         title, logarithmic, *_ = panel
         axes = figure.add_subplot(rows, columns, number + 1)
@@ -137,6 +142,13 @@ def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None):
         if logarithmic and any(y > 0 for line in axes.lines for y in line.get_ydata()):
             axes.set_yscale("log", nonpositive="mask")
         annotate(axes, panel)
+    if names:
+        swatches = [
+            Patch(color=colour, label=name)
+            for colour, name in zip(itertools.cycle(_COLOURS), names, strict=False)
+        ]
+        place = {"loc": "outside lower left", "ncols": columns}
+        figure.legend(handles=swatches, frameon=False, fontsize=8, **place)
     figure.savefig(out_path)
 
 
@@ -144,7 +156,7 @@ def _has(metrics, key):
     return any(key in line for line in metrics)
 
 
-def _draw_curve(axes, metrics, key, percent, colour, label):
+def _draw_curve(axes, metrics, key, percent, colour, label=None):
     points = [(line["step"], line[key]) for line in metrics if key in line]
     if not points:
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gnp.diagnostics.html_style import COLOURS, STYLE
-from gnp.diagnostics.report import Run, differing_fields
+from gnp.diagnostics.report import Run, differences
 from gnp.diagnostics.svg_chart import Curve, line_chart
 
 # Heading, what the vertical axis shows, whether it is logarithmic, its factor, and the metric.
@@ -132,13 +132,8 @@ def _gain(baseline, final):
 
 
 def _differences(groups):
-    fields = differing_fields([run for group in groups.values() for run in group])
-    if not fields:
-        return ""
-    rows = [[name, *(runs[0].config.get(f) for f in fields)] for name, runs in groups.items()]
-    columns = list(zip(*rows, strict=True))
-    head = ["field", *columns[0]]
-    return _table(head, [[f, *column] for f, column in zip(fields, columns[1:], strict=True)])
+    rows = differences(groups)
+    return _table(["field", *groups], rows) if rows else ""
 
 
 def _curves(groups):

@@ -8,8 +8,26 @@ from typing import Any
 from gnp.diagnostics.table import aligned
 
 # Fields that tell runs of one group apart, or have no influence on the result.
-_NOT_COMPARED = ("init_seeds", "seeds", "retrain", "write_config_to_json", "profile_steps")
-_NOT_COMPARED_BLOCK = "logging."
+_NOT_COMPARED = (
+    "init_seeds",
+    "seeds",
+    "retrain",
+    "write_config_to_json",
+    "profile_steps",
+    "interrupt_exit_code",
+    "save_ckpt_",
+    "logging.",
+)
+# Paths are named only where nothing else tells two groups apart.
+_PATHS = (
+    "dataset.data_dir",
+    "tfds_dir",
+    "imagenet_train_dir",
+    "imagenet_val_dir",
+    "model.model_module",
+)
+# Groups with longer names are numbered, and a table says in what they differ.
+_LONGEST_NAME = 60
 
 _COLUMNS = ("run", "seeds", "test error (%)", "best (%)", "difference", "images/s")
 
@@ -37,13 +55,17 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
     Returns:
       The groups by name, those without a penalty first. A name lists the fields in which the groups
-      differ, such as "r=0.1 alpha=0.8".
+      differ, such as "r=0.1 alpha=0.8"; if that gets long, the names are "config 1", "config 2" ...
     """
-    groups: dict[str, list[Run]] = {}
     fields = differing_fields(runs)
+    groups: dict[tuple[str, ...], list[Run]] = {}
     for run in sorted(runs, key=lambda run: _order(run, fields)):
-        groups.setdefault(_name(run, fields), []).append(run)
-    return groups
+        groups.setdefault(_values(run, fields), []).append(run)
+    named = _named_fields(groups, fields)
+    names = [_name(group[0], named) for group in groups.values()]
+    if len(names) > 1 and max(map(len, names)) > _LONGEST_NAME:
+        names = [f"config {number}" for number in range(1, len(names) + 1)]
+    return dict(zip(names, groups.values(), strict=True))
 
 
 def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
@@ -68,21 +90,47 @@ def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
     return aligned(_COLUMNS, rows)
 
 
+def differences(groups: Mapping[str, Sequence[Run]]) -> list[list[Any]]:
+    """What the groups do not have in common: for each such field its name and its values."""
+    fields = differing_fields([run for runs in groups.values() for run in runs])
+    return [[field, *(runs[0].config.get(field) for runs in groups.values())] for field in fields]
+
+
+def format_differences(groups: Mapping[str, Sequence[Run]]) -> str:
+    """The same as a Markdown table; empty if the names of the groups say it already."""
+    rows = differences(groups)
+    if not rows or all("=" in name for name in groups):
+        return ""
+    return aligned(["field", *groups], [list(map(str, row)) for row in rows])
+
+
 def differing_fields(runs: Sequence[Run]) -> list[str]:
     """The fields that are not the same in all runs, but for seeds and what changes no result."""
     fields = sorted({field for run in runs for field in run.config})
     return [
         field
         for field in fields
-        if field not in _NOT_COMPARED
-        and not field.startswith(_NOT_COMPARED_BLOCK)
+        if not field.startswith(_NOT_COMPARED)
         and len({repr(run.config.get(field)) for run in runs}) > 1
     ]
 
 
 def _order(run, fields):
     is_penalized = bool(run.config.get("gnp.r")) and bool(run.config.get("gnp.alpha"))
-    return is_penalized, [repr(run.config.get(field)) for field in fields]
+    return is_penalized, _values(run, fields)
+
+
+def _values(run, fields):
+    return tuple(repr(run.config.get(field)) for field in fields)
+
+
+def _named_fields(groups, fields):
+    """The fields without the paths that can be left out."""
+    for path in _PATHS:
+        fewer = [field for field in fields if field != path]
+        if len({_values(runs[0], fewer) for runs in groups.values()}) == len(groups):
+            fields = fewer
+    return fields
 
 
 def _name(run, fields):

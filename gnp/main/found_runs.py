@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gnp.diagnostics.report import Run
 from gnp.diagnostics.sparsity import SPARSITY_TABLE
+from gnp.errors import UserError
 from gnp.main.diagnose import DIAGNOSE_FILE, DIAGNOSE_PICTURE
 from gnp.main.landscape import LANDSCAPE_FILES
 from gnp.main.saved_run import DIAGNOSTICS_FOLDER
@@ -41,20 +42,40 @@ def read_run(folder: pathlib.Path) -> Run | None:
     """A run's files; None if it was never evaluated.
 
     The summary of a run under way has what is known so far.
+
+    Raises:
+      UserError: a file cannot be read.
     """
+    try:
+        return _read(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The run {folder} cannot be read ({error}); mend or move it.") from error
+
+
+def _read(folder):
     metrics = read_metrics(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else []
     if is_finished(folder):
-        summary = json.loads((folder / SUMMARY_FILE).read_text())
+        summary = _read_json(folder / SUMMARY_FILE)
     else:
         summary = _summary_so_far(folder, metrics)
     if summary is None:
         return None
     return Run(
-        config=flatten(json.loads((folder / CONFIG_FILE).read_text())),
+        config=flatten(_read_json(folder / CONFIG_FILE)),
         summary=summary,
         metrics=metrics,
         instruments=_read_instruments(folder),
     )
+
+
+def _read_json(file):
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file.name} holds no names and values")
+    return found
 
 
 def _summary_so_far(folder, metrics):
@@ -74,7 +95,7 @@ def _read_instruments(folder):
     found = {}
     for name, file in (("sharpness", SHARPNESS_FILE), ("diagnose", DIAGNOSE_FILE)):
         if (files / file).exists():
-            found[name] = json.loads((files / file).read_text())
+            found[name] = _read_json(files / file)
     if (folder / SPARSITY_TABLE).exists():
         found["sparsity"] = (folder / SPARSITY_TABLE).read_text()
     pictures = {title: files / file for title, file in _PICTURES.items()}

@@ -37,21 +37,36 @@ def serve(patterns: Iterable[str], port: int) -> None:
 
 
 def live_page(patterns: Iterable[str]) -> str:
-    """The page: a line on each run under way, and the report of all that were evaluated."""
+    """The page: a line on each run under way, and the report of all that were evaluated.
+
+    A run that cannot be read has a line that says so.
+    """
     folders = find_runs(patterns)
-    under_way = "".join(_line(folder) for folder in folders if not is_finished(folder))
-    runs = [run for run in map(read_run, folders) if run is not None]
-    report = html_report(group_runs(runs)) if runs else _nothing_yet(patterns)
+    runs, under_way, faults = [], [], []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+            if not is_finished(folder):
+                under_way.append(_line(folder))
+        except UserError as error:
+            faults.append(str(error))
+    evaluated = [run for run in runs if run is not None]
+    report = html_report(group_runs(evaluated)) if evaluated else _nothing_yet(patterns)
     refresh = f'<meta http-equiv="refresh" content="{_SECONDS_BETWEEN_LOOKS}">'
-    section = f"<section><h2>Under way</h2><ul>{under_way}</ul></section>" if under_way else ""
-    return report.replace("<head>", f"<head>{refresh}", 1).replace("</h1>", f"</h1>{section}", 1)
+    lists = _list("Under way", under_way) + _list("Left out", faults)
+    return report.replace("<head>", f"<head>{refresh}", 1).replace("</h1>", f"</h1>{lists}", 1)
+
+
+def _list(heading, lines):
+    entries = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<section><h2>{heading}</h2><ul>{entries}</ul></section>" if lines else ""
 
 
 def _line(folder):
     file = folder / METRICS_FILE
     metrics = read_metrics(file) if file.exists() else []
     step = metrics[-1]["step"] if metrics else 0
-    return f"<li>step {step:,}: {html.escape(str(folder))}</li>"
+    return f"step {step:,}: {folder}"
 
 
 def _nothing_yet(patterns):

@@ -14,7 +14,7 @@ from absl import flags
 
 from gnp.diagnostics.curves import draw_comparison
 from gnp.diagnostics.html_report import html_report
-from gnp.diagnostics.report import format_table, group_runs
+from gnp.diagnostics.report import format_differences, format_table, group_runs
 from gnp.errors import UserError
 from gnp.main import app
 from gnp.main.found_runs import find_runs, is_finished, read_run
@@ -54,7 +54,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     Writes it to `out` as table.md, beside curves.png and report.html.
 
     Raises:
-      UserError: there is no finished run.
+      UserError: there is no finished run, or one that cannot be read.
     """
     folders = find_runs(patterns)
     finished = list(filter(is_finished, folders))
@@ -67,7 +67,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
             f"{CONFIG_FILE} and {SUMMARY_FILE}."
         )
     groups = group_runs([read_run(folder) for folder in finished])
-    table = format_table(groups)
+    table = "\n\n".join(filter(None, [format_table(groups), format_differences(groups)]))
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "table.md", table + "\n")
     metrics = {name: [run.metrics for run in runs] for name, runs in groups.items()}

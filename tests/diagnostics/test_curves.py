@@ -73,6 +73,18 @@ def test_runs_are_compared(tmp_path):
     assert coloured_share(tmp_path / "curves.png") > 0.001
 
 
+@pytest.mark.filterwarnings("error")
+def test_long_names_leave_the_panels_their_place(tmp_path):
+    for file, length in {"short": 10, "long": 250}.items():
+        names = ("lr=0.1 " * 50)[:length], ("r=0.1 " * 50)[:length]
+        draw_comparison({name: [[*lines()]] for name in names}, tmp_path / f"{file}.png")
+    assert width(tmp_path / "long.png") == width(tmp_path / "short.png")
+    # The panels are as they were; the names make the picture higher.
+    short, long = pixels(tmp_path / "short.png"), pixels(tmp_path / "long.png")
+    assert 40 < len(long) - len(short) < 100
+    assert coloured_share(tmp_path / "long.png") > 0.8 * coloured_share(tmp_path / "short.png")
+
+
 def test_running_mean_is_the_mean_of_the_last_values():
     assert _running_mean([1.0, 3.0, math.nan, 5.0], window=2) == [1.0, 2.0, 3.0, 5.0]
 

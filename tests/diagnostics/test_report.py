@@ -1,6 +1,6 @@
 """Runs side by side: how they are grouped, named and averaged."""
 
-from gnp.diagnostics.report import Run, format_table, group_runs
+from gnp.diagnostics.report import Run, format_differences, format_table, group_runs
 
 
 def make_run(error, best=None, **changes):
@@ -37,6 +37,37 @@ def test_groups_are_named_by_what_differs_the_plain_ones_first():
 def test_fields_of_the_same_short_name_are_named_in_full():
     runs = [make_run(0.1, a__size=1, b__size=1), make_run(0.1, a__size=2, b__size=2)]
     assert list(group_runs(runs)) == ["a.size=1 b.size=1", "a.size=2 b.size=2"]
+
+
+def test_long_names_become_numbers_and_a_table_says_what_differs():
+    fields = {f"block__field_{letter}": 1 for letter in "abcdef"}
+    groups = group_runs([make_run(0.1), make_run(0.2, gnp__r=0.1, gnp__alpha=0.8, **fields)])
+    assert list(groups) == ["config 1", "config 2"]
+    table = [line.strip("|").split("|") for line in format_differences(groups).splitlines()]
+    rows = [[cell.strip() for cell in row] for row in table]
+    assert rows[0] == ["field", "config 1", "config 2"]
+    assert ["gnp.r", "0.0", "0.1"] in rows
+    assert ["block.field_a", "None", "1"] in rows
+
+
+def test_short_names_say_what_differs():
+    assert format_differences(group_runs([make_run(0.1), make_run(0.2, gnp__r=0.1)])) == ""
+    assert format_differences(group_runs([make_run(0.1)])) == ""
+
+
+def test_paths_are_named_only_where_they_tell_groups_apart():
+    digits, flowers, trees = (
+        make_run(0.1, dataset__dataset_name=name, dataset__data_dir=folder)
+        for name, folder in [("digits", ""), ("photos", "/flowers"), ("photos", "/trees")]
+    )
+    assert list(group_runs([digits, flowers])) == ["dataset_name=digits", "dataset_name=photos"]
+    assert list(group_runs([flowers, trees])) == ["data_dir=/flowers", "data_dir=/trees"]
+    assert len(group_runs([digits, flowers, trees])) == 3
+
+
+def test_when_to_save_makes_no_difference():
+    runs = [make_run(0.1, save_ckpt_every_n_epochs=1), make_run(0.2, save_ckpt_every_n_epochs=5)]
+    assert list(group_runs(runs)) == ["Net on digits"]
 
 
 def test_the_table_has_mean_and_sample_deviation_and_the_difference_to_the_first():

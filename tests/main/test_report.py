@@ -121,6 +121,19 @@ def test_the_live_page_has_runs_under_way_and_keeps_up(tmp_path):
     assert "20.00" in page  # the error so far of the one that was evaluated
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+@pytest.mark.parametrize("file", ["config.json", "summary.json"])
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys, file, text):
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    broken = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
+    (broken / file).write_text(text)
+    page = live_page([str(tmp_path / "runs")])
+    assert "10.00" in page
+    assert f"The run {broken} cannot be read ({file}" in page
+    with pytest.raises(UserError, match="cannot be read"):
+        report([str(tmp_path / "runs")], tmp_path)
+
+
 def test_the_live_page_before_any_evaluation(tmp_path):
     assert "has been evaluated yet" in live_page([str(tmp_path)])
 
