@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
+from gnp.diagnostics.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.main import config
 from gnp.main.build import build_model
 from gnp.main.check import check_config
+from gnp.main.reproduction import read_errors
+from gnp.training.run_folder import config_json
 from tests.test_quickstart import ROOT, call
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))
@@ -101,6 +104,16 @@ def test_the_tasks_of_the_reproduction_share_all_cells(calls_of):
     shares = [cells(TASK=str(task), TASKS="2") for task in range(2)]
     assert len(shares[0]) + len(shares[1]) == 27
     assert sorted(shares[0] + shares[1]) == sorted(cells())
+
+
+def test_all_that_the_reproduction_trains_counts_in_its_table(calls_of, tmp_path):
+    calls, _ = calls_of("reproduce")
+    for number, settings in enumerate(_trainings(calls)):
+        run = tmp_path / f"done/{number}"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text(config_json(settings))
+        (run / "summary.json").write_text('{"final": {"eval/error_rate": 0.1}}')
+    assert read_errors(tmp_path / "done") == dict.fromkeys(PUBLISHED, [10.0] * NUM_SEEDS)
 
 
 @pytest.mark.slow

@@ -4,19 +4,40 @@ python -m gnp.main.reproduction --runs=FOLDER --out=FOLDER
 """
 
 import collections
+import fnmatch
 import json
 import pathlib
 import sys
 
 from absl import flags
 
-from gnp.diagnostics.reproduction import BATCH_SIZE, EPOCHS, PUBLISHED, format_table, training_of
+import gnp
+from gnp.diagnostics.reproduction import PUBLISHED, format_table
 from gnp.errors import UserError
 from gnp.main import app
+from gnp.main.config import load_config
 from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
 from gnp.training.summary import SUMMARY_FILE
 
 TABLE_FILE = "reproduction.md"
+
+# What recipe/reproduce.sh trains: for each training a config and the fields that it overrides.
+TRAININGS = {
+    "standard": ("cifar10_vit", "gnp.r=0", "gnp.alpha=0"),
+    "penalty": ("cifar10_vit",),
+    "penalty, zero warmup": ("cifar10_vit_zero_warmup",),
+}
+# What does not make a run another experiment: seeds, precision, how images are read, what is saved
+# and reported.
+FREE_FIELDS = (
+    *("init_seeds", "seeds", "compute_dtype", "steps_per_loop"),
+    *("dataset.loader", "dataset.data_dir", "dataset.num_parallel_calls"),
+    *("dataset.memory_limit_gb", "tfds_dir"),
+    *("evaluate_every_n_epochs", "compute_top_5_error_rate", "best_metric", "interrupt_exit_code"),
+    *("save_ckpt_*", "keep_*", "retrain", "write_config_to_json", "profile_steps", "logging.*"),
+)
+
+_CONFIGS = pathlib.Path(gnp.__file__).parents[1] / "config"
 
 
 def define_flags() -> None:
@@ -39,27 +60,59 @@ def main() -> None:
 def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
     """Final test errors in percent of the finished runs below a folder, by model and training.
 
-    Runs of other lengths than the published ones, or on other data, are named and left out.
+    A run counts if its whole config, but for `FREE_FIELDS`, is that of a published cell, and once
+    for each pair of seeds. The others are left out, and stderr says why.
+
+    Raises:
+      UserError: there is no such folder.
     """
-    errors = collections.defaultdict(list)
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; name the one that the runs lie below.")
+    cells = {cell: _settings(_cell_config(*cell)) for cell in PUBLISHED}
+    errors = collections.defaultdict(dict)
     for file in sorted(folder.rglob(SUMMARY_FILE)):
-        config = flatten(json.loads((file.parent / CONFIG_FILE).read_text()))
-        if not _is_comparable(config):
-            print(f"Left out, as its settings are others: {file.parent}", file=sys.stderr)
+        try:
+            config = load_config(str(file.with_name(CONFIG_FILE).absolute()))
+        except UserError as error:
+            _leave_out(file.parent, str(error))
             continue
-        error = json.loads(file.read_text())["final"]["eval/error_rate"]
-        errors[config["model.model_name"], training_of(config)].append(100 * error)
-    return errors
+        differences = {cell: _differences(_settings(config), cells[cell]) for cell in cells}
+        nearest = min(cells, key=lambda cell: len(differences[cell]))
+        seeds = config.init_seeds, config.seeds
+        if differences[nearest]:
+            _leave_out(file.parent, f"its settings are others: {', '.join(differences[nearest])}.")
+        elif seeds in errors[nearest]:
+            _leave_out(file.parent, "another run has the same settings and seeds.")
+        else:
+            error = json.loads(file.read_text())["final"]["eval/error_rate"]
+            errors[nearest][seeds] = 100 * error
+    return {cell: list(of_seeds.values()) for cell, of_seeds in errors.items()}
 
 
-def _is_comparable(config):
-    return (
-        config["dataset.dataset_name"] == "cifar10"
-        and config["total_epochs"] == EPOCHS
-        and config["batch_size"] == BATCH_SIZE
-        and config["dataset.num_train_images"] == 0
-        and (config["model.model_name"], "standard") in PUBLISHED
-    )
+def _cell_config(model, training):
+    name, *fields = TRAININGS[training]
+    return load_config(str(_CONFIGS / f"{name}.py"), [f"model.model_name={model}", *fields])
+
+
+def _settings(config):
+    """The fields, by their full names, that make an experiment what it is."""
+    fields = flatten(config.to_dict())
+    return {
+        name: value
+        for name, value in fields.items()
+        if not any(fnmatch.fnmatchcase(name, free) for free in FREE_FIELDS)
+    }
+
+
+def _differences(settings, wanted):
+    names = sorted(settings.keys() | wanted.keys())
+    return [
+        f"{name}={settings.get(name)!r}" for name in names if settings.get(name) != wanted.get(name)
+    ]
+
+
+def _leave_out(run, reason):
+    print(f"Left out: {run}: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":
