@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-import shlex
 import subprocess
 import sys
 
@@ -10,35 +9,9 @@ import numpy as np
 import pytest
 
 from config import base
-from gnp.main.config import as_plain_flags, load_config
+from gnp.main.config import load_config
+from tests.pages import NAMES, PAGES, blocks, check_field
 from tests.test_quickstart import ROOT
-
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "RESULTS.md",
-    ROOT / "benchmark" / "RESULTS.md",
-    ROOT / "recipe" / "cluster" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
-NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
-
-
-def blocks(page, language):
-    """Code blocks of a language, without the indentation that a list gives them."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.DOTALL | re.M)
-    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in found]
-
-
-def commands(page):
-    """Lines of shell, those continued behind a backslash joined."""
-    for block in blocks(page, "bash"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                del words[0]  # variables of the environment
-            if words:
-                yield words
 
 
 def python_blocks():
@@ -68,43 +41,13 @@ def test_the_example_of_a_config_file_loads(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_commands_name_files_and_fields_that_exist(page):
-    for words in commands(page):
-        if words[0] in ("bash", "sbatch"):
-            script = next(word for word in words[1:] if not word.startswith("-"))
-            assert (ROOT / script).is_file(), words
-        elif words[:2] == ["python", "-m"]:
-            assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file(), words
-            _check_config_flags(words[3:])
-
-
-def _check_config_flags(words):
-    plain = as_plain_flags([word for word in words if word.startswith("--")])
-    files = [word.removeprefix("--config=") for word in plain if word.startswith("--config=")]
-    fields = [word.partition("=")[2] for word in plain if word.startswith("--config_field=")]
-    for file in files:
-        load_config(file, fields)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_fields_exist(page):
     config = base.get_config()
     blocks_of_fields = "|".join(name for name, value in config.items() if hasattr(value, "items"))
     for field in re.findall(rf"`((?:{blocks_of_fields})\.[\w.]+)[`=]", page.read_text()):
         if re.match(r"gnp\.(errors|main|model|regularization|training|ds_pipeline)\b", field):
             continue  # a module of the package, which shares its name with a block of fields
-        value = config
-        for name in field.split("."):
-            if hasattr(value, "keys") and not len(value):
-                break  # a block that takes any field
-            assert name in value, field
-            value = value[name]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_modules_exist(page):
-    for module in re.findall(r"python -m ((?:gnp|benchmark)[\w.]+)", page.read_text()):
-        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+        check_field(field)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

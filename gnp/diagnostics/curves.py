@@ -135,7 +135,7 @@ def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None, name
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("step", fontsize=8)
-        axes.tick_params(labelsize=8)
+        axes.tick_params(labelsize=8, which="both")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
         draw(axes, panel)

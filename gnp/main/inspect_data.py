@@ -19,8 +19,6 @@ from gnp.ds_pipeline import verify
 from gnp.errors import UserError
 from gnp.main import app, config
 
-_OUT = flags.DEFINE_string("out", "data.png", "Where the picture is saved.")
-_VERIFY = flags.DEFINE_bool("verify", False, "Read every file once and list those that are bad.")
 flags.adopt_module_key_flags(config)
 
 _IMAGES_SHOWN = 32
@@ -28,13 +26,19 @@ _IMAGES_MEASURED = 2000
 _SECONDS_MEASURED = 5.0
 
 
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("out", "data.png", "Where the picture is saved.")
+    flags.DEFINE_bool("verify", False, "Read every file once and list those that are bad.")
+
+
 def main() -> None:
     """Does what the flags ask for."""
     settings = config.read_config()
-    if _VERIFY.value:
+    if flags.FLAGS.verify:
         verify_files(settings)
     else:
-        inspect(settings, pathlib.Path(_OUT.value))
+        inspect(settings, pathlib.Path(flags.FLAGS.out))
 
 
 def inspect(settings, out: pathlib.Path) -> None:
@@ -148,4 +152,4 @@ def _caption(source, label):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, define_flags)

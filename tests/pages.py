@@ -1,0 +1,82 @@
+"""The documents, taken apart: their blocks of code, and what they quote within a sentence."""
+
+import re
+import shlex
+
+from config import base
+from tests.test_quickstart import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "RESULTS.md",
+    ROOT / "benchmark" / "RESULTS.md",
+    ROOT / "recipe" / "cluster" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+# What a command of the documents begins with.
+PROGRAMS = (
+    "bash",
+    "gnp",
+    "kubectl",
+    "pip",
+    "python",
+    "sbatch",
+    "source",
+    "sphinx-build",
+    "tensorboard",
+    ".venv/bin/ruff",
+)
+
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.M)
+
+
+def blocks(page, language):
+    """Code blocks of a language, without the indentation that a list gives them."""
+    return [
+        re.sub(rf"^{indent}", "", block, flags=re.M)
+        for indent, found, block in _BLOCK.findall(page.read_text())
+        if found == language
+    ]
+
+
+def quoted(page):
+    """What stands between backticks within the text, line breaks made spaces."""
+    text = _BLOCK.sub("", page.read_text())
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
+
+
+def commands(page):
+    """The commands of a page: their variables of the environment, and their words.
+
+    Every line of a block of shell is one; of what is quoted, what begins with a known program.
+    """
+    text = "".join(blocks(page, "bash")).replace("\\\n", " ")
+    for line in text.splitlines():
+        yield from _split(line)
+    for span in quoted(page):
+        if any(words[:1] and words[0] in PROGRAMS for _, words in _split(span)):
+            yield from (command for command in _split(span) if command[1][1:])
+
+
+def _split(line):
+    """The commands of a line that `&&` joins."""
+    for part in line.split("&&"):
+        try:
+            words = shlex.split(part, comments=True)
+        except ValueError:  # a quotation mark that is no shell's
+            continue
+        number = next((n for n, w in enumerate(words) if not re.match(r"[A-Z_]+=", w)), len(words))
+        if words[number:]:
+            yield [word.partition("=")[0] for word in words[:number]], words[number:]
+
+
+def check_field(field):
+    """Fails if config/base.py has no such field."""
+    value = base.get_config()
+    for name in field.split("."):
+        if hasattr(value, "keys") and not len(value):
+            return  # a block that takes any field
+        assert name in value, field
+        value = value[name]

@@ -1,0 +1,135 @@
+"""Commands, flags and files that the documents name: they exist and mean what they are to mean."""
+
+import importlib
+import re
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from gnp.errors import UserError
+from gnp.main import cli, config
+from gnp.main.check import check_config
+from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
+from tests.test_quickstart import ROOT
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+
+
+@every_page
+def test_commands_can_be_given(page):
+    for variables, words in commands(page):
+        check(variables, [word for word in words if "…" not in word])
+
+
+def check(variables, words):
+    """Fails if a command names what does not exist."""
+    program, *arguments = words
+    assert program in PROGRAMS, words
+    if program in ("bash", "sbatch"):
+        check_script(variables, [word for word in arguments if not word.startswith("--array")])
+    elif words[:2] == ["python", "-m"]:
+        check_module(*arguments[1:])
+    elif program == "gnp":
+        check_module(f"gnp.main.{cli.COMMANDS[arguments[0]]}", *arguments[1:])
+
+
+def check_script(variables, arguments):
+    if not arguments:  # the script's name was left open
+        return
+    script, *arguments = arguments
+    text = (ROOT / script).read_text() + (ROOT / "recipe" / "common.sh").read_text()
+    for variable in variables:
+        assert re.search(rf"\b{variable}\b", text), variable
+    if script.startswith("recipe/"):
+        positional = [word for word in arguments if not word.startswith("--")]
+        named = [word for word in positional if word not in ("CONFIG", "RECIPE")]
+        file = named[0] if named else "base"
+        check_module("gnp.main.main", f"--config=config/{file}.py", *arguments[len(positional) :])
+
+
+def check_module(name, *arguments):
+    if "--help" in arguments:
+        arguments = []
+    if name.startswith("benchmark."):
+        for argument in arguments:
+            assert argument.partition("=")[0].removeprefix("--") in argparse_flags(name), argument
+        return
+    module = importlib.import_module(name)
+    # N and I stand for whole numbers.
+    arguments = [re.sub(r"=[NI]$", "=1", argument) for argument in arguments]
+    with flagsaver.flagsaver():
+        getattr(module, "define_flags", lambda: None)()
+        rest = flags.FLAGS([name, *config.as_plain_flags(arguments)])
+        assert rest == [name]
+        file, fields = flags.FLAGS.config, config.overrides()
+    settings = config.load_config(file or "config/base.py", fields)
+    if not settings.model.model_module:  # no file that the page has the reader write
+        check_config(settings, num_devices=1)
+
+
+def argparse_flags(module):
+    text = (ROOT / (module.replace(".", "/") + ".py")).read_text()
+    return re.findall(r'add_argument\(\s*"--(\w+)"', text)
+
+
+@pytest.fixture(scope="module")
+def known_flags():
+    """The names of the flags of all commands."""
+    files = [*(ROOT / "gnp" / "main").glob("*.py"), *(ROOT / "benchmark").glob("*.py")]
+    text = "".join(file.read_text() for file in files)
+    return set(re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\(\s*"--)(\w+)"', text))
+
+
+@every_page
+def test_flags_that_are_quoted_exist(page, known_flags):
+    for span in quoted(page):
+        for word in span.split() if span.startswith("--") else []:
+            flag = word.partition("=")[0].removeprefix("--")
+            if flag.startswith("config.") and flag != "config.FIELD":
+                check_field(flag.removeprefix("config."))
+            elif flag not in ("config.FIELD", "all") and not flag.startswith("xla_"):
+                assert flag in known_flags, word
+
+
+@every_page
+def test_files_that_are_quoted_exist(page):
+    for span in quoted(page):
+        for script in re.findall(r"(?<![\w/.-])[\w-]+\.sh\b", span):
+            assert (ROOT / "recipe" / script).is_file(), span
+        folders = "benchmark|config|docs|examples|gnp|recipe|tests"
+        for file in re.findall(rf"(?<![\w/.-])(?:{folders})/[\w/.-]+\.(?:py|sh|md|yaml)\b", span):
+            assert (ROOT / file).is_file(), span
+
+
+@every_page
+def test_modules_that_are_quoted_exist(page):
+    for span in quoted(page):
+        for module in re.findall(r"\b(?:gnp\.main|benchmark)\.[a-z]\w+", span):
+            assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), span
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "python -m gnp.main.evaluate --run=R --atack_radius=1",
+        "python -m gnp.main.evaluate --run=R --chekpoint=best",
+        "python -m gnp.main.report --run=runs --output=comparison",
+        "python -m gnp.main.sharpness --run=R --r=far",
+        "python -m gnp.main.main --config=config/digits.py --config.total_epoks=2",
+        "python -m gnp.main.main --config=config/digits.py --config.lr_schedule_type=cosin",
+        "python -m benchmark.step --modles=ViT_TI16",
+        "bash recipe/quikstart.sh",
+        "bash recipe/wideresnet-cifar.sh --config.dtype=bfloat16",
+        "bash recipe/seed-sweep.sh digit",
+        "SEED=1 bash recipe/wideresnet-cifar.sh",
+        "gnp evalute --run=R",
+        "pip install . && sphynx-build docs docs/_build",
+    ],
+)
+def test_a_misspelt_command_is_found(tmp_path, line):
+    for text in (f"```bash\n{line}\n```\n", f"Say `{line}` then.\n"):
+        page = tmp_path / "page.md"
+        page.write_text(text)
+        with pytest.raises((AssertionError, OSError, KeyError, flags.Error, UserError)):
+            test_commands_can_be_given(page)
