@@ -8,9 +8,12 @@ python=${GNP_PYTHON:-$root/.venv/bin/python}
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 # prepare_environment [EXTRA]: sets up .venv with requirements.txt, the package and an extra of it,
-# unless it is there already, or GNP_PYTHON names a Python that has everything.
+# unless it is there already, or GNP_PYTHON names a Python that has what requirements.txt lists.
 prepare_environment() {
-    [[ -z ${GNP_PYTHON:-} ]] || return 0
+    if [[ -n ${GNP_PYTHON:-} ]]; then
+        export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+        return
+    fi
     local package=$root${1:+[$1]} stamp=$root/.venv/stamp${1:+_$1} wanted base
     wanted=$(cat "$root/requirements.txt" "$root/setup.py" | cksum)
     if [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && "$python" -c "import jax"; then
@@ -48,23 +51,32 @@ train() {
 # train_seeds CONFIG [FLAG...]: trains once for each of SEEDS; adds the runs' folders to $runs.
 # In a Slurm array each task takes one of the seeds.
 train_seeds() {
-    local seed
+    local seed task=${SLURM_ARRAY_TASK_ID:-}
     local -a seeds
-    read -ra seeds <<<"${SEEDS:-0 1 2}"
-    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || seeds=("${seeds[$SLURM_ARRAY_TASK_ID]}")
+    read -ra seeds <<<"$SEEDS"
+    if [[ -n $task ]]; then
+        if ((task >= ${#seeds[@]})); then
+            echo "Task $task of the array has no seed, as SEEDS are $SEEDS;" \
+                "submit with --array=0-$((${#seeds[@]} - 1))." >&2
+            exit 2
+        fi
+        seeds=("${seeds[task]}")
+    fi
     for seed in "${seeds[@]}"; do
         runs+=("$(train "$1" --config.init_seeds="$seed" --config.seeds="$seed" "${@:2}")")
     done
 }
 
-# compare: a table and pictures of all $runs, below $working_dir.
+# compare: a table and pictures of all $runs, below $working_dir. In a Slurm array, of what the other
+# tasks have done by then too: the last one has them all.
 compare() {
+    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || runs=("${runs[@]%/*}") # the seeds lie side by side
     "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
 }
 
-# begin EXPECTED: what every recipe starts with. WORKING_DIR names the folder for runs. SMOKE=1 makes
-# two short epochs of made-up images out of any recipe, to see that it works; a recipe says
-# in $smoke how its model becomes small.
+# begin EXPECTED [SEEDS]: what every recipe starts with. WORKING_DIR names the folder for runs, SEEDS
+# the seeds. SMOKE=1 makes a few short epochs of made-up images out of any recipe, to see that it works;
+# a recipe says in $smoke how its model becomes small.
 begin() {
     recipe=$(basename "$0" .sh)
     working_dir=${WORKING_DIR:-$root/runs}
@@ -78,8 +90,9 @@ begin() {
             --config.total_epochs=2 --config.gnp.warmup_epochs=1 --config.warmup_epochs=0
             ${smoke[@]+"${smoke[@]}"}
         )
-        echo "A smoke test of $recipe: two short epochs of made-up images." >&2
+        echo "A smoke test of $recipe: a few short epochs of made-up images." >&2
     else
+        SEEDS=${SEEDS:-${2:-0 1 2}}
         smoke=()
         echo "$recipe: $1" >&2
     fi

@@ -5,12 +5,15 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] dense-sparse-dense.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.dataset.num_channels=1)
+threshold=--config.regularization.weight.threshold
+smoke=(
+    --config.dataset.num_channels=1 --config.total_epochs=3
+    "$threshold.first_epoch=0" "$threshold.last_epoch=1" "$threshold.release_epoch=2"
+)
 begin "no published test error; a minute a seed on two CPU cores."
 working_dir=$working_dir/dense train_seeds digits ${smoke[@]+"${smoke[@]}"} "$@"
 working_dir=$working_dir/dense-sparse-dense train_seeds digits \
-    --config.regularization.weight.threshold.limits="[('*Conv*/kernel', 0.03, 'elements')]" \
-    --config.regularization.weight.threshold.first_epoch=9 \
-    --config.regularization.weight.threshold.last_epoch=10 \
-    --config.regularization.weight.threshold.release_epoch=20 ${smoke[@]+"${smoke[@]}"} "$@"
+    "$threshold.limits=[('*Conv*/kernel', 0.03, 'elements')]" \
+    "$threshold.first_epoch=9" "$threshold.last_epoch=10" "$threshold.release_epoch=20" \
+    ${smoke[@]+"${smoke[@]}"} "$@"
 compare

@@ -3,24 +3,37 @@
 # with it after a zero warmup, and writes a table of our test errors beside the published ones.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [MODELS="ViT_TI16 ViT_S16 ViT_B16"] [SMOKE=1] reproduce.sh
 #     [--config.FIELD=VALUE ...]
-# What is done stays done: called again, it goes on. TASK=i TASKS=n trains the i-th of n shares, from
-# 0, on one of n GPUs; a Slurm array of n tasks does so by itself.
+# What is done stays done: called again, it goes on, and tries again what failed. TASK=i TASKS=n trains
+# the i-th of n shares, from 0; each task of a Slurm array takes one by itself.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.transformer.num_layers=1)
 begin "27 trainings, 24 h at 125 TFLOP/s; the table says what is to be expected."
 working_dir=$working_dir/reproduce
-task=${TASK:-${SLURM_ARRAY_TASK_ID:-0}} tasks=${TASKS:-${SLURM_ARRAY_TASK_COUNT:-1}} cell=0
+tasks=${TASKS:-${SLURM_ARRAY_TASK_COUNT:-1}}
+task=${TASK:-$((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0}))}
+if ((task < 0 || task >= tasks)); then
+    echo "There is no share $task of $tasks; shares count from 0, as in TASK=0 TASKS=4 or --array=0-3." >&2
+    exit 2
+fi
 unset SLURM_ARRAY_TASK_ID # the seeds are not shared out once more
+mkdir -p "$working_dir"
+cell=0 failures=0
 
-# train_cell FLAG...: trains, if it falls to this task.
+# train_cell CONFIG FLAG...: trains, if it falls to this task. A failure is counted, and the next cell
+# has its turn; a training that was asked to stop, by SIGINT, SIGUSR1 or SIGTERM, stops all.
 train_cell() {
-    if ((cell++ % tasks == task)); then
-        train "$@" >/dev/null
-    fi
+    ((cell++ % tasks == task)) || return 0
+    local code=0
+    train "$@" >/dev/null || code=$?
+    case $code in
+        0) ;;
+        130 | 138 | 143) exit "$code" ;;
+        *) failures=$((failures + 1)) ;;
+    esac
 }
 
-for seed in ${SEEDS:-0 1 2}; do
+for seed in $SEEDS; do
     for model in ${MODELS:-ViT_TI16 ViT_S16 ViT_B16}; do
         flags=(--config.model.model_name="$model" --config.init_seeds="$seed")
         flags+=(--config.seeds="$seed" ${smoke[@]+"${smoke[@]}"} "$@")
@@ -30,3 +43,7 @@ for seed in ${SEEDS:-0 1 2}; do
     done
 done
 "$python" -P -m gnp.main.reproduction --runs="$working_dir" --out="$working_dir"
+if ((failures > 0)); then
+    echo "Trainings that failed, as told above: $failures. Called again, this tries them again." >&2
+    exit 1
+fi

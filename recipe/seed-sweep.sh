@@ -3,9 +3,8 @@
 # compares means.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2 3 4"] [ZERO_WARMUP=EPOCHS] [SMOKE=1]
 #     seed-sweep.sh CONFIG [--config.FIELD=VALUE ...]
-# CONFIG is the name of a file in config/, without .py; without ZERO_WARMUP there is none. As a Slurm
-# array, a seed for each task:
-#   SEEDS="0 1 2 3 4" sbatch --array=0-4 recipe/seed-sweep.sh CONFIG
+# CONFIG is the name of a file in config/, without .py. The penalty is the config's own, or r = 0.1 and
+# alpha = 0.8 where it has none; without ZERO_WARMUP there is no third training.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 if [[ $# == 0 || $1 == -* || ! -f $root/config/$1.py ]]; then
@@ -13,12 +12,19 @@ if [[ $# == 0 || $1 == -* || ! -f $root/config/$1.py ]]; then
         "$(cd "$root/config" && printf '%s ' [a-z]*.py | sed 's/\.py//g')" >&2
     exit 2
 fi
-begin "two or three trainings for each of the seeds ${SEEDS:=0 1 2 3 4}."
-penalty=(--config.gnp.r=0.1 --config.gnp.alpha=0.8)
+begin "two or three trainings for each seed." "0 1 2 3 4"
+has_penalty=$("$python" -P -c '
+import sys
+from gnp.main.config import load_config
+gnp = load_config(sys.argv[1]).gnp
+print(gnp.r > 0 and gnp.alpha > 0)' "$root/config/$1.py")
+penalty=(--config.gr_warmup_strategy=none)
+[[ $has_penalty == True ]] || penalty+=(--config.gnp.r=0.1 --config.gnp.alpha=0.8)
 zero=(--config.gr_warmup_strategy=zero --config.gnp.warmup_epochs="${ZERO_WARMUP:-}")
-train_seeds "$1" ${smoke[@]+"${smoke[@]}"} "${@:2}" --config.gnp.r=0 --config.gnp.alpha=0
+train_seeds "$1" ${smoke[@]+"${smoke[@]}"} "${@:2}" --config.gr_warmup_strategy=none \
+    --config.gnp.r=0 --config.gnp.alpha=0
 train_seeds "$1" "${penalty[@]}" ${smoke[@]+"${smoke[@]}"} "${@:2}"
 if [[ -n ${ZERO_WARMUP:-} ]]; then
-    train_seeds "$1" "${penalty[@]}" ${smoke[@]+"${smoke[@]}"} "${zero[@]}" "${@:2}"
+    train_seeds "$1" "${penalty[@]}" "${zero[@]}" ${smoke[@]+"${smoke[@]}"} "${@:2}"
 fi
 compare

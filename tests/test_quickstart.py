@@ -27,7 +27,6 @@ def test_the_quickstart_trains_twice_and_compares_from_any_folder(tmp_path):
         "--config.dataset.num_train_images=128",
         folder=tmp_path,
         GNP_PYTHON=sys.executable,
-        PYTHONPATH=str(ROOT),
         JAX_NUM_CPU_DEVICES="1",
     )
     assert result.returncode == 0, result.stderr

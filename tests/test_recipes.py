@@ -11,6 +11,7 @@ from gnp.main import config
 from gnp.main.build import build_model
 from gnp.main.check import check_config
 from gnp.main.reproduction import read_errors
+from gnp.training.metrics_writer import read_metrics
 from gnp.training.run_folder import config_json
 from tests.test_quickstart import ROOT, call
 
@@ -20,12 +21,17 @@ OTHER_SCRIPTS = ("common", "quickstart")
 ARGUMENTS = {"seed-sweep": ["digits"]}
 RUNNABLE = [name for name in RECIPES if name not in OTHER_SCRIPTS]
 
-# Takes the place of Python: notes its arguments, and pretends that a run has ended.
+# Takes the place of Python: notes its arguments, and pretends that a run has ended, or failed if
+# $FAILING is among them. Other code than that of modules is run.
 RECORDER = """#!{python}
-import json, sys
+import json, os, sys
+if "-c" in sys.argv:
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 with open({record!r}, "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
-print("Run: somewhere")
+if os.environ.get("FAILING") in sys.argv:
+    sys.exit(int(os.environ["EXIT_CODE"]))
+print("Run: somewhere/seeds_0_0")
 """
 
 
@@ -33,14 +39,16 @@ print("Run: somewhere")
 def calls_of(tmp_path):
     """A function that runs a recipe without training and returns what it would have called."""
 
-    def calls(name, **environment):
+    def calls(name, *arguments, script=None, returncode=0, **environment):
         record, recorder = tmp_path / "calls", tmp_path / "python"
         record.write_text("")
         recorder.write_text(RECORDER.format(python=sys.executable, record=str(record)))
         recorder.chmod(0o755)
         environment |= {"GNP_PYTHON": str(recorder), "WORKING_DIR": str(tmp_path / "runs")}
-        result = call(f"recipe/{name}.sh", *ARGUMENTS.get(name, []), folder=tmp_path, **environment)
-        assert result.returncode == 0, result.stderr
+        arguments = arguments or ARGUMENTS.get(name, [])
+        script = script or f"recipe/{name}.sh"
+        result = call(script, *arguments, folder=tmp_path, **environment)
+        assert result.returncode == returncode, result.stderr
         return [json.loads(line) for line in record.read_text().splitlines()], result.stderr
 
     return calls
@@ -80,9 +88,52 @@ def test_each_seed_is_trained_once(calls_of):
     assert [settings.seeds for settings in _trainings(calls)] == [0, 5]
 
 
-def test_a_task_of_an_array_trains_its_own_seed(calls_of):
+def test_a_task_of_an_array_trains_its_own_seed_and_compares_all_that_are_there(calls_of):
     calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", SLURM_ARRAY_TASK_ID="1")
     assert [settings.seeds for settings in _trainings(calls)] == [5]
+    assert "--runs=somewhere" in calls[-1]
+
+
+def test_a_task_without_a_seed_says_so(calls_of):
+    calls, said = calls_of("wideresnet-cifar", returncode=2, SEEDS="0 5", SLURM_ARRAY_TASK_ID="2")
+    assert not calls
+    assert "Task 2 of the array has no seed, as SEEDS are 0 5; submit with --array=0-1." in said
+
+
+def test_a_recipe_runs_in_an_array_of_slurm(calls_of, tmp_path):
+    # sbatch runs a copy, which lies elsewhere and has another name.
+    script = tmp_path / "spool" / "slurm_script"
+    script.parent.mkdir()
+    script.write_text((ROOT / "recipe/cluster/array.sh").read_text())
+    calls, _ = calls_of(
+        "array",
+        "recipe/wideresnet-cifar.sh",
+        "--config.base_lr=0.2",
+        script=script,
+        SEEDS="0 5",
+        SLURM_SUBMIT_DIR=str(ROOT),
+        SLURM_ARRAY_TASK_ID="1",
+    )
+    (settings,) = _trainings(calls)
+    assert (settings.seeds, settings.base_lr) == (5, 0.2)
+    assert f"--out={tmp_path}/runs/report/wideresnet-cifar" in calls[-1]
+
+
+def test_a_seed_sweep_has_five_seeds_and_one_in_its_smoke_form(calls_of):
+    calls, _ = calls_of("seed-sweep")
+    assert [settings.seeds for settings in _trainings(calls)] == [0, 1, 2, 3, 4] * 2
+    calls, _ = calls_of("seed-sweep", SMOKE="1")
+    assert [settings.seeds for settings in _trainings(calls)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("file", "r", "alpha"),
+    [("digits", 0.1, 0.8), ("imagenet", 0.05, 0.8), ("cifar10_vit_zero_warmup", 0.1, 1.0)],
+)
+def test_a_seed_sweep_takes_the_penalty_of_the_config_if_it_has_one(calls_of, file, r, alpha):
+    calls, _ = calls_of("seed-sweep", file, SEEDS="1")
+    trainings = [(s.gnp.r, s.gnp.alpha, s.gr_warmup_strategy) for s in _trainings(calls)]
+    assert trainings == [(0, 0, "none"), (r, alpha, "none")]
 
 
 def test_a_seed_sweep_takes_up_a_zero_warmup(calls_of):
@@ -106,6 +157,58 @@ def test_the_tasks_of_the_reproduction_share_all_cells(calls_of):
     assert sorted(shares[0] + shares[1]) == sorted(cells())
 
 
+def _num_trainings(calls):
+    return sum("gnp.main.main" in arguments for arguments in calls)
+
+
+def test_an_array_shares_all_cells_wherever_its_numbers_begin(calls_of):
+    shares = []
+    for task in range(1, 5):
+        array = {"ID": task, "COUNT": 4, "MIN": 1}
+        array = {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in array.items()}
+        shares.append(_num_trainings(calls_of("reproduce", **array)[0]))
+    assert shares == [7, 7, 7, 6]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TASK": "4", "TASKS": "4"},
+        {"TASK": "1"},
+        # of --array=1,3,7
+        {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1"},
+    ],
+)
+def test_a_share_that_is_not_there_is_refused(calls_of, environment):
+    calls, said = calls_of("reproduce", returncode=2, **environment)
+    assert not calls
+    assert "shares count from 0" in said
+
+
+@pytest.mark.parametrize("code", ["3", "137"])  # 137: killed, such as for its memory
+def test_a_training_that_fails_stops_none_of_the_others(calls_of, code):
+    failing = "--config.model.model_name=ViT_TI16"
+    calls, said = calls_of("reproduce", returncode=1, FAILING=failing, EXIT_CODE=code)
+    assert _num_trainings(calls) == 27
+    assert "gnp.main.reproduction" in calls[-1]
+    assert "failed, as told above: 9." in said
+
+
+def test_a_training_that_is_stopped_stops_the_reproduction(calls_of):
+    failing = "--config.model.model_name=ViT_S16"
+    calls, _ = calls_of("reproduce", returncode=143, FAILING=failing, EXIT_CODE="143")
+    assert _num_trainings(calls) == 4
+
+
+def test_dense_sparse_dense_has_its_three_phases_in_its_smoke_form(calls_of):
+    for smoke in ("", "1"):
+        calls, _ = calls_of("dense-sparse-dense", SMOKE=smoke, SEEDS="0")
+        _, settings = _trainings(calls)
+        threshold = settings.regularization.weight.threshold
+        assert threshold.first_epoch < threshold.last_epoch < threshold.release_epoch
+        assert threshold.release_epoch < settings.total_epochs
+
+
 def test_all_that_the_reproduction_trains_counts_in_its_table(calls_of, tmp_path):
     calls, _ = calls_of("reproduce")
     for number, settings in enumerate(_trainings(calls)):
@@ -116,19 +219,32 @@ def test_all_that_the_reproduction_trains_counts_in_its_table(calls_of, tmp_path
     assert read_errors(tmp_path / "done") == dict.fromkeys(PUBLISHED, [10.0] * NUM_SEEDS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_a_recipe_runs_in_its_smoke_form(tmp_path, name):
+def _call_smoke(name, folder):
     result = call(
         f"recipe/{name}.sh",
         *ARGUMENTS.get(name, []),
-        folder=tmp_path,
+        folder=folder,
         SMOKE="1",
         WORKING_DIR="out",
         GNP_PYTHON=sys.executable,
-        PYTHONPATH=str(ROOT),
         JAX_NUM_CPU_DEVICES="1",
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_recipe_runs_in_its_smoke_form(tmp_path, name):
+    _call_smoke(name, tmp_path)
     assert list(tmp_path.glob("out/**/summary.json"))
     assert list(pathlib.Path(tmp_path / "out").glob("re*/**/*.md"))
+
+
+@pytest.mark.slow
+def test_dense_sparse_dense_sets_weights_to_zero_and_releases_them(tmp_path):
+    _call_smoke("dense-sparse-dense", tmp_path)
+    (metrics,) = tmp_path.glob("out/dense-sparse-dense/**/metrics.jsonl")
+    key = "sparsity/all"
+    shares = [line[key] for line in read_metrics(metrics) if key in line]
+    assert shares[0] == shares[1] > 0
+    assert shares[2] < shares[1]
