@@ -1,16 +1,21 @@
 """What README.md and the documents say works."""
 
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from config import base
+from gnp.ds_pipeline import build
 from gnp.main.config import load_config
-from tests.pages import NAMES, PAGES, blocks, check_field
+from gnp.main.main import run
+from gnp.model import registry
+from tests.pages import NAMES, PAGES, blocks, check_field, commands
 from tests.test_quickstart import ROOT
 
 
@@ -18,6 +23,13 @@ def python_blocks():
     for page, name in zip(PAGES, NAMES, strict=True):
         for index, block in enumerate(blocks(page, "python")):
             yield pytest.param(block, id=f"{name}-{index}")
+
+
+@pytest.fixture(autouse=True)
+def _forget_models(monkeypatch):
+    """Models that an example registers are known to its own test alone."""
+    registry.model_names()  # registers those of the project
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
 
 
 @pytest.mark.parametrize("code", list(python_blocks()))
@@ -30,7 +42,48 @@ def test_python_runs(code, capsys):
     elif "loss" in names:
         assert np.isfinite(names["loss"])
     else:
-        assert "get_config" in names or "@register_model" in code
+        assert "get_config" in names or "load" in names or "@register_model" in code
+
+
+def example(page, text):
+    """The block of Python of a page of docs/ that holds a text."""
+    (code,) = [block for block in blocks(ROOT / "docs" / page, "python") if text in block]
+    return code
+
+
+def train_as_documented(text, folder):
+    """Gives the command of extending.md that holds a text, for one short epoch."""
+    page = ROOT / "docs" / "extending.md"
+    (words,) = [words for _, words in commands(page) if text in " ".join(words)]
+    file = next(word for word in words if word.startswith("--config=")).removeprefix("--config=")
+    fields = [word.removeprefix("--config.") for word in words if word.startswith("--config.")]
+    fields += ["total_epochs=1", "dataset.num_train_images=64"]
+    run(load_config(file, fields), folder / "runs")
+    (summary,) = folder.glob("runs/**/summary.json")
+    return json.loads(summary.read_text())
+
+
+@pytest.mark.usefixtures("_compile_fast")
+def test_the_model_of_the_example_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "gnp_models_my_models", raising=False)
+    pathlib.Path("my_models.py").write_text(example("extending.md", "TinyNet"))
+    assert train_as_documented("TinyNet", tmp_path)["steps"] == 1
+
+
+@pytest.mark.usefixtures("_compile_fast")
+def test_the_data_source_of_the_example_is_trained_on(tmp_path, monkeypatch):
+    module = types.ModuleType("gnp.ds_pipeline.discs")
+    exec(example("extending.md", "Gray discs"), module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(build._SOURCES, "discs", "discs")
+    assert train_as_documented("dataset_name=discs", tmp_path)["steps"] == 1
+
+
+def test_the_penalty_of_the_example_is_what_its_comment_says():
+    names = {}
+    exec(example("extending.md", "orthogonality"), names)
+    np.testing.assert_allclose(names["loss"], 0.01 / 4 * 3 * 9, rtol=1e-6)
 
 
 def test_the_example_of_a_config_file_loads(tmp_path):
