@@ -19,13 +19,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.gradient_accumulation_steps = 1  # parts of a device's batch, taken one after another
     # Steps of one kind that are sent to the devices as one program, between saves and evaluations.
     config.steps_per_loop = 1
-    config.compute_dtype = "float32"  # of activations and products: float32 or bfloat16
+    config.compute_dtype = "float32"  # type of activations and products: float32 or bfloat16
     config.on_nonfinite = "stop"  # a loss or gradient that is not finite: stop, skip or rollback
-    config.max_rollbacks = 3  # stop after so many of them
+    config.max_rollbacks = 3  # stop after so many rollbacks
 
     # Start from the model of a run's folder, of RUN/checkpoints/STEP or of a .npz file; "": afresh.
     config.init_from = ""
-    config.ema_decay = 0.0  # of a moving average of the model over steps, such as 0.999; 0: off
+    # Decay of a moving average of the model over steps, such as 0.999; 0: off.
+    config.ema_decay = 0.0
 
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: base_lr throughout
@@ -42,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.gr_warmup_strategy = "none"  # none, r, lambda or zero
     config.use_hybrid_training = False  # True: penalize each step with probability p, else standard
     config.hybrid_config = ml_collections.ConfigDict()
-    config.hybrid_config.p = 0.0  # that probability
+    config.hybrid_config.p = 0.0  # probability that a step is penalized
     config.hybrid_config.schedule = "constant"  # constant; linear or cosine: from p to p_end
     config.hybrid_config.p_end = 0.0  # probability at the end of training
 
@@ -55,7 +56,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.gnp.perturbation_batch = config_dict.placeholder(int)
     # Warmup of the penalty; unset: warmup_epochs.
     config.gnp.warmup_epochs = config_dict.placeholder(float)
-    config.gnp.warmup_steps = config_dict.placeholder(int)  # the same in steps, if set
+    config.gnp.warmup_steps = config_dict.placeholder(int)  # warmup of the penalty in steps, if set
     config.gnp.mode = "two_pass"  # two_pass, or exact: the gradient of L + lambda |grad L|
     config.gnp.ascent = "gradient"  # gradient, adaptive (ASAM) or random (a control)
     config.gnp.ascent_steps = 1  # passes that lead to the perturbed parameters
@@ -80,13 +81,13 @@ def get_config() -> ml_collections.ConfigDict:
     # (pattern of parameter paths, strength); the first that matches a parameter counts
     config.regularization.weight.l1.strengths = ()
     config.regularization.weight.l1.first_epoch = 0  # on from this epoch
-    config.regularization.weight.l1.last_epoch = config_dict.placeholder(int)  # off from this one
-    config.regularization.weight.l1.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.l1.last_epoch = config_dict.placeholder(int)  # off from this epoch
+    config.regularization.weight.l1.every_n_epochs = 1  # on in each n-th epoch from then on
     config.regularization.weight.l2 = ml_collections.ConfigDict()
-    config.regularization.weight.l2.strengths = ()  # likewise, of half the sum of squares
+    config.regularization.weight.l2.strengths = ()  # (pattern, strength of half the sum of squares)
     config.regularization.weight.l2.first_epoch = 0  # on from this epoch
-    config.regularization.weight.l2.last_epoch = config_dict.placeholder(int)  # off from this one
-    config.regularization.weight.l2.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.l2.last_epoch = config_dict.placeholder(int)  # off from this epoch
+    config.regularization.weight.l2.every_n_epochs = 1  # on in each n-th epoch from then on
     config.regularization.weight.group_lasso = ml_collections.ConfigDict()
     # (pattern, strength, groups), the groups being elements, layers, kernels, filters, channels,
     # rows, columns or blocks
@@ -94,26 +95,28 @@ def get_config() -> ml_collections.ConfigDict:
     # True: multiply a group's norm by the root of its size
     config.regularization.weight.group_lasso.weighted_by_size = True
     config.regularization.weight.group_lasso.first_epoch = 0  # on from this epoch
-    # off from this one
+    # off from this epoch
     config.regularization.weight.group_lasso.last_epoch = config_dict.placeholder(int)
-    config.regularization.weight.group_lasso.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.group_lasso.every_n_epochs = (
+        1  # on in each n-th epoch from then on
+    )
     config.regularization.weight.threshold = ml_collections.ConfigDict()
     # (pattern, limit, groups): groups become zero if their root mean square is at most the limit
     config.regularization.weight.threshold.limits = ()
     # zeros may change again from this epoch on
     config.regularization.weight.threshold.release_epoch = config_dict.placeholder(int)
     config.regularization.weight.threshold.first_epoch = 0  # on from this epoch
-    # off from this one
+    # off from this epoch
     config.regularization.weight.threshold.last_epoch = config_dict.placeholder(int)
-    config.regularization.weight.threshold.every_n_epochs = 1  # on in each n-th of them
+    config.regularization.weight.threshold.every_n_epochs = 1  # on in each n-th epoch from then on
 
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp
-    config.opt.opt_params = ml_collections.ConfigDict()  # arguments of that optimizer, by its names
+    config.opt.opt_params = ml_collections.ConfigDict()  # arguments, by optax's names
 
     config.model = ml_collections.ConfigDict()
     config.model.model_name = "WideResNet_28_10"  # a registered model
-    config.model.model_params = ml_collections.ConfigDict()  # arguments of its constructor
+    config.model.model_params = ml_collections.ConfigDict()  # fields of the model's constructor
     config.model.model_module = ""  # Python path or file that registers models of your own
     config.use_additional_skip_connections_in_wrn = False  # shortcuts over each group and the body
 
@@ -130,10 +133,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
     config.dataset.crop_padding = 0  # pixels around the image before a crop; 0: image_size / 8
     config.dataset.randaug_num_layers = 2  # RandAugment: operations per image
-    config.dataset.randaug_magnitude = 9  # RandAugment: their strength, 0 to 10
+    config.dataset.randaug_magnitude = 9  # RandAugment: strength of the operations, 0 to 10
     config.dataset.random_erasing = 0.0  # share of the images that lose a random box
     config.dataset.mixup_alpha = 1.0  # mixup and CutMix draw from Beta(alpha, alpha)
-    config.dataset.imagenet_mixup_alpha = 0.0  # the same for imagenet; above 0 turns on mixup there
+    config.dataset.imagenet_mixup_alpha = 0.0  # mixup's alpha for imagenet; above 0 turns it on
     config.dataset.cutout_length = 16  # side of the square that cutout blanks, in pixels
     config.dataset.image_size = 32  # height and width that the model gets, in pixels
     config.dataset.num_classes = 10  # number of classes
@@ -141,19 +144,19 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.num_train_images = 0  # train on n images, the same in every run; 0: all
     config.dataset.num_parallel_calls = 0  # threads of the pipeline; 0: as many as serve best
     config.tfds_dir = ""  # where tensorflow-datasets keeps its sets; "": its own choice
-    config.imagenet_train_dir = ""  # holds <synset>/*.JPEG
-    config.imagenet_val_dir = ""  # likewise
+    config.imagenet_train_dir = ""  # holds <synset>/*.JPEG, to train on
+    config.imagenet_val_dir = ""  # holds <synset>/*.JPEG, to evaluate on
     # False: hold out the last 10 % of the training set and evaluate on it.
     config.use_test_set = True
 
     config.compute_top_5_error_rate = False  # True: report the top-5 error rate too
-    config.evaluate_every_n_epochs = 1  # the last epoch is always evaluated
-    config.save_ckpt_every_n_epochs = 200  # the end is always saved
-    config.save_ckpt_every_n_steps = 0  # within epochs too; 0: off
-    config.save_ckpt_every_n_minutes = 0.0  # likewise, by the clock; 0: off
-    config.keep_latest_checkpoints = 2  # the newest that stay
-    config.keep_best_checkpoints = 1  # the best by best_metric, saved and kept beside them
-    config.best_metric = "eval/error_rate"  # smaller is better
+    config.evaluate_every_n_epochs = 1  # epochs from one evaluation to the next, and the end
+    config.save_ckpt_every_n_epochs = 200  # epochs from one save to the next, and the end
+    config.save_ckpt_every_n_steps = 0  # saves within epochs too; 0: off
+    config.save_ckpt_every_n_minutes = 0.0  # saves by the clock too; 0: off
+    config.keep_latest_checkpoints = 2  # newest checkpoints that stay
+    config.keep_best_checkpoints = 1  # best by best_metric that are saved and stay
+    config.best_metric = "eval/error_rate"  # what "best" means; smaller is better
     config.early_stopping_patience = 0  # stop after n evaluations without a better one; 0: off
     config.interrupt_exit_code = 0  # when asked to stop; 0: 128 + the signal, 143 for SIGTERM
     config.retrain = False  # True: delete the run's folder and start over

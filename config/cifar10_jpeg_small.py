@@ -2,6 +2,13 @@
 
     python -m gnp.main.main --config=config/cifar10_jpeg_small.py --working_dir=runs \\
         --config.dataset.data_dir=FOLDER        # holds train/<class>/*.jpg and test/<class>/*.jpg
+
+Hardware: two CPU cores.
+Time: 3.5 minutes for eight epochs of 10,000 images on an AMD EPYC; with these settings not measured
+yet.
+Test error: 38.35 +- 0.31 % after eight epochs of 10,000 images, 35.98 +- 0.36 % without the penalty
+(three seeds); with these settings not measured yet.
+Source: RESULTS.md.
 """
 
 from config import image_folder

@@ -1,4 +1,12 @@
-"""The 1,797 handwritten digits that scikit-learn ships, 8x8x1: minutes on a laptop, no download."""
+"""The 1,797 handwritten digits that scikit-learn ships, 8x8x1: no download.
+
+    python -m gnp.main.main --config=config/digits.py --working_dir=runs
+
+Hardware: two CPU cores.
+Time: 15 seconds on an AMD EPYC.
+Test error: 0.83 +- 0.37 % (ten seeds).
+Source: RESULTS.md, measured with these settings.
+"""
 
 from config import base
 

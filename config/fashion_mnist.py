@@ -2,6 +2,11 @@
 
     python -m gnp.main.main --config=config/fashion_mnist.py --working_dir=runs
 
+Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
+Time: 0.6 hours (2.9e17 operations); not measured yet.
+Test error: not measured yet.
+Source: none; settings of base.py, without a penalty.
+
 Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
 the four .gz files that its authors publish.
 """

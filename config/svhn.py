@@ -2,6 +2,11 @@
 
     python -m gnp.main.main --config=config/svhn.py --working_dir=runs
 
+Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
+Time: 8.4 hours (3.8e18 operations); not measured yet.
+Test error: not measured yet.
+Source: none; settings of base.py, without a penalty.
+
 Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
 train_32x32.mat, extra_32x32.mat and test_32x32.mat.
 """

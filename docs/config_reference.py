@@ -6,8 +6,8 @@ import re
 _HEAD = """# All config fields
 
 A config file overrides some of these, the command line overrides both: `--config.FIELD=VALUE`.
-Lists are written `a,b`. This page is made of [config/base.py](../config/base.py) each time
-the site is.
+On the command line lists are written in quotes: `"[1, 2]"`, `"['a', 'b']"`. This page is made of
+[config/base.py](../config/base.py) each time the site is.
 
 | field | default | what |
 |---|---|---|
