@@ -15,6 +15,9 @@ from gnp.ds_pipeline import build
 from gnp.main.config import load_config
 from gnp.main.main import run
 from gnp.model import registry
+from gnp.optimizer.build import optimizer_names
+from gnp.optimizer.schedule import schedule_names
+from gnp.regularization.warmup import strategy_names
 from tests.pages import NAMES, PAGES, blocks, check_field, commands
 from tests.test_quickstart import ROOT
 
@@ -101,6 +104,60 @@ def test_fields_exist(page):
         if re.match(r"gnp\.(errors|main|model|regularization|training|ds_pipeline)\b", field):
             continue  # a module of the package, which shares its name with a block of fields
         check_field(field)
+
+
+def table(page, heading):
+    """The rows, as lists of cells, of the table of a page of docs/ that is headed so."""
+    text = (ROOT / "docs" / page).read_text()
+    (found,) = [part for part in text.split("\n\n") if part.startswith(f"| {heading} |")]
+    return [row.strip("|").split(" | ") for row in found.strip().splitlines()[2:]]
+
+
+def names_in(text):
+    return sorted(re.findall(r"`([^`]+)`", text))
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "column", "names"),
+    [
+        ("models.md", "family", 1, registry.model_names()),
+        ("data.md", "`dataset.dataset_name`", 0, build.source_names()),
+        ("optimizers.md", "`opt.opt_type`", 0, optimizer_names()),
+        ("optimizers.md", "`lr_schedule_type`", 0, schedule_names()),
+        ("optimizers.md", "`gr_warmup_strategy`", 0, strategy_names()),
+    ],
+)
+def test_tables_have_every_name(page, heading, column, names):
+    assert names_in(" ".join(row[column] for row in table(page, heading))) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        ("`dataset.image_level_augmentations`", build.image_level_names()),
+        ("`dataset.batch_level_augmentations`", build.batch_level_names()),
+    ],
+)
+def test_the_table_of_augmentations_has_every_name(field, names):
+    (text,) = [what for cell, what in table("data.md", "augmentation") if field in cell]
+    found = [name for name in names_in(text) if not name.startswith("dataset.")]
+    assert found == sorted(names)
+
+
+def test_every_difference_has_a_reason():
+    rows = table("differences.md", "here")
+    assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)
+
+
+def test_every_field_is_explained_somewhere():
+    text = "".join(page.read_text() for page in PAGES if page.name != "config.md")
+    fields = base.get_config().to_dict()
+    assert [field for field in leaves(fields) if not re.search(rf"\b{field}\b", text)] == []
+
+
+def leaves(fields):
+    for name, value in fields.items():
+        yield from leaves(value) if isinstance(value, dict) and value else [name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
