@@ -135,7 +135,8 @@ def _named_fields(groups, fields):
 
 def _name(run, fields):
     if not fields:
-        return f"{run.config['model.model_name']} on {run.config['dataset.dataset_name']}"
+        model, data = (run.config.get(f) for f in ("model.model_name", "dataset.dataset_name"))
+        return f"{model} on {data}"
     short = {field: field.rpartition(".")[2] for field in fields}
     names = list(short.values())
     return " ".join(

@@ -60,6 +60,9 @@ def _read(folder):
         summary = _summary_so_far(folder, metrics)
     if summary is None:
         return None
+    for name in ("final", "best"):
+        if "eval/error_rate" not in summary.get(name, {}):
+            raise ValueError(f"{SUMMARY_FILE} has no {name} error")
     return Run(
         config=flatten(_read_json(folder / CONFIG_FILE)),
         summary=summary,

@@ -79,7 +79,13 @@ def _nothing_yet(patterns):
 
 def _handler(patterns):
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self._answer(with_page=False)
+
         def do_GET(self):
+            self._answer(with_page=True)
+
+        def _answer(self, with_page):
             if self.path != "/":
                 self.send_error(404)
                 return
@@ -88,7 +94,8 @@ def _handler(patterns):
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
-            self.wfile.write(page)
+            if with_page:
+                self.wfile.write(page)
 
         def log_message(self, *_):
             """Requests are not worth a line each."""

@@ -1,6 +1,7 @@
 """The command that compares runs."""
 
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -121,8 +122,13 @@ def test_the_live_page_has_runs_under_way_and_keeps_up(tmp_path):
     assert "20.00" in page  # the error so far of the one that was evaluated
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]"])
-@pytest.mark.parametrize("file", ["config.json", "summary.json"])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        *itertools.product(["config.json", "summary.json"], ["", "{", "[]"]),
+        ("summary.json", '{"final": {}}'),
+    ],
+)
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys, file, text):
     make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
     broken = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
@@ -159,6 +165,10 @@ def test_the_page_is_served_until_it_is_interrupted(served):
     process, _, address = served
     with urllib.request.urlopen(address) as answer:
         assert "10.00" in answer.read().decode()
+    head = urllib.request.Request(address, method="HEAD")
+    with urllib.request.urlopen(head) as answer:
+        assert answer.status == 200
+        assert answer.read() == b""
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{address}other")
     process.send_signal(signal.SIGINT)
