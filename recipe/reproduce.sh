@@ -4,7 +4,8 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [MODELS="ViT_TI16 ViT_S16 ViT_B16"] [SMOKE=1] reproduce.sh
 #     [--config.FIELD=VALUE ...]
 # What is done stays done: called again, it goes on, and tries again what failed. TASK=i TASKS=n trains
-# the i-th of n shares, from 0; each task of a Slurm array takes one by itself.
+# the i-th of n shares, from 0, with CUDA_VISIBLE_DEVICES=i on the i-th GPU; each task of a Slurm array
+# takes a share by itself.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.transformer.num_layers=1)

@@ -44,7 +44,9 @@ def check_script(variables, arguments):
     text = (ROOT / script).read_text() + (ROOT / "recipe" / "common.sh").read_text()
     for variable in variables:
         assert re.search(rf"\b{variable}\b", text), variable
-    if script.startswith("recipe/"):
+    if script == "recipe/cluster/array.sh":  # takes another script and its arguments
+        check_script(variables, arguments)
+    elif script.startswith("recipe/"):
         positional = [word for word in arguments if not word.startswith("--")]
         named = [word for word in positional if word not in ("CONFIG", "RECIPE")]
         file = named[0] if named else "base"

@@ -192,7 +192,11 @@ def test_a_tpu_slice_gets_the_code_and_a_command_of_ours(tmp_path):
 
 @pytest.mark.parametrize(
     ("script", "sentence"),
-    [("slurm.sh", "This script is for sbatch"), ("tpu_pod.sh", "Set TPU to the name")],
+    [
+        ("slurm.sh", "This script is for sbatch"),
+        ("array.sh", "This script is for sbatch"),
+        ("tpu_pod.sh", "Set TPU to the name"),
+    ],
 )
 def test_what_is_missing_is_said(script, sentence):
     result = call(script, SLURM_SUBMIT_DIR="", TPU="")
