@@ -61,14 +61,15 @@ def commands(page):
 
 
 def _split(line):
-    """The commands of a line that `&&` joins."""
-    for part in line.split("&&"):
+    """The commands of a line that `&&` joins, or that a loop holds."""
+    without_comment = re.sub(r"(^|\s)#.*", "", line)
+    for part in re.split(r"[;&]+", without_comment):
         try:
-            words = shlex.split(part, comments=True)
+            words = shlex.split(part.removeprefix(" do "))
         except ValueError:  # a quotation mark that is no shell's
             continue
         number = next((n for n, w in enumerate(words) if not re.match(r"[A-Z_]+=", w)), len(words))
-        if words[number:]:
+        if words[number:] and words[0] not in ("for", "do", "done", "wait"):
             yield [word.partition("=")[0] for word in words[:number]], words[number:]
 
 
