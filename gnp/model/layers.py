@@ -74,7 +74,13 @@ shake.defvjp(
 )
 
 
-def uniform_per_example(key: jax.Array, x: jax.Array, low: float = 0.0) -> jax.Array:
-    """One number from low to 1 for each example of a batch, broadcasting to it, in its type."""
-    shape = (len(x),) + (1,) * (x.ndim - 1)
-    return jax.random.uniform(key, shape, minval=low).astype(x.dtype)
+def per_example(x: jax.Array) -> tuple[int, ...]:
+    """The shape of one number for each example of a batch, broadcasting to it."""
+    return (len(x),) + (1,) * (x.ndim - 1)
+
+
+def uniform_per_example(
+    key: jax.Array, x: jax.Array, low: float = 0.0, high: float = 1.0
+) -> jax.Array:
+    """One number from low to high for each example of a batch, broadcasting to it, in its type."""
+    return jax.random.uniform(key, per_example(x), minval=low, maxval=high).astype(x.dtype)

@@ -1,8 +1,10 @@
 """Pyramidal residual networks (arXiv 1610.02915), also with ShakeDrop (arXiv 1802.02375)."""
 
 import functools
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.errors import UserError
@@ -10,6 +12,7 @@ from gnp.model.layers import (
     batch_norm,
     head,
     kaiming,
+    per_example,
     pool_and_pad,
     run_block,
     shake,
@@ -19,30 +22,32 @@ from gnp.model.registry import register_model
 
 _STEM_WIDTH = 16
 _GROUPS = 3
-_LAST_DROP_RATE = 0.5
 
 
 class ShakeDrop(nn.Module):
-    """Multiplies a residual branch by random numbers where its block is dropped.
+    """Multiplies the residual branch of each example that is dropped by random numbers.
 
-    One draw decides for the whole batch whether the block is kept. If it is dropped, the branch of
-    each example is multiplied by α ∈ [-1, 1] forward and by β ∈ [0, 1] backward. In evaluation the
-    branch is scaled by the expectation of its factor, which is `keep`, as α has mean 0.
+    Each example draws for itself whether it keeps its branch. If not, the branch is multiplied by
+    α forward and by β backward. In evaluation it is scaled by the expectation of the factor.
 
     Attributes:
-      keep: probability that the block is kept.
+      keep: probability that an example keeps its branch.
+      alpha: range of α.
+      beta: range of β.
     """
 
     keep: float
+    alpha: tuple[float, float] = (-1.0, 1.0)
+    beta: tuple[float, float] = (0.0, 1.0)
 
     @nn.compact
     def __call__(self, x, train, true_gradient=False):
         if not train:
-            return x * self.keep
+            return x * (self.keep + (1 - self.keep) * sum(self.alpha) / 2)
         keep_key, alpha_key, beta_key = jax.random.split(self.make_rng("shake"), 3)
-        kept = jax.random.bernoulli(keep_key, self.keep).astype(x.dtype)
-        forward = kept + (1 - kept) * uniform_per_example(alpha_key, x, low=-1.0)
-        backward = kept + (1 - kept) * uniform_per_example(beta_key, x)
+        kept = jax.random.bernoulli(keep_key, self.keep, per_example(x))
+        forward = jnp.where(kept, 1, uniform_per_example(alpha_key, x, *self.alpha))
+        backward = jnp.where(kept, 1, uniform_per_example(beta_key, x, *self.beta))
         return shake(x, forward, forward if true_gradient else backward)
 
 
@@ -52,13 +57,13 @@ class PyramidNetBlock(nn.Module):
     Attributes:
       width: channels of the first two convolutions; the third has four times as many.
       stride: of the second.
-      keep: probability that ShakeDrop keeps the block; None: no ShakeDrop.
+      shake_drop: makes the module that drops the branch; None: nothing does.
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
     width: int
     stride: int = 1
-    keep: float | None = None
+    shake_drop: Callable[[], nn.Module] | None = None
     dtype: object = None
 
     @nn.compact
@@ -69,8 +74,8 @@ class PyramidNetBlock(nn.Module):
         x = conv(self.width, (1, 1))(norm()(x))
         x = conv(self.width, (3, 3), strides=self.stride)(nn.relu(norm()(x)))
         x = norm()(conv(4 * self.width, (1, 1))(nn.relu(norm()(x))))
-        if self.keep is not None:
-            x = ShakeDrop(self.keep)(x, train, true_gradient)
+        if self.shake_drop is not None:
+            x = self.shake_drop()(x, train, true_gradient)
         return x + shortcut
 
 
@@ -112,16 +117,19 @@ class PyramidNet(nn.Module):
             )
         per_group = (self.pyramid_depth - 2) // 9
         total = _GROUPS * per_group
+        # Added up block by block, which decides how halves are rounded.
+        width = _STEM_WIDTH
         for index in range(1, total + 1):
+            width += self.pyramid_alpha / total
             yield PyramidNetBlock(
-                round(_STEM_WIDTH + index * self.pyramid_alpha / total),
+                round(width),
                 stride=2 if index in (per_group + 1, 2 * per_group + 1) else 1,
-                keep=self._keep(index / total),
+                shake_drop=self._shake_drop(index / total),
                 dtype=self.dtype,
             )
 
-    def _keep(self, depth):
-        """Probability that a block at this share of the depth is kept; None: no ShakeDrop."""
+    def _shake_drop(self, depth):
+        """Makes the ShakeDrop of a block at this share of the depth; None: it has none."""
         del depth
         return None
 
@@ -134,7 +142,16 @@ class PyramidNetShakeDrop(PyramidNet):
     """A PyramidNet with batch norm in the stem and ShakeDrop in every block.
 
     Called with `true_gradient`, it multiplies the gradient by the numbers of the forward pass.
+
+    Attributes:
+      mask_prob: probability that the last block is dropped; that of the others grows evenly to it.
+      alpha: range of ShakeDrop's factors forward.
+      beta: range of its factors backward.
     """
+
+    mask_prob: float = 0.5
+    alpha: tuple[float, float] = (-1.0, 1.0)
+    beta: tuple[float, float] = (0.0, 1.0)
 
     @nn.compact
     def __call__(self, inputs, train, true_gradient=False):
@@ -143,8 +160,8 @@ class PyramidNetShakeDrop(PyramidNet):
             x = run_block(block, x, train, true_gradient, remat=self.remat)
         return self._classify(x, train)
 
-    def _keep(self, depth):
-        return 1 - _LAST_DROP_RATE * depth
+    def _shake_drop(self, depth):
+        return functools.partial(ShakeDrop, 1 - self.mask_prob * depth, self.alpha, self.beta)
 
 
 register_model("PyramidNetBase")(PyramidNet)

@@ -62,14 +62,31 @@ def test_a_kept_block_is_left_alone():
     np.testing.assert_allclose(backward, jnp.ones(64), rtol=1e-6)
 
 
-def test_blocks_are_kept_with_their_probability():
-    kept = [(factors(ShakeDrop(keep=0.7), 1, seed=s)[0] == 1).all() for s in range(100)]
-    assert 0.55 < np.mean(kept) < 0.85
+def test_each_example_is_kept_with_its_probability():
+    kept = np.array([factors(ShakeDrop(keep=0.7), 1, seed=s)[0] == 1 for s in range(20)])
+    # 1280 examples: four standard deviations are 0.05, and one of each draw of 64 is 0.057.
+    assert abs(kept.mean() - 0.7) < 0.05
+    assert 0.03 < kept.mean(axis=1).std() < 0.09
+
+
+def test_a_kept_example_is_left_alone_backward_too():
+    forward, (backward,) = factors(ShakeDrop(keep=0.5), 1, seed=0)
+    np.testing.assert_array_equal(forward == 1, np.isclose(backward, 1, rtol=1e-6))
+
+
+def test_shake_drop_draws_from_the_ranges_it_is_given():
+    forward, (backward,) = factors(ShakeDrop(0.0, alpha=(2.0, 3.0), beta=(5.0, 5.5)), 1, seed=0)
+    assert 2 <= forward.min() < 2.2
+    assert 2.8 < forward.max() <= 3
+    assert 5 <= backward.min() < 5.1
+    assert 5.4 < backward.max() <= 5.5
 
 
 def test_shake_drop_evaluates_to_its_expectation():
     x = jnp.linspace(-2.0, 2.0, 7)[:, None]
     np.testing.assert_allclose(ShakeDrop(keep=0.75).apply({}, x, train=False), 0.75 * x)
+    lopsided = ShakeDrop(keep=0.75, alpha=(0.0, 1.0))
+    np.testing.assert_allclose(lopsided.apply({}, x, train=False), 0.875 * x)
 
 
 def test_shake_shake_mixes_both_branches_by_numbers_that_sum_to_one():
