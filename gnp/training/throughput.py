@@ -10,8 +10,9 @@ steps that gives:
     time/device_memory_gb, …_peak_gb   the fullest of this process's devices, where they tell
     time/model_tflops              per device and second, see `train_flops`
     time/model_flops_utilization   the same as a share of the device's peak, where that is known
+    time/first_step_seconds        steps that compiled, where the window has such
 
-Steps that compile are left out, and so is the time of evaluations and checkpoints.
+Steps that compile are left out of the others, and so is the time of evaluations and checkpoints.
 """
 
 import collections
@@ -81,6 +82,7 @@ class Throughput:
         self._asked = self._arrived = self._last_end = None
         self._sent: queue.Queue[_SentSteps | None] = queue.Queue()
         self._done: collections.deque[TimedStep] = collections.deque()
+        self._compiled_steps: collections.deque[TimedStep] = collections.deque()
         self._thread = threading.Thread(target=self._watch, name="throughput", daemon=True)
         self._thread.start()
 
@@ -133,22 +135,29 @@ class Throughput:
     def _note(self, sent, end):
         start = sent.asked if self._last_end is None else self._last_end
         self._last_end = end
-        if not sent.compiles:
-            data_wait = max(0.0, sent.arrived - max(start, sent.asked))
-            count = len(sent.steps)
-            for step in sent.steps:
-                seconds, waited = (end - start) / count, data_wait / count
-                self._done.append(TimedStep(step, sent.passes, seconds, waited))
+        done = self._compiled_steps if sent.compiles else self._done
+        data_wait = max(0.0, sent.arrived - max(start, sent.asked))
+        count = len(sent.steps)
+        for step in sent.steps:
+            seconds, waited = (end - start) / count, data_wait / count
+            done.append(TimedStep(step, sent.passes, seconds, waited))
 
     def _write(self):
-        steps = [self._done.popleft() for _ in range(len(self._done))]
-        if steps and self._writer is not None:
-            self._writer.write(
-                steps[-1].step,
-                speed(steps, self._batch_size)
-                | flops(steps, self._batch_size, self._forward_flops)
-                | memory(jax.local_devices()),
-            )
+        compiled, steps = _take_all(self._compiled_steps), _take_all(self._done)
+        if self._writer is None or not compiled + steps:
+            return
+        record = {}
+        if compiled:
+            record["time/first_step_seconds"] = sum(step.seconds for step in compiled)
+        if steps:
+            record |= speed(steps, self._batch_size)
+            record |= flops(steps, self._batch_size, self._forward_flops)
+            record |= memory(jax.local_devices())
+        self._writer.write(max(step.step for step in compiled + steps), record)
+
+
+def _take_all(steps):
+    return [steps.popleft() for _ in range(len(steps))]
 
 
 def speed(steps: Sequence[TimedStep], batch_size: int) -> dict[str, float]:
@@ -207,10 +216,13 @@ def memory(devices: Sequence[Any]) -> dict[str, float]:
 
 
 def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """A whole run's speed from the records of its windows; empty if there are none.
+    """A whole run's speed from the records of its windows; empty if no step was timed.
 
-    The step time is the median over all steps of the median of each one's window.
+    The step time is the median over all steps of the median of each one's window. First steps are
+    added up, over all starts of the run.
     """
+    first = sum(window.get("time/first_step_seconds", 0.0) for window in windows)
+    windows = [window for window in windows if "time/steps" in window]
     if not windows:
         return {}
     steps = np.array([window["time/steps"] for window in windows])
@@ -222,4 +234,5 @@ def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "images_per_second": round(images / seconds, 1),
         "step_ms_median": round(float(np.median(medians)), 3),
         "data_wait_share": round(waited / seconds, 4),
+        "first_step_seconds": round(first, 3),
     }

@@ -90,6 +90,9 @@ def training(monkeypatch):
     training = Training()
     training.send()
     training.finish(after=50.0)  # the step that compiles
+    training.throughput.pause()
+    assert training.records == [{"step": 1, "time/first_step_seconds": 50.0}]
+    training.records.clear()
     yield training
     training.throughput.close()
     assert not training.throughput._thread.is_alive()
@@ -148,6 +151,7 @@ def test_each_program_compiles_once(training):
     training.finish(after=1.0)
     training.throughput.pause()
     assert [record["time/seconds"] for record in training.records] == [3.0]
+    assert [record["time/first_step_seconds"] for record in training.records] == [60.0]
 
 
 def test_a_long_epoch_has_a_record_per_window(training, monkeypatch):
@@ -213,12 +217,15 @@ def test_devices_that_do_not_tell_their_memory():
 def test_a_whole_runs_speed_weighs_windows_by_their_steps():
     slow = speed([TimedStep(step, 1, 3.0, 1.0) for step in range(2)], batch_size=30)
     fast = speed([TimedStep(step, 1, 1.0, 0.0) for step in range(6)], batch_size=30)
-    assert over_all([slow, fast]) == {
+    slow["time/first_step_seconds"] = 9.0
+    only_compiled = {"time/first_step_seconds": 50.0}
+    assert over_all([only_compiled, slow, fast]) == {
         "images_per_second": 20.0,
         "step_ms_median": 1000.0,
         "data_wait_share": round(2 / 12, 4),
+        "first_step_seconds": 59.0,
     }
-    assert over_all([]) == {}
+    assert over_all([]) == over_all([only_compiled]) == {}
 
 
 def test_a_run_leaves_its_timings(tmp_path):

@@ -1,0 +1,71 @@
+"""How long a command takes until it trains.
+
+python -m benchmark.start_up [--config=config/digits.py] [--rounds=5]
+
+Prints one JSON object: seconds to import the training command in a fresh Python, and of a run of
+one epoch with an empty compilation cache and with the one that was left by it: the first steps,
+which compile, and the whole command.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmark import timing
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.start_up")
+    parser.add_argument("--config", default="config/digits.py")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh starts of each kind")
+    arguments = parser.parse_args()
+    starts = {"import_s": [], "cold": [], "warm": []}
+    for _ in range(arguments.rounds):
+        starts["import_s"].append(_seconds(["-c", "import gnp.main.main"]))
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in ("cold", "warm"):
+                starts[kind].append(_train(arguments.config, pathlib.Path(folder), kind))
+    figures = {"config": arguments.config, "rounds": arguments.rounds}
+    figures |= {"import_s": _spread(starts["import_s"])}
+    for kind in ("cold", "warm"):
+        first, whole = zip(*starts[kind], strict=True)
+        figures |= {f"{kind}_first_steps_s": _spread(first), f"{kind}_command_s": _spread(whole)}
+    print(json.dumps(figures | timing.machine()), flush=True)
+
+
+def _train(config, folder, kind):
+    """Seconds of the first steps and of the whole command."""
+    runs = folder / kind
+    command = ["-m", "gnp.main.main", f"--config={config}", f"--working_dir={runs}"]
+    options = ["--config.total_epochs=1", "--config.warmup_epochs=0"]
+    whole = _seconds([*command, *options], JAX_COMPILATION_CACHE_DIR=str(folder / "cache"))
+    (summary,) = runs.rglob("summary.json")
+    return json.loads(summary.read_text())["timing"]["first_step_seconds"], whole
+
+
+def _seconds(arguments, **environment):
+    start = time.monotonic()
+    subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.monotonic() - start
+
+
+def _spread(seconds):
+    figures = {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)}
+    return {name: round(value, 2) for name, value in figures.items()}
+
+
+if __name__ == "__main__":
+    main()
