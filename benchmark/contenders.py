@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.gradient import PenaltySettings
@@ -30,12 +31,14 @@ CLIPPING = 5.0
 RADIUS = 0.1
 ALPHA = 0.8
 
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+
 
 class Contender:
     """A compiled step with the state that it changes.
 
     Attributes:
-      operations: floating-point operations of one call, as the compiler counts them.
+      compiled: the program of one call.
     """
 
     def __init__(self, step: Callable, state: Any, *data: Any, sub_steps: int = 1):
@@ -45,11 +48,16 @@ class Contender:
         *data: the others.
         sub_steps: calls that make one step of training.
         """
-        self.operations = step.lower(state, *data).compile().cost_analysis()["flops"]
+        self.compiled = step.lower(state, *data).compile()
         self._step = step
         self._state, self._data = state, data
         self._calls = sub_steps
         self(2)
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of one call, as the compiler counts them."""
+        return self.compiled.cost_analysis()["flops"]
 
     def __call__(self, steps: int) -> float:
         """Takes so many steps; the seconds they took."""
@@ -69,6 +77,11 @@ class PlainState(NamedTuple):
     step: jax.Array
 
 
+def build_model(name: str, dtype: str = "float32") -> nn.Module:
+    """A registered model for ten classes that computes in this type."""
+    return create_model(name, 10, dtype=_DTYPES[dtype])
+
+
 def make_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
     """Noise with labels of ten classes."""
     rng = np.random.default_rng(0)
@@ -79,7 +92,14 @@ def make_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
     }
 
 
-def our_step(model: nn.Module, batch: dict, *, penalized: bool, groups: Groups | None = None):
+def our_step(
+    model: nn.Module,
+    batch: dict,
+    *,
+    penalized: bool,
+    groups: Groups | None = None,
+    map_step: Callable = parallel.map_train_step,
+):
     """The step of this project, mapped over the devices as in a run, and its arguments."""
     optimizer = build_optimizer("Momentum", {"momentum": MOMENTUM, "nesterov": False})
     penalty = None
@@ -95,7 +115,7 @@ def our_step(model: nn.Module, batch: dict, *, penalized: bool, groups: Groups |
     )
     shape = batch["image"].shape[1:]
     state = create_state(model, optimizer, image_shape=shape, init_seed=0, seed=0)
-    return parallel.map_train_step(step), parallel.replicate(state), None, parallel.split(batch)
+    return map_step(step), parallel.replicate(state), None, parallel.split(batch)
 
 
 def step_by_hand(model: nn.Module, batch: dict, *, penalized: bool):

@@ -1,37 +1,59 @@
-"""Images per second of whole penalized training, from files on disk to updated parameters.
+"""Images per second of whole penalized training on data like CIFAR-10, beside others.
 
-python -m benchmark.end_to_end [--model=WideResNet_10_1] [--images=5000] [--epochs=3] [--rounds=3]
-    [--batch_size=128] [--torch_python=PYTHON]
+python -m benchmark.end_to_end [--contenders=A,B] [--model=WideResNet_10_1] [--images=5000]
+    [--epochs=3] [--rounds=3] [--batch_size=128] [--dtype=bfloat16] [--steps_per_loop=10]
+    [--torch_python=PYTHON]
 
-Prints one JSON object. All train on made-up files in CIFAR-10's format, with crop and flip; the
-first epoch, which compiles, is not counted.
+Prints one JSON object. In each round each contender trains in a fresh process, the first being
+another one each time; one that cannot run here, for want of a package say, is left out of the line,
+and standard error says why. The ratios compare rounds with themselves.
 
-  gnp_tfdata, gnp_device  this project's training loop on its two loaders, with metrics, checkpoints
-                          and an evaluation of a hundred images after each epoch
-  optax_sam               optax.contrib.sam (opaque) in a plain loop over the tf.data loader
-  torch_closure           PyTorch: DataLoader with one worker per core, two-step closure
+  gnp_device, gnp_tfdata      this project's training loop on its two loaders
+  optax_device, optax_tfdata  optax.contrib.sam (opaque) in a plain loop over the same loaders
+  torch_closure               PyTorch: DataLoader with one worker per core, two-step closure
+  bare_step                   this project's penalized step alone, again and again on one batch
+  torch_bare_step             the two-step closure alone, likewise
+
+All train on made-up files in CIFAR-10's format, with crop and flip. The clock starts with the
+second epoch: programs are compiled then, the files read and their images in memory, those of the
+device loader on the device. It stops when the last step is done. For this project's loop it holds
+the metrics of each step, and between epochs an evaluation of a hundred images, and a checkpoint if
+that evaluation was the best so far; the others do none of this. All JAX contenders run without
+tensorflow and ml_collections but those on tf.data.
 """
 
 import argparse
 import json
 import pathlib
 import pickle
-import subprocess
 import sys
 import tempfile
-import time
 
-import jax
 import numpy as np
 
 from benchmark import timing
-from benchmark.contenders import make_batch, optax_sam_opaque
-from config import base
-from gnp.ds_pipeline.build import build_source
+from benchmark.child import ask
 from gnp.main import xla
-from gnp.model import create_model
-from gnp.training.loop import train
 
+_JAX, _TORCH = "benchmark.end_to_end_jax", "benchmark.end_to_end_torch"
+
+# Contender -> the module that runs it, and what that is asked for.
+_CONTENDERS = {
+    "gnp_device": (_JAX, {"way": "gnp", "loader": "device"}),
+    "gnp_tfdata": (_JAX, {"way": "gnp", "loader": "tfdata"}),
+    "optax_device": (_JAX, {"way": "optax", "loader": "device"}),
+    "optax_tfdata": (_JAX, {"way": "optax", "loader": "tfdata"}),
+    "torch_closure": (_TORCH, {"way": "closure"}),
+    "bare_step": (_JAX, {"way": "bare_step"}),
+    "torch_bare_step": (_TORCH, {"way": "bare_step"}),
+}
+_OURS = ("gnp_device", "gnp_tfdata")
+_RATIOS = (
+    *((ours, other) for ours in _OURS for other in _CONTENDERS if other not in _OURS),
+    ("torch_closure", "torch_bare_step"),
+    ("bare_step", "torch_bare_step"),
+)
+_REQUESTED = ("model", "batch_size", "images", "epochs", "dtype", "steps_per_loop")
 _NUM_FILES = 5
 
 
@@ -39,105 +61,42 @@ def main() -> None:
     """Measures all of them in turns."""
     xla.use_all_cores()
     arguments = _parse_arguments()
-    contenders = {
-        "gnp_tfdata": lambda data, runs: _ours("tfdata", data, runs, arguments),
-        "gnp_device": lambda data, runs: _ours("device", data, runs, arguments),
-        "optax_sam": lambda data, _: _optax(data, arguments),
-        "torch_closure": lambda data, _: _torch(data, arguments),
-    }
-    rates = {name: [] for name in contenders}
+    # This process must not take the accelerator from those that it starts.
+    machine = ask(sys.executable, "benchmark.machine")
+    if arguments.images is None:
+        arguments.images = 5000 if machine["backend"] == "cpu" else 50_000
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_cifar10(folder / "cifar-10-batches-py", arguments.images)
-        for index in range(arguments.rounds):
-            for name, run in contenders.items():
-                rates[name].append(run(folder, folder / f"{name}{index}"))
-    rates = {name: found for name, found in rates.items() if all(found)}
-    figures = {
-        "model": arguments.model,
-        "batch_size": arguments.batch_size,
-        "images": arguments.images,
-        "epochs": arguments.epochs,
-        "rounds": arguments.rounds,
-    }
-    for name, found in rates.items():
-        figures[name] = {
-            "median_images_per_second": round(float(np.median(found)), 1),
-            "min": round(min(found), 1),
-            "max": round(max(found), 1),
-        }
-    for name in ("gnp_tfdata", "gnp_device"):
-        for peer in sorted(rates.keys() - {"gnp_tfdata", "gnp_device"}):
-            figures[f"{name}/{peer}"] = timing.ratio(rates[name], rates[peer])
-    print(json.dumps(figures | timing.machine()))
+        write_cifar10(pathlib.Path(folder) / "cifar-10-batches-py", arguments.images)
+        rates, versions = measure(arguments, folder)
+    if not rates:
+        sys.exit("No contender could run.")
+    settings = {name: getattr(arguments, name) for name in (*_REQUESTED, "rounds")}
+    print(json.dumps(settings | compare(rates) | machine | versions))
 
 
-def _ours(loader, data, folder, arguments):
-    config = _config(loader, data, arguments)
-    source = _TimedSource(build_source(config))
-    folder.mkdir()
-    train(config, model=create_model(arguments.model, 10), source=source, folder=folder)
-    steps = (arguments.epochs - 1) * (arguments.images // arguments.batch_size)
-    return steps * arguments.batch_size / (source.evaluation - source.second_epoch)
+def measure(arguments, data: str) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Images per second of each contender in each round, and the versions of what they loaded."""
+    rates, versions = {name: [] for name in arguments.contenders}, {}
+    for index in range(arguments.rounds):
+        for name in timing.rotated(list(rates), index):
+            try:
+                answer = _run(name, arguments, data)
+            except RuntimeError as error:
+                print(f"No figure of {name}: {error}", file=sys.stderr)
+                del rates[name]
+            else:
+                rates[name].append(answer.pop("images_per_second"))
+                versions |= answer
+    return rates, versions
 
 
-class _TimedSource:
-    """A source that notes when the second epoch begins, and when all training is done.
-
-    Steps run behind the batches that are asked for, up to evaluations, which wait for them.
-    """
-
-    def __init__(self, source):
-        self._source = source
-
-    def __getattr__(self, name):
-        return getattr(self._source, name)
-
-    def train_batches(self, epoch, first_step=0):
-        if epoch == 1:
-            self.second_epoch = time.perf_counter()
-        return self._source.train_batches(epoch, first_step)
-
-    def eval_batches(self):
-        self.evaluation = time.perf_counter()
-        return self._source.eval_batches()
-
-
-def _optax(data, arguments):
-    source = build_source(_config("tfdata", data, arguments))
-    batch = make_batch(arguments.batch_size, 32)
-    step, state, _ = optax_sam_opaque(create_model(arguments.model, 10), batch)
-    for epoch in range(arguments.epochs):
-        if epoch == 1:
-            jax.block_until_ready(state)
-            start = time.perf_counter()
-        count = 0
-        for batch in source.train_batches(epoch):
-            state, _ = step(state, jax.device_put(batch))
-            count += arguments.batch_size
-    jax.block_until_ready(state)
-    return (arguments.epochs - 1) * count / (time.perf_counter() - start)
-
-
-def _torch(data, arguments):
-    command = [arguments.torch_python, "-m", "benchmark.torch_end_to_end", str(data)]
-    command += [arguments.model, str(arguments.batch_size), str(arguments.epochs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"no figure of PyTorch: {done.stderr.strip()[-300:]}", file=sys.stderr)
-        return 0.0
-    return float(done.stdout)
-
-
-def _config(loader, data, arguments):
-    config = base.get_config()
-    config.dataset.update(data_dir=str(data), loader=loader)
-    config.batch_size = arguments.batch_size
-    config.total_epochs = arguments.epochs
-    config.evaluate_every_n_epochs = 1  # which waits for the epoch's steps; batches do not
-    config.l2_regularization = 5e-4
-    config.gnp.update(r=0.1, alpha=1.0)
-    return config
+def compare(rates: dict[str, list[float]]) -> dict:
+    """Median and spread of each, and the ratios of those of `_RATIOS` that there are."""
+    figures = {name: timing.spread(found, "images_per_second") for name, found in rates.items()}
+    for one, other in _RATIOS:
+        if one in rates and other in rates:
+            figures[f"{one}/{other}"] = timing.ratio(rates[one], rates[other])
+    return figures
 
 
 def write_cifar10(folder: pathlib.Path, num_images: int) -> None:
@@ -159,15 +118,34 @@ def write_cifar10(folder: pathlib.Path, num_images: int) -> None:
         pickle.dump({b"label_names": [b"class%d" % label for label in range(10)]}, file)
 
 
+def _run(name, arguments, data):
+    module, request = _CONTENDERS[name]
+    python = arguments.torch_python if module == _TORCH else sys.executable
+    request = request | {field: getattr(arguments, field) for field in _REQUESTED}
+    return ask(python, module, data=data, **request)
+
+
 def _parse_arguments():
     parser = argparse.ArgumentParser(prog="python -m benchmark.end_to_end")
+    parser.add_argument("--contenders", default=",".join(_CONTENDERS), help="which, with commas")
     parser.add_argument("--model", default="WideResNet_10_1")
-    parser.add_argument("--images", type=int, default=5000, help="in the training set")
+    parser.add_argument(
+        "--images", type=int, help="in the training set; default 5000, on an accelerator 50000"
+    )
     parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
     parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--steps_per_loop", type=int, default=1, help="in gnp_device, gnp_tfdata")
     parser.add_argument("--torch_python", default=sys.executable, help="a Python that has torch")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.contenders = arguments.contenders.split(",")
+    unknown = set(arguments.contenders) - set(_CONTENDERS)
+    if unknown:
+        parser.error(f"no contender {sorted(unknown)}; choose of {', '.join(_CONTENDERS)}")
+    if arguments.epochs < 2:
+        parser.error("--epochs must be 2 or more, as the first is not counted")
+    return arguments
 
 
 if __name__ == "__main__":

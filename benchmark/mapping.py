@@ -1,8 +1,10 @@
 """Time of a training step mapped over devices by jax.pmap, as in a run, and by jax.shard_map.
 
 python -m benchmark.mapping [--devices=1,2,4] [--rounds=15] [--seconds=1]
+python -m benchmark.mapping --here [--rounds=15] [--seconds=1]
 
-Prints one JSON object per model and number of virtual CPU devices: milliseconds per penalized step,
+Prints one JSON object per model and number of virtual CPU devices, or with --here for the devices
+that this machine has, accelerators among them: milliseconds per penalized step,
 by the clock and of CPU time, and the ratio of pmap's time to shard_map's, below 1 where pmap is
 faster. Where other programs share the machine, CPU time tells more than the clock.
 """
@@ -15,16 +17,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from unittest import mock
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from benchmark import timing
-from benchmark.contenders import Contender, make_batch, our_step
+from benchmark import machine, timing
+from benchmark.contenders import Contender, build_model, make_batch, our_step
 from gnp.main import xla
-from gnp.model import create_model
 from gnp.training import parallel
 
 # Model -> images per batch, side of an image.
@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(name: str, arguments) -> dict:
     """Times of one model on the devices that there are."""
-    model, batch = create_model(name, 10), make_batch(*_CASES[name])
+    model, batch = build_model(name), make_batch(*_CASES[name])
     contenders = {
         "pmap": Contender(*our_step(model, batch, penalized=True)),
         "shard_map": Contender(*step_by_shard_map(model, batch)),
@@ -58,14 +58,13 @@ def measure(name: str, arguments) -> dict:
         "rounds": arguments.rounds,
         "clock": _compare(contenders, arguments),
         "cpu": _compare({k: _in_cpu_time(run) for k, run in contenders.items()}, arguments),
-        **timing.machine(),
+        **machine.describe(),
     }
 
 
 def step_by_shard_map(model, batch: dict) -> tuple:
-    """`our_step` with jax.shard_map in the one place that maps; and its arguments."""
-    with mock.patch.object(parallel, "map_train_step", _map_by_shard_map):
-        return our_step(model, batch, penalized=True)
+    """`our_step` mapped by jax.shard_map, and its arguments."""
+    return our_step(model, batch, penalized=True, map_step=_map_by_shard_map)
 
 
 def _map_by_shard_map(step: Callable) -> Callable:

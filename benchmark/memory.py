@@ -4,7 +4,7 @@ python -m benchmark.memory [--models=A,B] [--batch_size=8]
 
 Prints one JSON object per model, sizes in MB (1e6 bytes). Nothing runs: the compiler says how much
 each step holds beside its arguments. `extra_gradients` is what the penalty adds to it, counted in
-trees of the size of the parameters. Small batches tell it best, as activations hardly matter then.
+trees of the size of the parameters. Activations count too: the fewer images, the less.
 """
 
 import argparse
@@ -12,16 +12,17 @@ import json
 
 import jax
 
-from benchmark import contenders, timing
-from gnp.model import create_model
+from benchmark import contenders, machine
+from gnp.main import xla
 
-_MODELS = "WideResNet_16_4,ResNet18,ViT_TI16"
+_MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16")
 
 
 def main() -> None:
     """Measures each model."""
+    xla.use_all_cores()
     parser = argparse.ArgumentParser(prog="python -m benchmark.memory")
-    parser.add_argument("--models", default=_MODELS)
+    parser.add_argument("--models", default=",".join(_MODELS))
     parser.add_argument("--batch_size", type=int, default=8)
     arguments = parser.parse_args()
     for name in arguments.models.split(","):
@@ -31,7 +32,7 @@ def main() -> None:
 
 def measure(name: str, batch_size: int) -> dict:
     """Sizes of one model's steps."""
-    model = create_model(name, 10)
+    model = contenders.build_model(name)
     batch = contenders.make_batch(batch_size, 32)
     steps = {
         "standard": contenders.our_step(model, batch, penalized=False),
@@ -51,7 +52,7 @@ def measure(name: str, batch_size: int) -> dict:
         "floor_extra_gradients": round(
             (held["floor_penalized"] - held["floor_standard"]) / parameters, 2
         ),
-        **timing.machine(),
+        **machine.describe(),
     }
 
 

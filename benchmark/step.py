@@ -5,7 +5,9 @@ python -m benchmark.step [--models=A,B] [--batch_size=32] [--dtype=bfloat16] [--
 
 Prints one JSON object per model. All contenders have the same model, batch, loss and optimizer and
 take turns in the same run; times are of whole steps, the update of the parameters included.
-PYTHON is one that has torch, if it is not this one; without torch its figures are missing.
+`model_flops_utilization` is the model's own operations over the device's peak in bfloat16 (see
+docs/speed.md), null where that is not known. PYTHON is one that has torch, if it is not this one;
+without torch its figures are missing, and standard error says why.
 
   standard, penalized                this project
   floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing beside it
@@ -15,17 +17,16 @@ PYTHON is one that has torch, if it is not this one; without torch its figures a
 """
 
 import argparse
-import contextlib
-import functools
 import json
+import statistics
 import sys
 
 import jax
-import jax.numpy as jnp
 
-from benchmark import timing
+from benchmark import machine, timing
 from benchmark.contenders import (
     Contender,
+    build_model,
     make_batch,
     optax_sam_opaque,
     optax_sam_transparent,
@@ -34,7 +35,9 @@ from benchmark.contenders import (
 )
 from benchmark.torch_process import TorchProcess
 from gnp.main import xla
-from gnp.model import create_model
+from gnp.model import size
+from gnp.training.peak_flops import peak_flops
+from gnp.training.throughput import train_flops
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
 _MODELS_ON_GPU = (*_MODELS, "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
@@ -45,18 +48,19 @@ def main() -> None:
     """Measures each model."""
     xla.use_all_cores()
     arguments = _parse_arguments()
-    torch = TorchProcess(arguments.torch_python)
+    torch = _start_torch(arguments.torch_python)
     for name in arguments.models.split(","):
         print(json.dumps(measure(name, torch, arguments)), flush=True)
         jax.clear_caches()
-    torch.close()
+    if torch:
+        torch.close()
 
 
-def measure(name: str, torch: TorchProcess, arguments) -> dict:
-    """Times and ratios of one model."""
+def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
+    """Times, rates and ratios of one model."""
     side = 224 if name in _LARGE_IMAGES else 32
-    dtype = {"float32": None, "bfloat16": jnp.bfloat16}[arguments.dtype]
-    model = create_model(name, 10, dtype=dtype)
+    model = build_model(name, arguments.dtype)
+    model_size = size.measure(model, (side, side, 3))
     batch = make_batch(arguments.batch_size, side)
     runners = {
         "standard": Contender(*our_step(model, batch, penalized=False)),
@@ -68,17 +72,23 @@ def measure(name: str, torch: TorchProcess, arguments) -> dict:
     }
     operations = runners["penalized"].operations / runners["standard"].operations
     request = {"model": name, "batch_size": arguments.batch_size, "image_size": side}
-    request |= {"dtype": arguments.dtype, "parameters": _num_parameters(model, side)}
-    runners |= _torch_contenders(torch, request)
+    request |= {"dtype": arguments.dtype, "parameters": model_size.parameters}
+    if torch:
+        runners |= _torch_contenders(torch, request)
     times = timing.in_turns(runners, rounds=arguments.rounds, seconds=arguments.seconds)
-    _forget(torch)
+    if torch:
+        torch.forget()
     return {
         "model": name,
         "image_size": side,
         "batch_size": arguments.batch_size,
         "dtype": arguments.dtype,
         "rounds": arguments.rounds,
-        **{kind: timing.summary(seconds) for kind, seconds in times.items()},
+        **{
+            kind: timing.summary(seconds)
+            | _rates(kind, statistics.median(seconds), model_size, arguments.batch_size)
+            for kind, seconds in times.items()
+        },
         "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
         "operations_penalized/standard": round(operations, 4),
         "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
@@ -88,15 +98,31 @@ def measure(name: str, torch: TorchProcess, arguments) -> dict:
             for other in times
             if other.startswith(("optax", "torch")) and other != "torch_standard"
         },
-        "torch": torch.version,
-        **timing.machine(),
+        "torch": torch and torch.version,
+        **machine.describe(),
     }
 
 
-def _num_parameters(model, side):
-    init = functools.partial(model.init, train=False)
-    variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+def _rates(kind, seconds, model_size, batch_size):
+    """Of a step of so many seconds; this project's alone is on all devices."""
+    images_per_second = batch_size / seconds
+    passes = 1 if kind.endswith("standard") else 2
+    operations = train_flops(2 * model_size.multiply_adds, passes) * images_per_second
+    peak = peak_flops(jax.devices()[0].device_kind)
+    devices = jax.device_count() if kind in ("standard", "penalized") else 1
+    return {
+        "images_per_second": round(images_per_second, 1),
+        "model_tflops": round(operations / devices / 1e12, 3),
+        "model_flops_utilization": round(operations / devices / peak, 4) if peak else None,
+    }
+
+
+def _start_torch(python):
+    try:
+        return TorchProcess(python)
+    except RuntimeError as error:
+        print(f"No figures of PyTorch by {python}: {error}", file=sys.stderr)
+        return None
 
 
 def _torch_contenders(torch, request):
@@ -108,15 +134,9 @@ def _torch_contenders(torch, request):
     ):
         try:
             runners[kind] = torch.prepare(kind, penalized=penalized, compiled=compiled, **request)
-        except (RuntimeError, BrokenPipeError) as error:
-            print(f"{request['model']}: no figure {kind}: {error}", file=sys.stderr)
+        except RuntimeError as error:
+            print(f"No figure {kind} of {request['model']}: {error}", file=sys.stderr)
     return runners
-
-
-def _forget(torch):
-    # Where there is none, the missing figures say so.
-    with contextlib.suppress(RuntimeError, BrokenPipeError):
-        torch.forget()
 
 
 def _parse_arguments():

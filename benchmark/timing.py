@@ -1,18 +1,19 @@
-"""Timing several contenders in turns, and what they ran on."""
+"""Timing several contenders in turns."""
 
-import importlib.metadata
-import os
-import platform
 import statistics
-from collections.abc import Callable, Mapping
-
-import jax
-
-_PACKAGES = ("jax", "flax", "optax")
+from collections.abc import Callable, Mapping, Sequence
 
 
 def in_turns(
     contenders: Mapping[str, Callable[[int], float]], *, rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """`take_turns` with turns that take about so many seconds."""
+    steps = {name: max(1, round(seconds / run(1))) for name, run in contenders.items()}
+    return take_turns(contenders, steps, rounds=rounds)
+
+
+def take_turns(
+    contenders: Mapping[str, Callable[[int], float]], steps: Mapping[str, int], *, rounds: int
 ) -> dict[str, list[float]]:
     """Seconds per step of each contender, one figure for each round.
 
@@ -22,10 +23,9 @@ def in_turns(
     Args:
       contenders: name -> a function that takes so many steps and returns the seconds they took;
         compiled and warmed up already.
+      steps: of a turn of each.
       rounds: number of turns of each.
-      seconds: time that a turn takes, about.
     """
-    steps = {name: max(1, round(seconds / run(1))) for name, run in contenders.items()}
     times = {name: [] for name in contenders}
     for index in range(rounds):
         order = list(contenders)[:: -1 if index % 2 else 1]
@@ -34,26 +34,28 @@ def in_turns(
     return times
 
 
-def summary(seconds: list[float]) -> dict[str, float]:
+def rotated(names: Sequence[str], index: int) -> list[str]:
+    """The order of a round in which each is the first once in as many rounds as there are names."""
+    first = index % len(names) if names else 0
+    return [*names[first:], *names[:first]]
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
     """Median, smallest and largest, in milliseconds."""
-    return {
-        "median_ms": round(1e3 * statistics.median(seconds), 2),
-        "min_ms": round(1e3 * min(seconds), 2),
-        "max_ms": round(1e3 * max(seconds), 2),
-    }
+    return spread([1e3 * x for x in seconds], "ms", digits=2)
 
 
-def ratio(of: list[float], to: list[float]) -> float:
-    """Median over the rounds of one contender's time over another's in the same round."""
-    return round(statistics.median(a / b for a, b in zip(of, to, strict=True)), 3)
+def spread(values: Sequence[float], unit: str, digits: int = 1) -> dict[str, float]:
+    """Median, smallest and largest, by names that end with the unit."""
+    figures = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {f"{name}_{unit}": round(value, digits) for name, value in figures.items()}
 
 
-def machine() -> dict:
-    """Hardware and versions, for each line of results."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **versions,
-    }
+def ratio(of: Sequence[float], to: Sequence[float]) -> float:
+    """Median over the rounds of one contender's figure over another's in the same round."""
+    return round(statistics.median(ratios(of, to)), 3)
+
+
+def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
+    """One contender's figure over another's in the same round, for each round."""
+    return [a / b for a, b in zip(of, to, strict=True)]

@@ -1,27 +1,43 @@
-"""All contenders of a comparison do the same work: they end with the same parameters."""
+"""All contenders of a comparison do the same work: they end with the same parameters.
 
+Two steps with gradients that are clipped, so that clipping and momentum have a part in it.
+"""
+
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 from benchmark import contenders
-from gnp.model import create_model
 from gnp.training.groups import Groups
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
 
 
+class LoudModel(nn.Module):
+    """One hidden layer with batch norm, and logits so large that the gradient is clipped."""
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = nn.Dense(8)(inputs.reshape(len(inputs), -1))
+        x = nn.gelu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        return 20 * nn.Dense(10)(x)
+
+
 @pytest.fixture(scope="module")
 def setting():
-    no_dropout = {"dropout_rate": 0.0, "attention_dropout_rate": 0.0}
-    model = create_model("ViT_Micro", 10, patches={"size": 4}, transformer=no_dropout)
-    return model, contenders.make_batch(2 * jax.device_count(), 8)
+    # All devices have the same images, whose statistics are then those of the whole batch.
+    batch = contenders.make_batch(6, 4)
+    whole = {
+        name: np.tile(x, (jax.device_count(), *[1] * (x.ndim - 1))) for name, x in batch.items()
+    }
+    return LoudModel(), whole
 
 
-def _params_after_one_step(step, state, *data, calls=1):
-    for _ in range(calls):
-        state, _ = step(state, *data)
-    return jax.device_get(state.params)
+def _after_two_steps(step, state, *data, calls_per_step=1):
+    for _ in range(2 * calls_per_step):
+        state, metrics = step(state, *data)
+    return jax.device_get((state.params, state.batch_stats)), metrics
 
 
 def _assert_close(found, expected):
@@ -33,17 +49,20 @@ def _assert_close(found, expected):
 @pytest.mark.parametrize("penalized", [False, True])
 def test_ours_and_the_floor(setting, penalized):
     groups = Groups(devices=jax.device_count()) if penalized else None
-    ours = contenders.our_step(*setting, penalized=penalized, groups=groups)
-    floor = contenders.step_by_hand(*setting, penalized=penalized)
-    _assert_close(_params_after_one_step(*ours), _params_after_one_step(*floor))
+    ours, metrics = _after_two_steps(
+        *contenders.our_step(*setting, penalized=penalized, groups=groups)
+    )
+    floor, _ = _after_two_steps(*contenders.step_by_hand(*setting, penalized=penalized))
+    assert metrics["gradient_norm_mixed"] > contenders.CLIPPING
+    _assert_close(ours, floor)
 
 
 def test_sam_in_both_modes_of_optax(setting, monkeypatch):
     monkeypatch.setattr(contenders, "ALPHA", 1.0)  # optax has nothing to mix
-    floor = _params_after_one_step(*contenders.step_by_hand(*setting, penalized=True))
-    opaque = _params_after_one_step(*contenders.optax_sam_opaque(*setting))
+    floor, _ = _after_two_steps(*contenders.step_by_hand(*setting, penalized=True))
+    opaque, _ = _after_two_steps(*contenders.optax_sam_opaque(*setting))
     _assert_close(opaque, floor)
-    # The second update of the pair returns to the start and takes the step from there. Its dropout
-    # and statistics would be those of another step, but this model has none.
-    transparent = _params_after_one_step(*contenders.optax_sam_transparent(*setting), calls=2)
-    _assert_close(transparent, floor)
+    # The second update of a pair returns to the start and takes the step from there. Its running
+    # statistics are those of both, and its dropout would be that of another step.
+    transparent, _ = _after_two_steps(*contenders.optax_sam_transparent(*setting), calls_per_step=2)
+    _assert_close(transparent[0], floor[0])

@@ -1,10 +1,30 @@
-"""The made-up files are those that the data source reads."""
+"""Whole training: the made-up files, and a machine that has little installed."""
+
+import json
+import subprocess
+import sys
 
 import pytest
 
-from benchmark.end_to_end import write_cifar10
+from benchmark import default_config
+from benchmark.end_to_end import compare, write_cifar10
 from config import base
 from gnp.ds_pipeline.build import build_source
+
+BLOCKED = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'ml_collections', 'torch')))"
+
+
+@pytest.fixture
+def _little_installed(tmp_path, monkeypatch):
+    """Processes started in the test find no tensorflow, ml_collections and torch."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+def run_python(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
 
 
 def test_the_files_are_read_as_cifar10(tmp_path):
@@ -16,3 +36,30 @@ def test_the_files_are_read_as_cifar10(tmp_path):
     source = build_source(config)
     assert (source.num_train_images, source.num_eval_images) == (20, 100)
     assert source.image_shape == (32, 32, 3)
+
+
+@pytest.mark.usefixtures("_little_installed")
+def test_the_config_is_the_same_without_ml_collections():
+    code = "from benchmark import default_config; print(repr(default_config.get_config()))"
+    assert eval(run_python("-c", code).stdout) == base.get_config().to_dict()
+    assert default_config.get_config() == base.get_config()
+
+
+@pytest.mark.usefixtures("_little_installed")
+def test_what_cannot_run_is_told_and_left_out():
+    done = run_python(
+        *("-m", "benchmark.end_to_end", "--contenders=gnp_device,gnp_tfdata,torch_closure"),
+        *("--model=ViT_Micro", "--images=40", "--batch_size=8", "--epochs=2", "--rounds=1"),
+    )
+    figures = json.loads(done.stdout)
+    assert figures["gnp_device"]["median_images_per_second"] > 0
+    assert figures["jaxlib"]
+    assert not {"gnp_tfdata", "torch_closure"} & figures.keys()
+    for name in ("gnp_tfdata", "torch_closure"):
+        assert f"No figure of {name}: ModuleNotFoundError" in done.stderr
+
+
+def test_ratios_are_of_what_there_is():
+    figures = compare({"gnp_device": [20.0, 30.0], "bare_step": [40.0, 40.0]})
+    assert figures["gnp_device/bare_step"] == 0.625
+    assert figures.keys() == {"gnp_device", "bare_step", "gnp_device/bare_step"}

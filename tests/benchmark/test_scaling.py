@@ -1,4 +1,6 @@
-"""How collectives are read from the text of a compiled program."""
+"""How what communicates is read from the text of a compiled program."""
+
+import pytest
 
 from benchmark.scaling import collectives
 
@@ -13,3 +15,15 @@ PROGRAM = """
 
 def test_each_collective_is_found_once_with_its_size():
     assert collectives(PROGRAM) == [("all-reduce", 7), ("all-reduce", 8), ("all-gather", 16)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("all-to-all", "ragged-all-to-all", "reduce-scatter", "send", "recv"),
+        *("collective-permute", "collective-broadcast"),
+    ],
+)
+def test_everything_that_communicates_is_found(name):
+    program = f"  %x = f32[4]{{0}} {name}(%a)\n  %y = f32[4]{{0}} {name}-done(%x)\n"
+    assert collectives(program) == [(name, 4)]

@@ -23,6 +23,11 @@ def test_all_take_equal_turns_in_alternating_order():
     assert times["fast"] == pytest.approx([0.1, 0.1])
 
 
+def test_each_is_the_first_of_a_round_once():
+    orders = [timing.rotated(["a", "b", "c"], index) for index in range(4)]
+    assert ["".join(order) for order in orders] == ["abc", "bca", "cab", "abc"]
+
+
 def test_a_ratio_compares_rounds_with_themselves():
     # The machine was three times as slow in the second round, for both.
     assert timing.ratio([2.0, 6.0, 2.0], [1.0, 3.0, 1.0]) == 2.0

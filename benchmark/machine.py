@@ -1,0 +1,42 @@
+"""What a benchmark ran on, for each line of its results.
+
+python -m benchmark.machine
+
+Prints it as one JSON object.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax")
+_CPU_INFO = pathlib.Path("/proc/cpuinfo")
+
+
+def describe() -> dict:
+    """Devices, processor and versions."""
+    return {
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "backend": jax.default_backend(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _cpu_name():
+    if _CPU_INFO.exists():
+        found = re.search(r"^model name\s*: (.+)$", _CPU_INFO.read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe()))
