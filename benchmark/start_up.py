@@ -11,13 +11,12 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from benchmark import timing
+from benchmark import machine, timing
 
 
 def main() -> None:
@@ -26,18 +25,19 @@ def main() -> None:
     parser.add_argument("--config", default="config/digits.py")
     parser.add_argument("--rounds", type=int, default=5, help="fresh starts of each kind")
     arguments = parser.parse_args()
-    starts = {"import_s": [], "cold": [], "warm": []}
+    starts = {"import": [], "cold": [], "warm": []}
     for _ in range(arguments.rounds):
-        starts["import_s"].append(_seconds(["-c", "import gnp.main.main"]))
+        starts["import"].append(_seconds(["-c", "import gnp.main.main"]))
         with tempfile.TemporaryDirectory() as folder:
             for kind in ("cold", "warm"):
                 starts[kind].append(_train(arguments.config, pathlib.Path(folder), kind))
     figures = {"config": arguments.config, "rounds": arguments.rounds}
-    figures |= {"import_s": _spread(starts["import_s"])}
+    figures |= {"import": timing.spread(starts["import"], "s", digits=2)}
     for kind in ("cold", "warm"):
         first, whole = zip(*starts[kind], strict=True)
-        figures |= {f"{kind}_first_steps_s": _spread(first), f"{kind}_command_s": _spread(whole)}
-    print(json.dumps(figures | timing.machine()), flush=True)
+        figures[f"{kind}_first_steps"] = timing.spread(first, "s", digits=2)
+        figures[f"{kind}_command"] = timing.spread(whole, "s", digits=2)
+    print(json.dumps(figures | machine.describe()), flush=True)
 
 
 def _train(config, folder, kind):
@@ -60,11 +60,6 @@ def _seconds(arguments, **environment):
         stderr=subprocess.DEVNULL,
     )
     return time.monotonic() - start
-
-
-def _spread(seconds):
-    figures = {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)}
-    return {name: round(value, 2) for name, value in figures.items()}
 
 
 if __name__ == "__main__":
