@@ -3,6 +3,10 @@
 import json
 import re
 import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmark.timing import rotated
 
 
 def ask(python: str, module: str, **request) -> dict:
@@ -19,6 +23,32 @@ def ask(python: str, module: str, **request) -> dict:
     if done.returncode:
         raise RuntimeError(cause(done.stderr) or f"it ended with status {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def rates_in_turns(
+    contenders: Mapping[str, Callable[[], dict]], *, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Images per second of each contender in each round, and the versions of what they use.
+
+    The first of a round is another one each time. One that cannot run is left out, and standard
+    error says why.
+
+    Args:
+      contenders: name -> a function that returns `images_per_second` and versions, as `ask` does.
+      rounds: number of turns of each.
+    """
+    rates, versions = {name: [] for name in contenders}, {}
+    for index in range(rounds):
+        for name in rotated(list(rates), index):
+            try:
+                answer = contenders[name]()
+            except RuntimeError as error:
+                print(f"No figure of {name}: {error}", file=sys.stderr)
+                del rates[name]
+            else:
+                rates[name].append(answer.pop("images_per_second"))
+                versions |= answer
+    return rates, versions
 
 
 def cause(errors: str) -> str:

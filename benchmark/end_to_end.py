@@ -23,6 +23,7 @@ tensorflow and ml_collections but those on tf.data.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import pickle
@@ -32,7 +33,7 @@ import tempfile
 import numpy as np
 
 from benchmark import timing
-from benchmark.child import ask
+from benchmark.child import ask, rates_in_turns
 from gnp.main import xla
 
 _JAX, _TORCH = "benchmark.end_to_end_jax", "benchmark.end_to_end_torch"
@@ -67,27 +68,12 @@ def main() -> None:
         arguments.images = 5000 if machine["backend"] == "cpu" else 50_000
     with tempfile.TemporaryDirectory() as folder:
         write_cifar10(pathlib.Path(folder) / "cifar-10-batches-py", arguments.images)
-        rates, versions = measure(arguments, folder)
+        contenders = {name: _contender(name, arguments, folder) for name in arguments.contenders}
+        rates, versions = rates_in_turns(contenders, rounds=arguments.rounds)
     if not rates:
         sys.exit("No contender could run.")
     settings = {name: getattr(arguments, name) for name in (*_REQUESTED, "rounds")}
     print(json.dumps(settings | compare(rates) | machine | versions))
-
-
-def measure(arguments, data: str) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Images per second of each contender in each round, and the versions of what they loaded."""
-    rates, versions = {name: [] for name in arguments.contenders}, {}
-    for index in range(arguments.rounds):
-        for name in timing.rotated(list(rates), index):
-            try:
-                answer = _run(name, arguments, data)
-            except RuntimeError as error:
-                print(f"No figure of {name}: {error}", file=sys.stderr)
-                del rates[name]
-            else:
-                rates[name].append(answer.pop("images_per_second"))
-                versions |= answer
-    return rates, versions
 
 
 def compare(rates: dict[str, list[float]]) -> dict:
@@ -118,11 +104,11 @@ def write_cifar10(folder: pathlib.Path, num_images: int) -> None:
         pickle.dump({b"label_names": [b"class%d" % label for label in range(10)]}, file)
 
 
-def _run(name, arguments, data):
+def _contender(name, arguments, data):
     module, request = _CONTENDERS[name]
     python = arguments.torch_python if module == _TORCH else sys.executable
     request = request | {field: getattr(arguments, field) for field in _REQUESTED}
-    return ask(python, module, data=data, **request)
+    return functools.partial(ask, python, module, data=data, **request)
 
 
 def _parse_arguments():

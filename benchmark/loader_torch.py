@@ -1,11 +1,13 @@
 """The work of the data pipelines in plain PyTorch with Pillow, for comparison.
 
-python -m benchmark.loader_torch CASE PHOTOS SECONDS: prints images per second. Needs torch, numpy
-and Pillow alone. Written as its users write it: a Dataset whose items go through Pillow, a
-DataLoader with one worker per core, mixing on the collated batch.
+python -m benchmark.loader_torch REQUEST: REQUEST is JSON, the arguments of `measure`. Prints images
+per second and the versions of torch and Pillow; it needs these and numpy alone. Written as its
+users write it: a Dataset whose items go through Pillow, a DataLoader with one worker per core,
+mixing on the collated batch.
 """
 
 import itertools
+import json
 import math
 import os
 import pathlib
@@ -14,6 +16,7 @@ import sys
 import time
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
@@ -168,4 +171,6 @@ def measure(case, photos, seconds):
 
 
 if __name__ == "__main__":
-    print(measure(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    rate = measure(**json.loads(sys.argv[1]))
+    versions = {"torch": torch.__version__, "pillow": PIL.__version__}
+    print(json.dumps({"images_per_second": rate, **versions}))

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmark.child import ask, cause
+from benchmark.child import ask, cause, rates_in_turns
 from benchmark.torch_process import TorchProcess
 
 TRACEBACK = """WARNING: something else
@@ -38,3 +38,26 @@ def test_a_python_without_torch_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"^ModuleNotFoundError: no torch here$"):
         TorchProcess(sys.executable)
+
+
+def test_one_that_cannot_run_is_left_out_and_told_once(capsys):
+    order = []
+
+    def contender(name, rate):
+        def run():
+            order.append(name)
+            return {"images_per_second": rate, "torch": "2.0"}
+
+        return run
+
+    def broken():
+        order.append("broken")
+        raise RuntimeError("no torch")
+
+    rates, versions = rates_in_turns(
+        {"one": contender("one", 3.0), "broken": broken, "two": contender("two", 4.0)}, rounds=2
+    )
+    assert rates == {"one": [3.0, 3.0], "two": [4.0, 4.0]}
+    assert versions == {"torch": "2.0"}
+    assert order == ["one", "broken", "two", "two", "one"]
+    assert capsys.readouterr().err == "No figure of broken: no torch\n"

@@ -11,17 +11,6 @@ from benchmark.end_to_end import compare, write_cifar10
 from config import base
 from gnp.ds_pipeline.build import build_source
 
-BLOCKED = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'ml_collections', 'torch')))"
-
-
-@pytest.fixture
-def _little_installed(tmp_path, monkeypatch):
-    """Processes started in the test find no tensorflow, ml_collections and torch."""
-    (tmp_path / "sitecustomize.py").write_text(BLOCKED)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-
 
 def run_python(*arguments):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
@@ -38,14 +27,14 @@ def test_the_files_are_read_as_cifar10(tmp_path):
     assert source.image_shape == (32, 32, 3)
 
 
-@pytest.mark.usefixtures("_little_installed")
+@pytest.mark.usefixtures("little_installed")
 def test_the_config_is_the_same_without_ml_collections():
     code = "from benchmark import default_config; print(repr(default_config.get_config()))"
     assert eval(run_python("-c", code).stdout) == base.get_config().to_dict()
     assert default_config.get_config() == base.get_config()
 
 
-@pytest.mark.usefixtures("_little_installed")
+@pytest.mark.usefixtures("little_installed")
 def test_what_cannot_run_is_told_and_left_out():
     done = run_python(
         *("-m", "benchmark.end_to_end", "--contenders=gnp_device,gnp_tfdata,torch_closure"),
