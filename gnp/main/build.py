@@ -23,10 +23,15 @@ def build_model(config: Any) -> nn.Module:
     """The classifier that a config names.
 
     Raises:
-      UserError: the model, its module or one of its parameters is unknown.
+      UserError: the model, its module or one of its parameters is unknown or of another kind.
     """
     import_model_module(config.model.model_module)
     params = config.model.model_params.to_dict()
+    if "num_outputs" in params:
+        raise UserError(
+            f"model.model_params.num_outputs is {params['num_outputs']!r}, but a model has as many "
+            "outputs as there are classes; set dataset.num_classes."
+        )
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
     if config.use_additional_skip_connections_in_wrn:

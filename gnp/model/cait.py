@@ -1,12 +1,12 @@
 """Class-attention image transformers (arXiv 2103.17239)."""
 
 import functools
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.model import transformer as parts
+from gnp.model.kinds import Count, DType, Flag, PatchSize, Positive, Rate
 from gnp.model.layers import head
 from gnp.model.registry import register_model
 from gnp.model.stack import BlockStack
@@ -178,22 +178,22 @@ class CaiT(nn.Module):
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
-    num_outputs: int
-    embed_dim: int = 192
-    num_heads: int = 4
-    depth: int = 12
-    class_depth: int = 2
-    patch_size: int | Sequence[int] = 4
-    mlp_ratio: float = 4.0
+    num_outputs: Count
+    embed_dim: Count = 192
+    num_heads: Count = 4
+    depth: Count = 12
+    class_depth: Count = 2
+    patch_size: PatchSize = 4
+    mlp_ratio: Positive = 4.0
     layer_scale: float = 1e-5
-    dropout_rate: float = 0.0
-    attention_dropout_rate: float = 0.0
-    drop_path: float = 0.0
-    approximate_gelu: bool = True
-    norm_epsilon: float = 1e-6
-    scan_layers: bool = False
-    remat: bool = False
-    dtype: object = None
+    dropout_rate: Rate = 0.0
+    attention_dropout_rate: Rate = 0.0
+    drop_path: Rate = 0.0
+    approximate_gelu: Flag = True
+    norm_epsilon: Positive = 1e-6
+    scan_layers: Flag = False
+    remat: Flag = False
+    dtype: DType = None
 
     @nn.compact
     def __call__(self, inputs, train):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
+from gnp.model.kinds import check_fields
 
 # One file per family; importing it registers its members.
 _FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin", "cait")
@@ -44,7 +45,7 @@ def model_names() -> list[str]:
     return sorted(_factories)
 
 
-def create_model(name: str, num_outputs: int, **model_params) -> nn.Module:
+def create_model(name: str, /, num_outputs: int, **model_params) -> nn.Module:
     """Creates a registered model.
 
     Args:
@@ -53,14 +54,17 @@ def create_model(name: str, num_outputs: int, **model_params) -> nn.Module:
       **model_params: fields of the model's constructor.
 
     Raises:
-      UserError: the name or one of the fields is unknown, or a field without default is missing.
+      UserError: the name or one of the fields is unknown, a field without default is missing, or a
+        value is not of its field's kind.
     """
     _load_families()
     if name not in _factories:
         raise unknown_name("model", name, _factories)
     factory = _factories[name]
-    _check_fields(name, factory, model_params)
-    return factory(num_outputs=num_outputs, **model_params)
+    _check_names(name, factory, model_params)
+    model = factory(num_outputs=num_outputs, **model_params)
+    check_fields(name, model)
+    return model
 
 
 def _load_families():
@@ -68,7 +72,7 @@ def _load_families():
         importlib.import_module(f"gnp.model.{family}")
 
 
-def _check_fields(name, factory, model_params):
+def _check_names(name, factory, model_params):
     parameters = inspect.signature(factory).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
@@ -82,5 +86,7 @@ def _check_fields(name, factory, model_params):
     missing = [field for field in missing if field not in model_params]
     if missing:
         raise UserError(
-            f"Model {name} leaves {', '.join(missing)} to the user; set it in model.model_params."
+            f"Model {name} has no {' and no '.join(missing)} of its own; set "
+            + " and ".join(f"model.model_params.{field}" for field in missing)
+            + "."
         )

@@ -1,11 +1,11 @@
 """Residual networks (arXiv 1512.03385)."""
 
 import functools
-from collections.abc import Sequence
 
 from flax import linen as nn
 
 from gnp.errors import unknown_name
+from gnp.model.kinds import Count, Counts, DType, Flag, check_stages
 from gnp.model.layers import batch_norm, head, kaiming, run_block
 from gnp.model.registry import register_model
 
@@ -84,13 +84,16 @@ def _project(shortcut, x, stride, norm, conv):
     return norm()(conv(x.shape[-1], 1, stride)(shortcut))
 
 
+_BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
+
+
 class ResNet(nn.Module):
     """Stem, stages of blocks, mean pool, head.
 
     Attributes:
       num_outputs: number of classes.
       depths: blocks of each stage; each stage but the first halves the sides.
-      block: class of the blocks.
+      block: 'basic' or 'bottleneck'.
       widths: channels of each stage, before a bottleneck's expansion.
       stem: 'imagenet' (7×7 with stride 2, 64 filters, max pool), 'cifar' (3×3, 16 filters) or
         'auto': the first for images of more than 64 pixels, else the second.
@@ -101,23 +104,26 @@ class ResNet(nn.Module):
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
-    num_outputs: int
-    depths: Sequence[int] = (3, 4, 6, 3)
-    block: type[nn.Module] = BottleneckBlock
-    widths: Sequence[int] = (64, 128, 256, 512)
+    num_outputs: Count
+    depths: Counts = (3, 4, 6, 3)
+    block: str = "bottleneck"
+    widths: Counts = (64, 128, 256, 512)
     stem: str = "auto"
-    stem_relu: bool = False
-    symmetric_padding: bool = False
-    dtype: object = None
-    remat: bool = False
+    stem_relu: Flag = False
+    symmetric_padding: Flag = False
+    dtype: DType = None
+    remat: Flag = False
 
     @nn.compact
     def __call__(self, inputs, train):
+        check_stages(depths=self.depths, widths=self.widths)
+        if self.block not in _BLOCKS:
+            raise unknown_name("block", self.block, _BLOCKS)
         x = self._stem(inputs, train)
         for stage, (depth, channels) in enumerate(zip(self.depths, self.widths, strict=True)):
             for index in range(depth):
                 stride = 2 if stage > 0 and index == 0 else 1
-                block = self.block(channels, stride, self.symmetric_padding, self.dtype)
+                block = _BLOCKS[self.block](channels, stride, self.symmetric_padding, self.dtype)
                 x = run_block(block, x, train, remat=self.remat)
         return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
 
@@ -135,11 +141,11 @@ class ResNet(nn.Module):
 
 
 for _name, _block, _depths in (
-    ("ResNet18", BasicBlock, (2, 2, 2, 2)),
-    ("ResNet34", BasicBlock, (3, 4, 6, 3)),
-    ("ResNet50", BottleneckBlock, (3, 4, 6, 3)),
-    ("ResNet101", BottleneckBlock, (3, 4, 23, 3)),
-    ("ResNet152", BottleneckBlock, (3, 8, 36, 3)),
-    ("ResNet200", BottleneckBlock, (3, 24, 36, 3)),
+    ("ResNet18", "basic", (2, 2, 2, 2)),
+    ("ResNet34", "basic", (3, 4, 6, 3)),
+    ("ResNet50", "bottleneck", (3, 4, 6, 3)),
+    ("ResNet101", "bottleneck", (3, 4, 23, 3)),
+    ("ResNet152", "bottleneck", (3, 8, 36, 3)),
+    ("ResNet200", "bottleneck", (3, 24, 36, 3)),
 ):
     register_model(_name)(functools.partial(ResNet, depths=_depths, block=_block))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gnp.model.kinds import Count, DType, Flag, whole
 from gnp.model.layers import batch_norm, head, kaiming, run_block, shake, uniform_per_example
 from gnp.model.registry import register_model
 
@@ -79,11 +80,11 @@ class ShakeShakeNet(nn.Module):
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
-    num_outputs: int
-    width: int = 96
-    blocks_per_group: int = 4
-    dtype: object = None
-    remat: bool = False
+    num_outputs: Count
+    width: whole(2) = 96
+    blocks_per_group: Count = 4
+    dtype: DType = None
+    remat: Flag = False
 
     @nn.compact
     def __call__(self, inputs, train, true_gradient=False):

@@ -1,14 +1,13 @@
 """Swin transformers: attention within windows that shift from block to block (arXiv 2103.14030)."""
 
 import functools
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gnp.errors import UserError
 from gnp.model import transformer as parts
+from gnp.model.kinds import Count, Counts, DType, Flag, PatchSize, Positive, Rate, check_stages
 from gnp.model.registry import register_model
 
 # Added to the attention logits between regions that meet only because the image was rolled.
@@ -171,24 +170,24 @@ class Swin(nn.Module):
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
-    num_outputs: int
-    embed_dim: int = 96
-    depths: Sequence[int] = (2, 2, 6, 2)
-    num_heads: Sequence[int] = (3, 6, 12, 24)
-    patch_size: int | Sequence[int] = 4
-    window_size: int = 7
-    mlp_ratio: float = 4.0
-    dropout_rate: float = 0.0
-    attention_dropout_rate: float = 0.1
-    drop_path: float = 0.0
-    approximate_gelu: bool = True
-    norm_epsilon: float = 1e-5
-    remat: bool = False
-    dtype: object = None
+    num_outputs: Count
+    embed_dim: Count = 96
+    depths: Counts = (2, 2, 6, 2)
+    num_heads: Counts = (3, 6, 12, 24)
+    patch_size: PatchSize = 4
+    window_size: Count = 7
+    mlp_ratio: Positive = 4.0
+    dropout_rate: Rate = 0.0
+    attention_dropout_rate: Rate = 0.1
+    drop_path: Rate = 0.0
+    approximate_gelu: Flag = True
+    norm_epsilon: Positive = 1e-5
+    remat: Flag = False
+    dtype: DType = None
 
     @nn.compact
     def __call__(self, inputs, train):
-        self._check_stages()
+        check_stages(depths=self.depths, num_heads=self.num_heads)
         x = self._patches(inputs)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         rates = iter(parts.rising_rates(self.drop_path, sum(self.depths)))
@@ -220,15 +219,6 @@ class Swin(nn.Module):
             self.dtype,
             name=name,
         )
-
-    def _check_stages(self):
-        given = (self.depths, self.num_heads)
-        lengths = {len(x) if isinstance(x, Sequence) else None for x in given}
-        if None in lengths or len(lengths) > 1:
-            raise UserError(
-                f"depths {self.depths} and num_heads {self.num_heads} do not fit together; "
-                "give one number per stage in both."
-            )
 
 
 def _to_windows(x, window):

@@ -116,7 +116,7 @@ class DropPath(nn.Module):
     @nn.compact
     def __call__(self, x, rate, train):
         """`rate` is the probability of a zero, a number or a scalar array."""
-        if not train or (isinstance(rate, float) and rate == 0):
+        if not train or (not isinstance(rate, jax.Array) and rate == 0):
             return x
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
         kept = jax.random.bernoulli(self.make_rng("drop_path"), 1 - rate, shape)
@@ -148,9 +148,9 @@ def embed_patches(
       batch x rows x columns x width.
 
     Raises:
-      UserError: `patch` is no size, or the patches do not tile the images.
+      UserError: the patches do not tile the images.
     """
-    patch = _pair(patch)
+    patch = tuple(patch) if isinstance(patch, Sequence) else (patch, patch)
     size = images.shape[1:3]
     if size[0] % patch[0] or size[1] % patch[1]:
         raise UserError(
@@ -166,16 +166,6 @@ def embed_patches(
         dtype=dtype,
         name="patch_embed",
     )(images)
-
-
-def _pair(patch):
-    pair = tuple(patch) if isinstance(patch, Sequence) else (patch, patch)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise UserError(
-            f"{patch!r} is no size of patches; give a positive number of pixels, or height and "
-            "width."
-        )
-    return pair
 
 
 def for_each_sample(token: jax.Array, x: jax.Array) -> jax.Array:

@@ -2,11 +2,11 @@
 
 import functools
 import math
-from collections.abc import Sequence
 
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.kinds import Count, Counts, DType, Flag, Rate, check_stages
 from gnp.model.layers import batch_norm, head, kaiming, run_block, uniform
 from gnp.model.registry import register_model
 
@@ -50,17 +50,18 @@ class VGG(nn.Module):
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
-    num_outputs: int
-    depths: Sequence[int] = (2, 2, 3, 3, 3)
-    widths: Sequence[int] = (64, 128, 256, 512, 512)
-    dense_width: int = 4096
-    dropout_rate: float = 0.5
-    use_batch_norm: bool = False
-    dtype: object = None
-    remat: bool = False
+    num_outputs: Count
+    depths: Counts = (2, 2, 3, 3, 3)
+    widths: Counts = (64, 128, 256, 512, 512)
+    dense_width: Count = 4096
+    dropout_rate: Rate = 0.5
+    use_batch_norm: Flag = False
+    dtype: DType = None
+    remat: Flag = False
 
     @nn.compact
     def __call__(self, inputs, train):
+        check_stages(depths=self.depths, widths=self.widths)
         self._check_size(*inputs.shape[1:3])
         x = inputs
         for depth, channels in zip(self.depths, self.widths, strict=True):

@@ -8,6 +8,16 @@ from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
 from gnp.model import transformer as parts
+from gnp.model.kinds import (
+    Count,
+    DType,
+    Flag,
+    OptionalCount,
+    PatchSize,
+    Positive,
+    Rate,
+    check_values,
+)
 from gnp.model.registry import register_model
 from gnp.model.stack import BlockStack
 
@@ -103,17 +113,17 @@ class ViTBase(nn.Module):
       dtype: type of the computation; None: that of inputs and parameters.
     """
 
-    num_outputs: int
+    num_outputs: Count
     patches: Mapping
-    hidden_size: int
+    hidden_size: Count
     transformer: Mapping
-    representation_size: int | None = None
-    drop_path: float = 0.0
-    approximate_gelu: bool = True
-    norm_epsilon: float = 1e-6
-    scan_layers: bool = False
-    remat: bool = False
-    dtype: object = None
+    representation_size: OptionalCount = None
+    drop_path: Rate = 0.0
+    approximate_gelu: Flag = True
+    norm_epsilon: Positive = 1e-6
+    scan_layers: Flag = False
+    remat: Flag = False
+    dtype: DType = None
 
     @nn.compact
     def __call__(self, inputs, train):
@@ -148,34 +158,40 @@ class ViTBase(nn.Module):
         return x + positions.astype(x.dtype)
 
 
-_TRANSFORMER = ("mlp_dim", "num_heads", "num_layers")
-_DROPOUT = ("dropout_rate", "attention_dropout_rate")
+_PATCHES = {"size": PatchSize}
+_SIZES = ("mlp_dim", "num_heads", "num_layers")
+_TRANSFORMER = {
+    **dict.fromkeys(_SIZES, Count),
+    **dict.fromkeys(("dropout_rate", "attention_dropout_rate"), Rate),
+}
 
 
 def _factory(name, hidden_size=None, **sizes):
     """A factory of ViTs with these sizes; what the user gives goes before."""
 
     def create(num_outputs, patches=None, hidden_size=hidden_size, transformer=None, **fields):
-        patches = _checked(name, "patches", patches, ("size",))
-        transformer = _checked(name, "transformer", transformer, _TRANSFORMER + _DROPOUT)
+        patches = _checked(name, "patches", patches, _PATCHES)
+        transformer = _checked(name, "transformer", transformer, _TRANSFORMER)
         transformer = {**sizes, **transformer}
         _require(name, {"hidden_size": hidden_size})
-        _require(name, {f"transformer.{x}": transformer.get(x) for x in _TRANSFORMER})
-        size = patches.get("size") or _usual_patch(name, num_outputs)
+        _require(name, {f"transformer.{x}": transformer.get(x) for x in _SIZES})
+        size = patches["size"] if patches else _usual_patch(name, num_outputs)
         return ViTBase(num_outputs, {"size": size}, hidden_size, transformer, **fields)
 
     create.__signature__ = inspect.signature(ViTBase)
     return create
 
 
-def _checked(name, kind, fields, known):
-    fields = {} if fields is None else fields
-    if not isinstance(fields, Mapping):
-        raise UserError(f"{name} takes {kind} by name ({', '.join(known)}), not as {fields!r}.")
-    for field in fields:
-        if field not in known:
-            raise unknown_name(f"{kind} field of {name}", field, known)
-    return fields
+def _checked(name, block, fields, kinds):
+    """The fields that are set, of a mapping or of what is one in all but type (ConfigDict)."""
+    if fields is not None and not hasattr(fields, "items"):
+        raise UserError(f"{name} takes {block} by name ({', '.join(kinds)}), not as {fields!r}.")
+    given = {field: value for field, value in dict(fields or {}).items() if value is not None}
+    for field in given:
+        if field not in kinds:
+            raise unknown_name(f"{block} field of {name}", field, kinds)
+    check_values(name, kinds, given, f"{block}.")
+    return given
 
 
 def _require(name, fields):
@@ -195,7 +211,7 @@ def _usual_patch(name, num_outputs):
 
 
 def _register(name, *sizes):
-    fields = dict(zip(("hidden_size", *_TRANSFORMER), sizes, strict=False))
+    fields = dict(zip(("hidden_size", *_SIZES), sizes, strict=False))
     register_model(name)(_factory(name, **fields))
 
 

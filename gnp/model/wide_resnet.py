@@ -5,6 +5,7 @@ import functools
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.kinds import Count, DType, Flag
 from gnp.model.layers import batch_norm, head, kaiming, pool_and_pad, run_block
 from gnp.model.registry import register_model
 
@@ -51,12 +52,12 @@ class WideResNet(nn.Module):
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
-    num_outputs: int
-    depth: int = 28
-    width: int = 10
-    use_additional_skip_connections: bool = False
-    dtype: object = None
-    remat: bool = False
+    num_outputs: Count
+    depth: Count = 28
+    width: Count = 10
+    use_additional_skip_connections: Flag = False
+    dtype: DType = None
+    remat: Flag = False
 
     @nn.compact
     def __call__(self, inputs, train):

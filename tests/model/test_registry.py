@@ -66,8 +66,17 @@ def test_a_partial_may_be_overridden():
 
 
 def test_missing_fields_are_named():
-    with pytest.raises(UserError, match="PyramidNetBase leaves pyramid_depth to the user"):
+    params = "model.model_params"
+    with pytest.raises(UserError, match=f"no pyramid_depth of its own; set {params}.pyramid_depth"):
         create_model("PyramidNetBase", 10, pyramid_alpha=48)
+    both = f"no pyramid_depth and no pyramid_alpha of its own; set {params}.pyramid_depth and "
+    with pytest.raises(UserError, match=both):
+        create_model("PyramidNetBase", 10)
+
+
+def test_the_name_is_no_field():
+    with pytest.raises(UserError, match="parameter of model VGG16 'name'; known: "):
+        create_model("VGG16", 10, **{"name": "mine"})
 
 
 @pytest.mark.parametrize(

@@ -202,3 +202,11 @@ def test_random_depth_keeps_the_mean():
     assert (np.ptp(y, axis=(1, 2)) == 0).all()
     np.testing.assert_allclose(y.mean(), 1, atol=0.03)
     np.testing.assert_array_equal(DropPath().apply({}, x, 0.25, False), x)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_random_depth_draws_nothing(name):
+    model = small(name, drop_path=0)  # a whole number, as a command line gives it
+    rngs = {"dropout": key(1)}
+    params = jax.eval_shape(functools.partial(model.init, train=False), key(0), images())
+    jax.eval_shape(functools.partial(model.apply, train=True, rngs=rngs), params, images())

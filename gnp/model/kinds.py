@@ -1,0 +1,119 @@
+"""What the fields of models may hold, and the sentence for a value that they may not.
+
+A field is annotated with its kind, as in `depth: Count = 28`. Fields without one are not checked.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gnp.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """The values that a field takes.
+
+    Attributes:
+      expected: what they are, in words.
+      accepts: whether a value is one of them.
+    """
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def whole(least: int) -> Any:
+    """The annotation of a field that takes whole numbers of at least `least`."""
+    expected = f"a whole number of at least {least}"
+    return Annotated[int, Kind(expected, lambda x: _is_whole(x, least))]
+
+
+def _is_whole(value, least):
+    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_number and value >= least
+
+
+def _is_real(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _are_counts(values):
+    is_list = isinstance(values, Sequence) and len(values) > 0
+    return is_list and all(_is_whole(value, 1) for value in values)
+
+
+def _is_floating_type(value):
+    try:
+        return value is None or jnp.issubdtype(jnp.dtype(value), jnp.floating)
+    except TypeError:
+        return False
+
+
+Count = whole(1)
+OptionalCount = Annotated[
+    int | None, Kind("a whole number of at least 1 or None", lambda x: x is None or _is_whole(x, 1))
+]
+Counts = Annotated[Sequence[int], Kind("a list of whole numbers of at least 1", _are_counts)]
+Rate = Annotated[
+    float, Kind("a number of at least 0 and below 1", lambda x: _is_real(x) and 0 <= x < 1)
+]
+Positive = Annotated[float, Kind("a number above 0", lambda x: _is_real(x) and x > 0)]
+Flag = Annotated[bool, Kind("True or False", lambda x: x in (True, False))]
+PatchSize = Annotated[
+    int | Sequence[int],
+    Kind(
+        "a whole number of pixels, or a list of two, height and width",
+        lambda x: _is_whole(x, 1) or (_are_counts(x) and len(x) == 2),
+    ),
+]
+DType = Annotated[
+    Any, Kind("a floating-point type, such as 'bfloat16', or None", _is_floating_type)
+]
+
+
+def check_fields(name: str, model: nn.Module) -> None:
+    """Checks every field of a model that is annotated with its kind.
+
+    Args:
+      name: the model's, for the message.
+      model: any module.
+
+    Raises:
+      UserError: a field holds a value of another kind.
+    """
+    kinds = {field.name: field.type for field in dataclasses.fields(model)}
+    check_values(name, kinds, {field: getattr(model, field) for field in kinds})
+
+
+def check_values(
+    name: str, kinds: Mapping[str, Any], values: Mapping[str, Any], prefix: str = ""
+) -> None:
+    """Checks values against the annotations of their fields.
+
+    Args:
+      name: the model's, for the message.
+      kinds: annotation of each field.
+      values: of some of the fields.
+      prefix: in front of the fields' names in the message.
+
+    Raises:
+      UserError: a value is of another kind.
+    """
+    for field, value in values.items():
+        for kind in getattr(kinds[field], "__metadata__", ()):
+            if isinstance(kind, Kind) and not kind.accepts(value):
+                raise UserError(
+                    f"{prefix}{field} of model {name} is {value!r}; it must be {kind.expected}."
+                )
+
+
+def check_stages(**fields: Sequence[int]) -> None:
+    """Raises a UserError unless all fields have as many entries, one for each stage."""
+    if len(set(map(len, fields.values()))) > 1:
+        given = " and ".join(f"{field} {tuple(values)}" for field, values in fields.items())
+        raise UserError(f"{given} do not fit together; give one number per stage in both.")
