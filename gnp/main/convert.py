@@ -23,10 +23,16 @@ _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
 _MODEL = flags.DEFINE_string("model", None, "Our model of the geometry of timm's file.")
 _TANH_GELU = flags.DEFINE_bool(
-    "tanh_gelu", False, "timm's model was made with act_layer='gelu_tanh'; its file does not tell."
+    "tanh_gelu", False, "timm's model has the tanh form of GELU; its file does not tell."
 )
 
 _OUR_SUFFIX = ".npz"
+# Gives the tanh form of GELU to a model of timm; act_layer is not taken by every family.
+TIMM_TANH_GELU = """
+for module in model.modules():
+    if isinstance(module, timm.layers.Mlp):
+        module.act = timm.layers.GELUTanh()
+"""
 
 
 def main() -> None:
@@ -43,7 +49,7 @@ def main() -> None:
         torch_file.write(target, to_timm(weights))
     print(f"{target} holds {_described(weights)}")
     if target.suffix != _OUR_SUFFIX and getattr(weights.model(), "approximate_gelu", False):
-        print("Its GELU is the tanh form: create timm's model with act_layer='gelu_tanh'.")
+        print(f"Its GELU is the tanh form; give timm's model the same:\n{TIMM_TANH_GELU}")
 
 
 def _described(weights):

@@ -1,10 +1,11 @@
 """Tensors by name in files of PyTorch (.pth, .pt, .bin) and safetensors, as numpy arrays."""
 
+import functools
 import importlib
 import pathlib
-import pickle
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from gnp.errors import UserError
@@ -15,7 +16,7 @@ _WRAPPERS = ("model", "state_dict")
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """All tensors of a file; no code in it is run.
+    """All tensors of a file, floating-point ones as float32; no code in it is run.
 
     Raises:
       UserError: the file cannot be read, or what reads it is not installed.
@@ -23,15 +24,11 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"There is no file {path}; give a local file of weights.")
     if path.suffix == ".safetensors":
-        return _library("safetensors.numpy").load_file(path)
+        safetensors = _library("safetensors.numpy")
+        arrays = _load(path, safetensors.load_file)
+        return {name: _as_float32(array) for name, array in arrays.items()}
     torch = _library("torch")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} does not hold plain tensors ({reason}); save the model's state_dict() alone."
-        ) from error
+    content = _load(path, functools.partial(torch.load, map_location="cpu", weights_only=True))
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -42,6 +39,20 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         for name, tensor in content.items()
         if isinstance(tensor, torch.Tensor)
     }
+
+
+def _load(path, load):
+    try:
+        return load(path)
+    except Exception as error:  # both libraries raise all kinds where a file is broken
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{path} does not hold plain tensors ({reason}); save the model's state_dict() alone."
+        ) from error
+
+
+def _as_float32(array):
+    return array.astype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
 def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

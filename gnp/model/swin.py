@@ -70,6 +70,7 @@ class SwinBlock(nn.Module):
       num_heads: heads of the attention.
       window: side of the windows; a side of the image that is not longer is one window.
       shifted: roll the image by half a window first.
+      pad_after_shift: as in `Swin`.
       mlp_ratio: hidden width of the MLP over the width.
       dropout_rate: after attention and in the MLP.
       attention_dropout_rate: of the attention weights.
@@ -81,6 +82,7 @@ class SwinBlock(nn.Module):
     num_heads: int
     window: int
     shifted: bool
+    pad_after_shift: bool
     mlp_ratio: float
     dropout_rate: float
     attention_dropout_rate: float
@@ -113,9 +115,11 @@ class SwinBlock(nn.Module):
         shift = tuple(
             self.window // 2 if self.shifted and side > self.window else 0 for side in size
         )
+        before, after = (shift, (0, 0)) if self.pad_after_shift else ((0, 0), shift)
+        x = _roll(x, before, -1)
         x = jnp.pad(x, [(0, 0), *((0, -s % w) for s, w in zip(size, window, strict=True)), (0, 0)])
         padded = x.shape[1:3]
-        x = jnp.roll(x, [-s for s in shift], axis=(1, 2))
+        x = _roll(x, after, -1)
         x = WindowAttention(
             self.num_heads,
             window,
@@ -124,8 +128,8 @@ class SwinBlock(nn.Module):
             self.dtype,
             name="attention",
         )(_to_windows(x, window), _shift_mask(padded, window, shift), train)
-        x = jnp.roll(_from_windows(x, padded, window), shift, axis=(1, 2))
-        return x[:, : size[0], : size[1]]
+        x = _roll(_from_windows(x, padded, window), after, 1)
+        return _roll(x[:, : size[0], : size[1]], before, 1)
 
 
 class PatchMerging(nn.Module):
@@ -160,6 +164,8 @@ class Swin(nn.Module):
       num_heads: heads per stage.
       patch_size: side, or height and width, of a patch, in pixels.
       window_size: side of the windows, in tokens.
+      pad_after_shift: where the windows do not divide the image, roll it first and pad it then, as
+        timm does, instead of padding it first.
       mlp_ratio: hidden width of the MLPs over the width.
       dropout_rate: after the patches, after attention and in the MLPs.
       attention_dropout_rate: of the attention weights.
@@ -176,6 +182,7 @@ class Swin(nn.Module):
     num_heads: Counts = (3, 6, 12, 24)
     patch_size: PatchSize = 4
     window_size: Count = 7
+    pad_after_shift: Flag = False
     mlp_ratio: Positive = 4.0
     dropout_rate: Rate = 0.0
     attention_dropout_rate: Rate = 0.1
@@ -211,6 +218,7 @@ class Swin(nn.Module):
             num_heads,
             self.window_size,
             shifted,
+            self.pad_after_shift,
             self.mlp_ratio,
             self.dropout_rate,
             self.attention_dropout_rate,
@@ -219,6 +227,10 @@ class Swin(nn.Module):
             self.dtype,
             name=name,
         )
+
+
+def _roll(x, shift, sign):
+    return jnp.roll(x, [sign * s for s in shift], axis=(1, 2)) if any(shift) else x
 
 
 def _to_windows(x, window):

@@ -2,16 +2,13 @@
 
 A layer of ours has at most these differences from its twin there: its name, a dense kernel that is
 transposed and has its axes split over heads, a convolution kernel with the axes in another order,
-and, in ViT, query, key and value apart that are one layer there.
-
-The logits are equal too, but for a Swin whose windows do not divide the image: timm shifts it first
-and pads then, we pad first.
+and, in ViT, query, key and value apart that are one layer there. The logits are equal too.
 """
 
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,8 +35,8 @@ class _Family:
       rename: our path, its last part named as in PyTorch, and our model -> timm's path.
       model_params: the constructor's fields that make our model compute what timm's does, found
         from timm's arrays.
+      needs: fields of our model without which timm's computes something else from its weights.
       image_size: height and width that timm's arrays were made for.
-      needs: fields of our model without which timm's computes something else.
       first: the first layer there, a convolution.
       head: the last layer there.
       splits_qkv: query, key and value are one layer there and three here.
@@ -48,8 +45,8 @@ class _Family:
 
     rename: Callable[[str, nn.Module], str]
     model_params: Callable[[Arrays], dict[str, Any]]
+    needs: Callable[[Weights], dict[str, Any]]
     image_size: Callable[[Arrays], int] = lambda arrays: 224
-    needs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     first: str = "patch_embed.proj"
     head: str = "head"
     splits_qkv: bool = False
@@ -82,13 +79,38 @@ def _patch_size(arrays):
 
 
 def _swin_params(arrays):
-    return {"patch_size": _patch(arrays), "window_size": _window(arrays, stage=0)}
+    return {
+        "patch_size": _patch(arrays),
+        "window_size": _window(arrays, stage=0),
+        "pad_after_shift": True,
+    }
+
+
+def _swin_needs(weights):
+    """Where no window leaves a rest, nothing is padded, be it before or after the shift."""
+    model = weights.model()
+    sides = np.array(weights.image_shape[:2]) // model.patch_size
+    rests = False
+    for _ in model.depths:
+        rests |= np.any((sides > model.window_size) & (sides % model.window_size > 0))
+        sides = -(-sides // 2)
+    return {"norm_epsilon": 1e-5} | ({"pad_after_shift": True} if rests else {})
 
 
 def _swin_size(arrays):
-    """The image whose last stage is one window, as in all published models."""
+    """The image whose last stage is one window, as in all published models.
+
+    If the other stages have other windows there, the largest smaller one that has these.
+    """
     last = max(int(key.split(".")[1]) for key in arrays if key.startswith("layers."))
-    return _patch(arrays) * 2**last * _window(arrays, last)
+    windows = [_window(arrays, stage) for stage in range(last + 1)]
+    largest = 2**last * windows[-1]
+
+    def fits(side):
+        sides = [-(-side // 2**stage) for stage in range(last + 1)]
+        return windows == [min(windows[0], side) for side in sides]
+
+    return _patch(arrays) * next(filter(fits, range(largest, 0, -1)), largest)
 
 
 def _window(arrays, stage):
@@ -110,6 +132,11 @@ def _modernize_swin(arrays):
 
 
 def _rename_resnet(path, model):
+    if model.block != "bottleneck":
+        raise UserError(
+            "timm's ResNet18 and ResNet34 have convolutions without biases, ours with them, so "
+            "neither takes the other's weights; ResNet50 and deeper ones can be converted."
+        )
     path = re.sub(r"^Dense_0\.", "fc.", path)
     block = re.match(r"^[A-Za-z]+Block_(\d+)\.", path)
     if block:
@@ -138,7 +165,7 @@ _FAMILIES = {
         ),
         model_params=lambda arrays: {"patches": {"size": _patch(arrays)}},
         image_size=_size_from_positions(1),
-        needs={"representation_size": None},
+        needs=lambda weights: {"representation_size": None, "norm_epsilon": 1e-6},
         splits_qkv=True,
     ),
     "Swin": _Family(
@@ -154,6 +181,7 @@ _FAMILIES = {
         ),
         model_params=_swin_params,
         image_size=_swin_size,
+        needs=_swin_needs,
         head="head.fc",
         modernize=_modernize_swin,
     ),
@@ -172,11 +200,12 @@ _FAMILIES = {
         ),
         model_params=_patch_size,
         image_size=_size_from_positions(0),
+        needs=lambda weights: {"norm_epsilon": 1e-6},
     ),
     "ResNet": _Family(
         rename=_rename_resnet,
         model_params=lambda arrays: dict(_TORCH_RESNET),
-        needs=_TORCH_RESNET,
+        needs=lambda weights: _TORCH_RESNET,
         first="conv1",
         head="fc",
     ),
@@ -227,7 +256,7 @@ def to_timm(weights: Weights) -> Arrays:
     """
     family = _family(weights.name)
     model = weights.model()
-    for field, value in family.needs.items():
+    for field, value in family.needs(weights).items():
         if getattr(model, field) != value:
             raise UserError(
                 f"timm's models are like our {weights.name} with {field}={value!r}, but this one "

@@ -86,6 +86,12 @@ def test_without_torch_it_says_what_to_install(tmp_path, monkeypatch):
         torch_file.write(tmp_path / "weights.pth", {})
 
 
+def test_it_says_how_timm_s_model_gets_the_tanh_form_of_gelu(trained, tmp_path, capsys):
+    pytest.importorskip("torch")
+    call(input=trained, output=tmp_path / "weights.pth")
+    assert "module.act = timm.layers.GELUTanh()" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_files_of_tensors(suffix, tmp_path, trained):
     pytest.importorskip("torch" if suffix == ".pth" else "safetensors")
@@ -111,6 +117,28 @@ def test_a_training_script_s_file(tmp_path):
     (array,) = torch_file.read(tmp_path / "weights.pth").values()
     assert array.dtype == np.float32
     np.testing.assert_array_equal(array, np.ones((2, 3)))
+
+
+def test_half_precision_becomes_float32(tmp_path):
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    for dtype in (torch.float16, torch.bfloat16):
+        tensors = {"weight": torch.ones(2, 3, dtype=dtype), "steps": torch.tensor([7])}
+        safetensors.save_file(tensors, tmp_path / "weights.safetensors")
+        arrays = torch_file.read(tmp_path / "weights.safetensors")
+        assert arrays["weight"].dtype == np.float32
+        np.testing.assert_array_equal(arrays["weight"], np.ones((2, 3)))
+        assert arrays["steps"].dtype == np.int64
+
+
+@pytest.mark.parametrize("suffix", torch_file.SUFFIXES)
+@pytest.mark.parametrize("content", ["", "hello", "no tensors, but a text of some length"])
+def test_a_broken_file(suffix, content, tmp_path):
+    pytest.importorskip("safetensors" if suffix == ".safetensors" else "torch")
+    path = tmp_path / f"weights{suffix}"
+    path.write_text(content)
+    with pytest.raises(UserError, match=rf"weights{re.escape(suffix)} does not hold plain tensors"):
+        torch_file.read(path)
 
 
 def test_a_file_without_names(tmp_path):

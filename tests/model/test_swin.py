@@ -11,11 +11,12 @@ from gnp.model import create_model
 from gnp.model.swin import PatchMerging, SwinBlock
 
 
-def block(window, shifted, num_heads=2):
+def block(window, shifted, num_heads=2, pad_after_shift=False):
     return SwinBlock(
         num_heads=num_heads,
         window=window,
         shifted=shifted,
+        pad_after_shift=pad_after_shift,
         mlp_ratio=2.0,
         dropout_rate=0.0,
         attention_dropout_rate=0.0,
@@ -49,9 +50,11 @@ def attend_pair_by_pair(params, x, window, shift):
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 6), (9, 4)])
-@pytest.mark.parametrize("shifted", [False, True])
-def test_windows_with_shift_and_padding(size, shifted):
-    layer = block(window=4, shifted=shifted)
+@pytest.mark.parametrize(
+    ("shifted", "pad_after_shift"), [(False, False), (True, False), (True, True)]
+)
+def test_windows_with_shift_and_padding(size, shifted, pad_after_shift):
+    layer = block(window=4, shifted=shifted, pad_after_shift=pad_after_shift)
     draws = np.random.default_rng(0)
     x = draws.standard_normal((1, *size, 6), np.float32)
     params = jax.jit(layer.init, static_argnums=3)(jax.random.key(0), x, None, False)["params"]
@@ -60,9 +63,15 @@ def test_windows_with_shift_and_padding(size, shifted):
     normed = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
     normed = normed * params["norm1"]["scale"] + params["norm1"]["bias"]
     shift = np.array([2 if shifted and side > 4 else 0 for side in size])
-    expected = x[0] + attend_pair_by_pair(
-        jax.tree.map(np.asarray, params["attention"]), normed[0], 4, shift
-    )
+    attention = jax.tree.map(np.asarray, params["attention"])
+    if pad_after_shift:  # the same with the zeros where the shift leaves them
+        rolled = np.roll(normed[0], -shift, axis=(0, 1))
+        padded = np.pad(rolled, [*((0, -side % 4) for side in size), (0, 0)])
+        branch = attend_pair_by_pair(attention, np.roll(padded, shift, axis=(0, 1)), 4, shift)
+        branch = np.roll(branch, -shift, axis=(0, 1))[: size[0], : size[1]]
+        expected = x[0] + np.roll(branch, shift, axis=(0, 1))
+    else:
+        expected = x[0] + attend_pair_by_pair(attention, normed[0], 4, shift)
     actual = layer.apply({"params": params}, x, None, False)[0]
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 

@@ -9,6 +9,7 @@ import pytest
 from flax import traverse_util
 
 from gnp.errors import UserError
+from gnp.main.convert import TIMM_TANH_GELU
 from gnp.model import create_model
 from gnp.model.timm import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights, variable_shapes
@@ -16,15 +17,20 @@ from tests.golden import fill
 from tests.model.golden_models import filled
 
 SMALL = {
-    "Swin_Tiny_224": {"patch_size": 4, "window_size": 7, "approximate_gelu": False},
+    "Swin_Tiny_224": {
+        "patch_size": 4,
+        "window_size": 7,
+        "pad_after_shift": True,
+        "approximate_gelu": False,
+    },
     "CaiT_XXS12": {"patch_size": 16, "approximate_gelu": False},
     "ResNet50": {"stem": "imagenet", "stem_relu": True, "symmetric_padding": True},
     "ViT_Micro": {"patches": {"size": 4}, "approximate_gelu": False},
 }
 
 
-def weights_of(name, num_outputs=10, size=224):
-    params = SMALL[name]
+def weights_of(name, num_outputs=10, size=224, **fields):
+    params = SMALL[name] | fields
     model = create_model(name, num_outputs, **params)
     variables = filled(variable_shapes(model, (size, size, 3)))
     return Weights(name, num_outputs, (size, size, 3), params, variables)
@@ -93,6 +99,36 @@ def test_a_model_that_computes_something_else():
         to_timm(weights)
 
 
+@pytest.mark.parametrize("name", ["ViT_Micro", "Swin_Tiny_224", "CaiT_XXS12"])
+def test_another_epsilon(name):
+    with pytest.raises(
+        UserError, match=f"our {name} with norm_epsilon=1e-0., but this one has 0.1"
+    ):
+        to_timm(weights_of(name, size=32, norm_epsilon=0.1))
+
+
+@pytest.mark.parametrize("patch_size", [4, (4, 4)])
+def test_a_swin_that_pads_before_it_shifts(patch_size):
+    fields = {"patch_size": patch_size, "pad_after_shift": False}
+    assert to_timm(weights_of("Swin_Tiny_224", size=224, **fields))
+    with pytest.raises(UserError, match="our Swin_Tiny_224 with pad_after_shift=True, but this"):
+        to_timm(weights_of("Swin_Tiny_224", size=96, **fields))
+
+
+@pytest.mark.parametrize("size", [48, 64, 96, 224])
+def test_the_size_of_a_swin_s_images(size):
+    weights = weights_of("Swin_Tiny_224", size=size)
+    assert from_timm(to_timm(weights), "Swin_Tiny_224").image_shape == (size, size, 3)
+
+
+def test_resnets_of_blocks_that_timm_has_without_biases():
+    message = "timm's ResNet18 and ResNet34 have convolutions without biases, ours with them, so"
+    with pytest.raises(UserError, match=message):
+        from_timm(to_timm(weights_of("ResNet50")), "ResNet18")
+    with pytest.raises(UserError, match=message):
+        to_timm(weights_of("ResNet50", block="basic"))
+
+
 def test_a_tensor_too_many():
     arrays = to_timm(weights_of("ViT_Micro")) | {"dist_token": np.zeros((1, 1, 32))}
     with pytest.raises(UserError, match=r"1 tensors that ViT_Micro has no place for.*'dist_token'"):
@@ -111,25 +147,30 @@ def test_another_geometry():
         from_timm(to_timm(weights_of("ViT_Micro")), "ViT_TI16")
 
 
-# timm's name, ours of the same geometry, the image's size, and what keeps the test small.
+# timm's name, ours of the same geometry, the image's size, what keeps the test small, and whether
+# GELU is the tanh form.
 TWINS = [
-    ("vit_tiny_patch16_224", "ViT_TI16", 32, {"img_size": 32}),
-    ("vit_small_patch16_224", "ViT_S16", 32, {"img_size": 32, "act_layer": "gelu_tanh"}),
-    ("deit_tiny_patch16_224", "ViT_TI16", 64, {"img_size": 64}),
-    ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 224, {}),
-    ("swin_small_patch4_window7_224", "Swin_Small", 64, {"img_size": 64, "window_size": 4}),
-    ("cait_xxs24_224", "CaiT_XXS24", 64, {"img_size": 64}),
-    ("resnet50", "ResNet50", 64, {}),
+    ("vit_tiny_patch16_224", "ViT_TI16", 32, {"img_size": 32}, False),
+    ("vit_small_patch16_224", "ViT_S16", 32, {"img_size": 32}, True),
+    ("deit_tiny_patch16_224", "ViT_TI16", 64, {"img_size": 64}, False),
+    ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 224, {}, False),
+    ("swin_tiny_patch4_window7_224", "Swin_Tiny_224", 48, {"img_size": 48}, True),  # pads, odd side
+    ("swin_small_patch4_window7_224", "Swin_Small", 64, {"img_size": 64, "window_size": 4}, False),
+    ("cait_xxs24_224", "CaiT_XXS24", 64, {"img_size": 64}, False),
+    ("cait_xxs24_224", "CaiT_XXS24", 32, {"img_size": 32}, True),
+    ("resnet50", "ResNet50", 64, {}, False),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("theirs", "ours", "size", "arguments"), TWINS)
-def test_same_logits_as_timm(theirs, ours, size, arguments):
+@pytest.mark.parametrize(("theirs", "ours", "size", "arguments", "tanh_gelu"), TWINS)
+def test_same_logits_as_timm(theirs, ours, size, arguments, tanh_gelu):
     torch = pytest.importorskip("torch")
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     twin = timm.create_model(theirs, num_classes=10, **arguments).eval()
+    if tanh_gelu:
+        exec(TIMM_TANH_GELU, {"model": twin, "timm": timm})
     with torch.no_grad():
         for name, leaf in twin.state_dict().items():
             if leaf.is_floating_point():
@@ -140,8 +181,8 @@ def test_same_logits_as_timm(theirs, ours, size, arguments):
         expected = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
     arrays = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
-    tanh = arguments.get("act_layer") == "gelu_tanh"
-    weights = from_timm(arrays, ours, approximate_gelu=tanh)
+    weights = from_timm(arrays, ours, approximate_gelu=tanh_gelu)
+    assert weights.image_shape[0] == (224 if ours == "ResNet50" else size)
     model = weights.model()
     logits = jax.jit(functools.partial(model.apply, train=False))(weights.variables, images)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
