@@ -129,6 +129,77 @@ class ViT(nn.Module):
         return self.head(self.norm(x)[:, 0])
 
 
+class SwinBlock(nn.Module):
+    """Attention in windows of square images, batch x side x side x width."""
+
+    def __init__(self, width, heads, side, shifted, window=7):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.biases = nn.Parameter(0.02 * torch.randn((2 * window - 1) ** 2, heads))
+        self.heads, self.window = heads, window
+        self.shift = window // 2 if shifted and side > window else 0
+        rows, columns = torch.cartesian_prod(torch.arange(window), torch.arange(window)).T
+        down, right = (x[:, None] - x + window - 1 for x in (rows, columns))
+        self.register_buffer("pairs", (2 * window - 1) * down + right)
+        # What the roll brings together stays apart.
+        edges = torch.tensor([side - window, side - self.shift])
+        band = torch.bucketize(torch.arange(side), edges, right=True)
+        regions = self.to_windows((3 * band[:, None] + band)[None, :, :, None])[:, None, :, 0]
+        self.register_buffer("apart", -100.0 * (regions[..., None] != regions[..., None, :]))
+
+    def to_windows(self, x):
+        images, side, _, width = x.shape
+        x = x.view(images, side // self.window, self.window, -1, self.window, width)
+        return x.transpose(2, 3).reshape(-1, self.window**2, width)
+
+    def forward(self, x):
+        y = self.to_windows(self.norm1(x).roll((-self.shift, -self.shift), (1, 2)))
+        qkv = self.qkv(y).view(*y.shape[:2], 3, self.heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mask = self.biases[self.pairs].permute(2, 0, 1)[None]
+        if self.shift:
+            mask = (mask + self.apart).repeat(len(x), 1, 1, 1)
+        dropout = 0.1 if self.training else 0.0
+        y = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout)
+        y, windows = self.out(y.transpose(1, 2).flatten(2)), x.shape[1] // self.window
+        y = y.view(len(x), windows, windows, self.window, self.window, -1)
+        y = y.transpose(2, 3).reshape(x.shape)
+        x = x + y.roll((self.shift, self.shift), (1, 2))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class Merging(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm, self.reduction = nn.LayerNorm(4 * width), nn.Linear(4 * width, 2 * width, False)
+
+    def forward(self, x):
+        images, side, _, width = x.shape
+        x = x.view(images, side // 2, 2, side // 2, 2, width).permute(0, 1, 3, 4, 2, 5)
+        return self.reduction(self.norm(x.reshape(images, side // 2, side // 2, 4 * width)))
+
+
+class Swin(nn.Module):
+    def __init__(self, side, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), patch=4):
+        super().__init__()
+        self.patches, side = nn.Conv2d(3, width, patch, patch), side // patch
+        layers = [nn.LayerNorm(width)]
+        for stage, depth in enumerate(depths):
+            if stage:
+                layers.append(Merging(width))
+                width, side = 2 * width, side // 2
+            layers += [
+                SwinBlock(width, heads[stage], side, index % 2 == 1) for index in range(depth)
+            ]
+        self.blocks = nn.Sequential(*layers, nn.LayerNorm(width))
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.patches(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
 # Name -> a function that makes the model for images of so many pixels on a side.
 MODELS = {
     "WideResNet_10_1": lambda side: wide_resnet(10, 1),
@@ -138,4 +209,5 @@ MODELS = {
     "ResNet50": lambda side: resnet(Bottleneck, (3, 4, 6, 3), 4, large_images=side > 64),
     "ViT_TI16": lambda side: ViT(192, 768, 3, 12, side=side),
     "ViT_S16": lambda side: ViT(384, 1536, 6, 12, side=side),
+    "Swin_Tiny_224": Swin,
 }
