@@ -18,6 +18,7 @@ without torch its figures are missing, and standard error says why.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 
@@ -47,6 +48,8 @@ _LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 def main() -> None:
     """Measures each model."""
     xla.use_all_cores()
+    # PyTorch's process needs room on the same accelerator.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     arguments = _parse_arguments()
     torch = _start_torch(arguments.torch_python)
     for name in arguments.models.split(","):
