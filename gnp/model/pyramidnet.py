@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.kinds import Count, DType, Flag, Positive
 from gnp.model.layers import (
     batch_norm,
     head,
@@ -92,11 +93,11 @@ class PyramidNet(nn.Module):
       remat: compute each block again in the backward pass instead of keeping its results.
     """
 
-    num_outputs: int
-    pyramid_depth: int
-    pyramid_alpha: int
-    dtype: object = None
-    remat: bool = False
+    num_outputs: Count
+    pyramid_depth: Count
+    pyramid_alpha: Positive
+    dtype: DType = None
+    remat: Flag = False
 
     @nn.compact
     def __call__(self, inputs, train):

@@ -33,6 +33,8 @@ RATE = "must be a number of at least 0 and below 1."
         ("VGG16", {"dropout_rate": 1.5}, f"dropout_rate of model VGG16 is 1.5; it {RATE}"),
         ("VGG16", {"dropout_rate": -0.1}, f"dropout_rate of model VGG16 is -0.1; it {RATE}"),
         ("VGG16", {"widths": (8, 0)}, "widths of model VGG16 is (8, 0); it must be a list of "),
+        ("PyramidNet_164_48", {"pyramid_depth": "11"}, "pyramid_depth of model PyramidNet_164_48 "),
+        ("PyramidNet_164_48", {"pyramid_alpha": -100}, "pyramid_alpha of model PyramidNet_164_48 "),
         ("Swin_Tiny", {"window_size": 0}, f"window_size of model Swin_Tiny is 0; it {COUNT}"),
         ("Swin_Tiny", {"window_size": (2, 2)}, "window_size of model Swin_Tiny is (2, 2); it "),
         ("Swin_Tiny", {"num_heads": 4}, "num_heads of model Swin_Tiny is 4; it must be a list of "),
