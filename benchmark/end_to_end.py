@@ -18,8 +18,8 @@ All train on made-up files in CIFAR-10's format, with crop and flip. The clock s
 second epoch: programs are compiled then, the files read and their images in memory, those of the
 device loader on the device. It stops when the last step is done. For this project's loop it holds
 the metrics of each step, and between epochs an evaluation of a hundred images, and a checkpoint if
-that evaluation was the best so far; the others do none of this. All JAX contenders run without
-tensorflow and ml_collections but those on tf.data.
+that evaluation was the best so far; the others do none of this. Those on tf.data need tensorflow;
+none needs ml_collections.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _CONTENDERS = {
     "bare_step": (_JAX, {"way": "bare_step"}),
     "torch_bare_step": (_TORCH, {"way": "bare_step"}),
 }
-_OURS = ("gnp_device", "gnp_tfdata")
+_OURS = [name for name, (_, request) in _CONTENDERS.items() if request["way"] == "gnp"]
 _RATIOS = (
     *((ours, other) for ours in _OURS for other in _CONTENDERS if other not in _OURS),
     ("torch_closure", "torch_bare_step"),

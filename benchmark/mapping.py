@@ -4,9 +4,9 @@ python -m benchmark.mapping [--devices=1,2,4] [--rounds=15] [--seconds=1]
 python -m benchmark.mapping --here [--rounds=15] [--seconds=1]
 
 Prints one JSON object per model and number of virtual CPU devices, or with --here for the devices
-that this machine has, accelerators among them: milliseconds per penalized step,
-by the clock and of CPU time, and the ratio of pmap's time to shard_map's, below 1 where pmap is
-faster. Where other programs share the machine, CPU time tells more than the clock.
+that this machine has, accelerators among them: milliseconds per penalized step, by the clock and of
+CPU time, and the ratio of pmap's time to shard_map's, below 1 where pmap is faster. Where other
+programs share the machine, CPU time tells more than the clock.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def measure(name: str, arguments) -> dict:
         "model": name,
         "rounds": arguments.rounds,
         "clock": _compare(contenders, arguments),
-        "cpu": _compare({k: _in_cpu_time(run) for k, run in contenders.items()}, arguments),
+        "cpu_time": _compare({k: _in_cpu_time(run) for k, run in contenders.items()}, arguments),
         **machine.describe(),
     }
 
