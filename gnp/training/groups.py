@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.errors import UserError
+from gnp.training.loops import scan
 
 PyTree = Any
 
@@ -87,5 +88,5 @@ def mean_over_groups(
     def add_one(total, part_and_index):
         return jax.tree.map(jnp.add, total, function(*part_and_index)), None
 
-    total, _ = jax.lax.scan(add_one, zeros, (parts, indices))
+    total, _ = scan(add_one, zeros, (parts, indices))
     return jax.tree.map(lambda x: x / count, total)

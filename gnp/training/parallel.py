@@ -13,6 +13,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gnp.training.loops import scan
+
 PyTree = Any
 
 AXIS = "batch"
@@ -87,7 +89,7 @@ def map_train_steps(step: Callable, prepare: Callable = _as_it_is) -> Callable:
     take = _prepared(step, prepare)
 
     def all_steps(state, device_data, batches):
-        return jax.lax.scan(lambda state, batch: take(state, device_data, batch), state, batches)
+        return scan(lambda state, batch: take(state, device_data, batch), state, batches)
 
     return jax.pmap(
         all_steps,
