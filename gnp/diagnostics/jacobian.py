@@ -2,14 +2,13 @@
 
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gnp.diagnostics import remedies
-from gnp.diagnostics.layer_chain import Inputs, LayerChain
+from gnp.diagnostics.layer_chain import LayerChain
 from gnp.diagnostics.sharpness import normal_like
 
 # A gradient that grows or shrinks more than this from the last layer to the first.
@@ -63,7 +62,7 @@ def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
     """
     key = jax.random.PRNGKey(seed)
     norms = [
-        float(_mean_spectral_norm(chain, index, jax.random.fold_in(key, index)))
+        float(spectral_norms(chain, index, jax.random.fold_in(key, index)).mean())
         for index in range(len(chain.layers))
     ]
     key = jax.random.fold_in(key, len(norms))
@@ -77,31 +76,28 @@ def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
     )
 
 
-def spectral_norms(
-    function: Callable[[Inputs], Inputs], inputs: Inputs, key: jax.Array
-) -> jax.Array:
-    """The largest singular value of a Jacobian, for each image, by power iteration on JᵀJ.
+def spectral_norms(chain: LayerChain, index: int, key: jax.Array) -> jax.Array:
+    """The largest singular value of a layer's Jacobian, for each image, by power iteration on JᵀJ.
 
     Args:
-      function: maps each image by itself.
-      inputs: arrays with the images along their first axis.
+      chain: the layers at a batch.
+      index: of the layer.
       key: draws the starting vectors.
     """
-
-    _, pushed = jax.linearize(function, inputs)
-    pulled = jax.linear_transpose(pushed, inputs)
-
-    def step(vector, _):
-        image = pushed(vector)
-        return _unit(pulled(image)[0]), _norms(image)
-
-    _, norms = jax.lax.scan(step, _unit(normal_like(key, inputs)), length=_ITERATIONS)
-    return norms[-1]
+    vector = _unit(normal_like(key, chain.inputs[index]))
+    # Within one program convolutions would be slow on CPUs (see regularization/control_flow.py).
+    for _ in range(_ITERATIONS):
+        vector, norms = _power_step(chain, index, vector)
+    return norms
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _mean_spectral_norm(chain, index, key):
-    return jnp.mean(spectral_norms(lambda h: chain.after(index, h), chain.inputs[index], key))
+def _power_step(chain, index, vector):
+    inputs = chain.inputs[index]
+    _, pushed = jax.linearize(lambda h: chain.after(index, h), inputs)
+    pulled = jax.linear_transpose(pushed, inputs)
+    image = pushed(vector)
+    return _unit(pulled(image)[0]), _norms(image)
 
 
 @jax.jit

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.regularization import tree
+from gnp.regularization.control_flow import scan
 
 PyTree = Any
 
@@ -36,10 +37,8 @@ def worst_case_rise(
         loss, gradient = value_and_gradient(moved)
         return (gradient, jnp.maximum(highest, loss)), None
 
-    steps = num_steps - 1
-    (gradient, highest), _ = jax.lax.scan(
-        step, (gradient, jnp.array(-jnp.inf, start.dtype)), length=steps
-    )
+    further_steps = jnp.arange(num_steps - 1)
+    (gradient, highest), _ = scan(step, (gradient, jnp.array(-jnp.inf, start.dtype)), further_steps)
     last = loss_fn(tree.add(params, _direction(gradient, key), r))
     return jnp.maximum(highest, last) - start
 

@@ -13,6 +13,7 @@ objective is g1 + λ·H·v, H being the Hessian; the two passes tend to it as r 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.errors import UserError, unknown_name
-from gnp.regularization import tree
+from gnp.regularization import control_flow, tree
 from gnp.regularization.ascent import ascent
 
 PyTree = Any
@@ -111,8 +112,9 @@ def value_and_grad(
       A function of `(params, *args, **kwargs)` that returns `(loss, gradient)`, or
       `((loss, aux), gradient)`, loss and aux being those at params. If `r` or `alpha` is a schedule
       the function takes the step as the keyword `step`; with `ascent="random"` it takes a random
-      key as the keyword `ascent_key`. Where α or r is zero it makes one pass; for traced values
-      that is decided while it runs.
+      key as the keyword `ascent_key`. Where α or r is zero it makes one pass; for arrays and
+      schedules that is decided while it runs, and on CPUs, where branches are slow, all passes are
+      made.
 
     Raises:
       UserError: a field of `form` has a bad value.
@@ -127,11 +129,11 @@ def value_and_grad(
             result = loss_fn(params, *args, **kwargs)
             return result if has_aux else (result, None)
 
-        def one_pass(params):
+        def one_pass():
             return jax.value_and_grad(loss_of, has_aux=True)(params)
 
-        def two_passes(params):
-            result = penalized_gradient(
+        def all_passes():
+            return penalized_gradient(
                 loss_of,
                 params,
                 r=radius,
@@ -140,16 +142,26 @@ def value_and_grad(
                 key=ascent_key,
                 average=lambda g: g if axis_name is None else jax.lax.pmean(g, axis_name),
             )
-            return (result.loss, result.aux), result.gradient
 
-        nothing_asked = _either_is_zero(radius, weight)
-        if isinstance(nothing_asked, bool):
-            (loss, aux), gradient = (one_pass if nothing_asked else two_passes)(params)
-        else:
-            (loss, aux), gradient = jax.lax.cond(nothing_asked, one_pass, two_passes, params)
+        (loss, aux), gradient = _as_asked(_either_is_zero(radius, weight), one_pass, all_passes)
         return ((loss, aux) if has_aux else loss), gradient
 
     return penalized
+
+
+def _as_asked(nothing_asked, one_pass, all_passes):
+    def mixed():
+        result = all_passes()
+        return (result.loss, result.aux), result.gradient
+
+    if isinstance(nothing_asked, bool):
+        return one_pass() if nothing_asked else mixed()
+    if control_flow.is_slow():
+        result = all_passes()
+        either = functools.partial(jnp.where, nothing_asked)
+        gradient = jax.tree.map(either, result.clean_gradient, result.gradient)
+        return (result.loss, result.aux), gradient
+    return jax.lax.cond(nothing_asked, one_pass, mixed)
 
 
 def penalized_gradient(

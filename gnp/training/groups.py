@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.errors import UserError
-from gnp.training.loops import scan
+from gnp.regularization.control_flow import scan
 
 PyTree = Any
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gnp.training.loops import scan
+from gnp.regularization.control_flow import scan
 
 PyTree = Any
 

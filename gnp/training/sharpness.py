@@ -117,33 +117,17 @@ def worst_case_over_groups(
       UserError: a device's part of a batch does not divide into groups of m.
     """
 
-    def sums_of(inputs, batch):
-        def of_group(group):
-            count = jnp.sum(group["mask"] > 0)
-
-            def loss_fn(params):
-                return whole_set.batch_loss(params, batch_stats, group).sum() / jnp.maximum(
-                    count, 1
-                )
-
-            rise = worst_case_rise(loss_fn, params, settings.r, settings.ascent_steps, key)
-            return count * rise
-
+    def count_times_rise(inputs, group):
         params, batch_stats = inputs
-        return jax.lax.map(of_group, _in_groups(batch, settings.m)).sum()
+        count = jnp.sum(group["mask"] > 0)
 
-    total = whole_set.mapped(sums_of)((params, batch_stats))
+        def loss_fn(params):
+            return whole_set.batch_loss(params, batch_stats, group).sum() / jnp.maximum(count, 1)
+
+        return count * worst_case_rise(loss_fn, params, settings.r, settings.ascent_steps, key)
+
+    total = whole_set.mapped(count_times_rise, group_size=settings.m)((params, batch_stats))
     return float(total) / whole_set.num_images
-
-
-def _in_groups(batch, m):
-    size = len(batch["mask"])
-    if size % m:
-        raise UserError(
-            f"A device's part of a batch is {size} images, which do not divide into groups of "
-            f"--m={m}; choose another m, or a --config.batch_size of a multiple of {m} per device."
-        )
-    return jax.tree.map(lambda x: x.reshape(-1, m, *x.shape[1:]), batch)
 
 
 def _spectrum(whole_set, params, batch_stats, settings, key, bar):

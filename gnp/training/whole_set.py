@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from gnp.errors import UserError
 from gnp.training import loss as losses
 from gnp.training import parallel
 
@@ -50,29 +51,40 @@ class WholeSet:
         """Loss of each image of a batch; 0 for padding."""
         return self._per_image(params, batch_stats, batch)[0]
 
-    def mapped(self, sums_of: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    def mapped(
+        self, sums_of: Callable[..., PyTree], group_size: int | None = None
+    ) -> Callable[..., PyTree]:
         """Maps `sums_of(inputs, batch) -> sums` over batches and devices, and adds up.
 
         Args:
           sums_of: sums over the images of one device's part of a batch.
+          group_size: `sums_of` gets so many images of that part at a time; None: all.
 
         Returns:
           `inputs -> sums` over the whole set, on the devices.
+
+        Raises:
+          UserError: when called, if a device's part does not divide into groups.
         """
 
-        def step(inputs, batch):
+        def step(inputs_and_start, batch):
+            inputs, start = inputs_and_start
+            size = group_size or len(batch["mask"])
+            group = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), batch)
             with jax.default_matmul_precision("highest"):
-                return parallel.total(sums_of(inputs, batch))
+                return parallel.total(sums_of(inputs, group))
 
         step = parallel.map_eval_step(step, self._source.prepare_eval)
 
         def over_the_set(inputs):
             total = None
             for batch in self._batches():
-                sums = step(inputs, self._device_data, batch)
-                total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-                # One at a time: on CPU, sums over devices that run at once can wait for each other.
-                jax.block_until_ready(total)
+                for start in _group_starts(batch["mask"].shape[1], group_size):
+                    sums = step((inputs, start), self._device_data, batch)
+                    total = sums if total is None else jax.tree.map(jnp.add, total, sums)
+                    # One at a time: on CPU, sums over devices that run at once can wait for each
+                    # other.
+                    jax.block_until_ready(total)
             return total
 
         return over_the_set
@@ -128,3 +140,13 @@ class WholeSet:
         params, batch_stats, vector = inputs
         gradient = jax.grad(lambda p: self.batch_loss(p, batch_stats, batch).sum())
         return jax.jvp(gradient, (params,), (vector,))[1]
+
+
+def _group_starts(size, group_size):
+    if group_size and size % group_size:
+        raise UserError(
+            f"A device's part of a batch is {size} images, which do not divide into groups of "
+            f"--m={group_size}; choose another m, or a --config.batch_size of a multiple of "
+            f"{group_size} per device."
+        )
+    return range(0, size, group_size or size)

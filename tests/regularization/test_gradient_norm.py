@@ -134,8 +134,11 @@ def test_bfloat16_parameters_keep_their_type():
     assert gradient["a"].dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize(("r", "passes"), [(0.0, 1), (0.1, 2)])
-def test_traced_zero_makes_one_pass(r, passes):
+@pytest.mark.parametrize(
+    ("backend", "r", "passes"), [("gpu", 0.0, 1), ("gpu", 0.1, 2), ("cpu", 0.0, 2), ("cpu", 0.1, 2)]
+)
+def test_traced_zero_makes_one_pass_where_branches_are_fast(backend, r, passes, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     seen = []
 
     def loss(params):
@@ -145,6 +148,19 @@ def test_traced_zero_makes_one_pass(r, passes):
     jax.jit(gradient_norm.value_and_grad(loss, r=jnp.float32(r), alpha=0.8))(START)
     jax.effects_barrier()
     assert len(seen) == passes
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize(("r", "alpha"), [(0.0, 0.5), (jnp.inf, 0.0)])
+def test_traced_zero_is_standard_training_whatever_the_other_is(backend, r, alpha, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+
+    @jax.jit
+    def gradient_of(r, alpha):
+        return gradient_norm.value_and_grad(quadratic, r, alpha, norm_perturbations=True)(START)
+
+    expected = jax.jit(jax.value_and_grad(quadratic))(START)
+    jax.tree.map(np.testing.assert_array_equal, gradient_of(r, alpha), expected)
 
 
 SIZES = st.lists(st.integers(1, 4), min_size=0, max_size=3).map(tuple)

@@ -1,11 +1,11 @@
-"""Loops: as `jax.lax.scan` computes them, and without a loop where that is slow."""
+"""As with `jax.lax`, and without loops and branches where they are slow."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gnp.training.loops import scan
+from gnp.regularization.control_flow import scan
 
 
 def body(carry, x):
