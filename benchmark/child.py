@@ -26,16 +26,20 @@ def ask(python: str, module: str, **request) -> dict:
 
 
 def rates_in_turns(
-    contenders: Mapping[str, Callable[[], dict]], *, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Images per second of each contender in each round, and the versions of what they use.
+    contenders: Mapping[str, Callable[[], dict]],
+    *,
+    rounds: int,
+    rate: str = "images_per_second",
+) -> tuple[dict[str, list], dict[str, str]]:
+    """The rate of each contender in each round, and the versions of what they use.
 
     The first of a round is another one each time. One that cannot run is left out, and standard
     error says why.
 
     Args:
-      contenders: name -> a function that returns `images_per_second` and versions, as `ask` does.
+      contenders: name -> a function that returns its rate and versions, as `ask` does.
       rounds: number of turns of each.
+      rate: what it is called in the answers.
     """
     rates, versions = {name: [] for name in contenders}, {}
     for index in range(rounds):
@@ -46,7 +50,7 @@ def rates_in_turns(
                 print(f"No figure of {name}: {error}", file=sys.stderr)
                 del rates[name]
             else:
-                rates[name].append(answer.pop("images_per_second"))
+                rates[name].append(answer.pop(rate))
                 versions |= answer
     return rates, versions
 

@@ -1,6 +1,7 @@
 """Timing several contenders in turns."""
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 
@@ -32,6 +33,16 @@ def take_turns(
         for name in order:
             times[name].append(contenders[name](steps[name]) / steps[name])
     return times
+
+
+def rate(run: Callable[[], object], seconds: float) -> float:
+    """How often per second something runs, in about so many seconds after a first time."""
+    run()
+    count, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        run()
+        count += 1
+    return count / elapsed
 
 
 def rotated(names: Sequence[str], index: int) -> list[str]:

@@ -23,6 +23,14 @@ def test_all_take_equal_turns_in_alternating_order():
     assert times["fast"] == pytest.approx([0.1, 0.1])
 
 
+def test_a_rate_leaves_the_first_time_out(monkeypatch):
+    clock = iter([0.0, 0.0, 0.25, 0.5, 1.0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    runs = []
+    assert timing.rate(lambda: runs.append(1), seconds=0.9) == 3.0
+    assert len(runs) == 4
+
+
 def test_each_is_the_first_of_a_round_once():
     orders = [timing.rotated(["a", "b", "c"], index) for index in range(4)]
     assert ["".join(order) for order in orders] == ["abc", "bca", "cab", "abc"]

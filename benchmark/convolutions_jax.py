@@ -1,0 +1,46 @@
+"""XLA's side of `benchmark.convolutions`; REQUEST is JSON, the arguments of `measure`."""
+
+import json
+import sys
+
+import jax
+from jax import lax
+
+from benchmark.convolutions import dimensions
+from benchmark.timing import rate
+from gnp.main import xla
+
+
+def measure(case: str, dtype: str, seconds: float, *, as_it_comes: bool) -> dict:
+    """10⁹ operations per second by direction."""
+    if not as_it_comes:
+        xla.use_all_cores()
+    images, side, channels, operations = dimensions(case)
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, gradient = (jax.random.normal(k, (images, side, side, channels), dtype) for k in keys[:2])
+    w = jax.random.normal(keys[2], (3, 3, channels, channels), dtype)
+
+    def convolve(x, w):
+        return lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def input_gradient(x, w, gradient):
+        return jax.vjp(lambda x: convolve(x, w), x)[1](gradient)
+
+    def weight_gradient(x, w, gradient):
+        return jax.vjp(lambda w: convolve(x, w), w)[1](gradient)
+
+    def rate_of(function, *arguments):
+        function = jax.jit(function)
+        return operations * rate(lambda: jax.block_until_ready(function(*arguments)), seconds)
+
+    return {
+        "forward": rate_of(convolve, x, w),
+        "input_gradient": rate_of(input_gradient, x, w, gradient),
+        "weight_gradient": rate_of(weight_gradient, x, w, gradient),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps({"gflops": measure(**json.loads(sys.argv[1]))}))
