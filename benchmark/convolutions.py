@@ -4,8 +4,9 @@ python -m benchmark.convolutions [--cases=128x32x16,32x8x256] [--dtype=float32] 
     [--seconds=0.5] [--torch_python=PYTHON]
 
 Prints one JSON object per case, which is images x pixels on a side x channels: 10⁹ operations per
-second of a 3x3 convolution that keeps its shape, forward and as gradient of its input and of its
-weights, median and spread over so many rounds, each in a fresh process. PYTHON is one that has
+second of a 3x3 convolution that keeps its shape, forward, as gradient of its input and of its
+weights, and the latter within a loop of XLA's, median and spread over so many rounds, each in a
+fresh process. PYTHON is one that has
 torch, if it is not this one; a contender that cannot run is left out, and standard error says why.
 
   gnp        XLA with the settings of this project's commands
@@ -23,7 +24,6 @@ from benchmark.child import ask, rates_in_turns
 
 # WideResNet_10_1 on 128 images; WideResNet_16_4 and ResNet18 on 32; the last of ResNet18 alone.
 CASES = "128x32x16,128x16x32,128x8x64,32x32x64,32x16x128,32x8x256,32x4x512"
-DIRECTIONS = ("forward", "input_gradient", "weight_gradient")
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def measure(case: str, arguments) -> dict:
         **{
             name: {
                 direction: timing.spread([rate[direction] for rate in found], "gflops")
-                for direction in DIRECTIONS
+                for direction in found[0]
             }
             for name, found in rates.items()
         },

@@ -4,6 +4,7 @@ import json
 import sys
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from benchmark.convolutions import dimensions
@@ -31,14 +32,23 @@ def measure(case: str, dtype: str, seconds: float, *, as_it_comes: bool) -> dict
     def weight_gradient(x, w, gradient):
         return jax.vjp(lambda w: convolve(x, w), w)[1](gradient)
 
+    def weight_gradients_in_a_loop(x, w, gradient):
+        def step(_, both):
+            return None, weight_gradient(both[0], w, both[1])
+
+        return lax.scan(step, None, (x, gradient))
+
     def rate_of(function, *arguments):
         function = jax.jit(function)
         return operations * rate(lambda: jax.block_until_ready(function(*arguments)), seconds)
+
+    two, two_gradients = jnp.stack([x, -x]), jnp.stack([gradient, -gradient])
 
     return {
         "forward": rate_of(convolve, x, w),
         "input_gradient": rate_of(input_gradient, x, w, gradient),
         "weight_gradient": rate_of(weight_gradient, x, w, gradient),
+        "weight_gradient_in_loop": 2 * rate_of(weight_gradients_in_a_loop, two, w, two_gradients),
     }
 
 

@@ -19,7 +19,7 @@ second epoch: programs are compiled then, the files read and their images in mem
 device loader on the device. It stops when the last step is done. For this project's loop it holds
 the metrics of each step, and between epochs an evaluation of a hundred images, and a checkpoint if
 that evaluation was the best so far; the others do none of this. Those on tf.data need tensorflow;
-none needs ml_collections.
+the others of JAX what setup.py lists, but for ml_collections.
 """
 
 import argparse

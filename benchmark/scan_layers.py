@@ -1,9 +1,9 @@
 """Time to trace and to compile the training step of deep transformers, unrolled and scanned.
 
-python -m benchmark.scan_layers [--models=CaiT_M48,ViT_L16] [--rounds=3]
+python -m benchmark.scan_layers [--models=CaiT_M48,ViT_L16,CaiT_XXS12,ViT_S16] [--rounds=3]
 
 Prints one JSON object per model and kind of step, times in CPU seconds, median and spread of so
-many rounds; the ratio is of both together. The models have their full
+many rounds; the ratio is of both together, whose times are given too. The models have their full
 depth and small widths: the time depends on the number of operations, hardly on their size.
 """
 
@@ -21,6 +21,8 @@ from gnp.model import create_model
 CASES = {
     "CaiT_M48": {"embed_dim": 32, "num_heads": 4, "drop_path": 0.1, "dropout_rate": 0.1},
     "ViT_L16": {"hidden_size": 32, "transformer": {"mlp_dim": 64, "num_heads": 4}},
+    "CaiT_XXS12": {"embed_dim": 32, "num_heads": 4, "drop_path": 0.1, "dropout_rate": 0.1},
+    "ViT_S16": {"hidden_size": 32, "transformer": {"mlp_dim": 64, "num_heads": 4}},
 }
 
 
@@ -54,6 +56,7 @@ def measure(name: str, *, penalized: bool, rounds: int) -> dict:
         "rounds": rounds,
         **{
             way: {part: timing.spread(values, "s", digits=2) for part, values in found.items()}
+            | timing.spread(both[way], "s", digits=2)
             for way, found in times.items()
         },
         "unrolled/scanned": timing.ratio(both["unrolled"], both["scanned"]),

@@ -4,7 +4,9 @@ python -m benchmark.step [--models=A,B] [--batch_size=32] [--dtype=bfloat16] [--
     [--seconds=2] [--torch_python=PYTHON]
 
 Prints one JSON object per model. All contenders have the same model, batch, loss and optimizer and
-take turns in the same run; times are of whole steps, the update of the parameters included.
+take turns in the same run on one device; times are of whole steps, the update of the parameters
+included. Beside that, this project's steps compute their metrics; optax and PyTorch take the whole
+perturbed gradient (α = 1); and PyTorch adds the weight decay after clipping, as its optimizers do.
 `model_flops_utilization` is the model's own operations over the device's peak in bfloat16 (see
 docs/speed.md), null where that is not known. PYTHON is one that has torch, if it is not this one;
 without torch its figures are missing, and standard error says why.
@@ -25,6 +27,7 @@ import sys
 import jax
 
 from benchmark import machine, timing
+from benchmark.child import cause
 from benchmark.contenders import (
     Contender,
     build_model,
@@ -42,6 +45,13 @@ from gnp.training.throughput import train_flops
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
 _MODELS_ON_GPU = (*_MODELS, "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
+_COMPARED = {
+    "optax_opaque": "penalized",
+    "optax_transparent": "penalized",
+    "torch_standard": "standard",
+    "torch_penalized": "penalized",
+    "torch_compiled": "penalized",
+}
 _LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 
 
@@ -51,9 +61,17 @@ def main() -> None:
     # PyTorch's process needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     arguments = _parse_arguments()
+    if jax.device_count() > 1:
+        sys.exit(
+            f"There are {jax.device_count()} devices, which only this project's steps would share; "
+            "show JAX one of them, by CUDA_VISIBLE_DEVICES=0 or JAX_NUM_CPU_DEVICES=1."
+        )
     torch = _start_torch(arguments.torch_python)
     for name in arguments.models.split(","):
-        print(json.dumps(measure(name, torch, arguments)), flush=True)
+        try:
+            print(json.dumps(measure(name, torch, arguments)), flush=True)
+        except jax.errors.JaxRuntimeError as error:  # out of memory, say
+            print(f"No figures of {name}: {cause(str(error))}", file=sys.stderr)
         jax.clear_caches()
     if torch:
         torch.close()
@@ -73,7 +91,9 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
         "optax_opaque": Contender(*optax_sam_opaque(model, batch)),
         "optax_transparent": Contender(*optax_sam_transparent(model, batch), sub_steps=2),
     }
-    operations = runners["penalized"].operations / runners["standard"].operations
+    operations = None
+    if jax.default_backend() == "cpu":  # elsewhere the compiler does not count what libraries do
+        operations = runners["penalized"].operations / runners["standard"].operations
     request = {"model": name, "batch_size": arguments.batch_size, "image_size": side}
     request |= {"dtype": arguments.dtype, "parameters": model_size.parameters}
     if torch:
@@ -93,13 +113,13 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
             for kind, seconds in times.items()
         },
         "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
-        "operations_penalized/standard": round(operations, 4),
+        "operations_penalized/standard": operations and round(operations, 4),
         "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
         "penalized/floor_penalized": timing.ratio(times["penalized"], times["floor_penalized"]),
         **{
-            f"{other}/penalized": timing.ratio(times[other], times["penalized"])
-            for other in times
-            if other.startswith(("optax", "torch")) and other != "torch_standard"
+            f"{other}/{kind}": timing.ratio(times[other], times[kind])
+            for other, kind in _COMPARED.items()
+            if other in times
         },
         "torch": torch and torch.version,
         **machine.describe(),

@@ -7,6 +7,7 @@ contenders and says torch's version.
 """
 
 import contextlib
+import gc
 import json
 import sys
 import time
@@ -138,6 +139,8 @@ def main():
                 answer = {"seconds": contenders[request["run"]](request["steps"])}
             else:
                 contenders.clear()
+                gc.collect()
+                torch.cuda.empty_cache()  # JAX needs the room
                 answer = {"torch": torch.__version__}
         except Exception as error:  # what a compiler lacks, say: that contender has no figure
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.model import transformer as parts
+from gnp.model.dropout import Dropout
 from gnp.model.kinds import Count, DType, Flag, PatchSize, Positive, Rate
 from gnp.model.layers import head
 from gnp.model.registry import register_model
@@ -49,10 +50,10 @@ class TalkingHeads(nn.Module):
         query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, *heads), -3, 0)
         logits = HeadMix(name="mix_logits")(parts.attention_logits(query, key))
         weights = HeadMix(name="mix_weights")(parts.softmax(logits).astype(value.dtype))
-        weights = nn.Dropout(self.attention_dropout_rate, deterministic=not train)(weights)
+        weights = Dropout(self.attention_dropout_rate, deterministic=not train)(weights)
         x = jnp.einsum("bhqk,bkhd->bqhd", weights, value).reshape(x.shape)
         x = nn.Dense(width, dtype=self.dtype, name="proj")(x)
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return Dropout(self.dropout_rate, deterministic=not train)(x)
 
 
 class ClassAttention(nn.Module):
@@ -83,9 +84,9 @@ class ClassAttention(nn.Module):
             dense(name, y).reshape(batch, -1, self.num_heads, depth)
             for name, y in (("query", x[:, :1]), ("key", x), ("value", x))
         )
-        drop = nn.Dropout(self.attention_dropout_rate, deterministic=not train)
+        drop = Dropout(self.attention_dropout_rate, deterministic=not train)
         x = parts.attend(query, key, value, drop=drop).reshape(batch, 1, width)
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(dense("proj", x))
+        return Dropout(self.dropout_rate, deterministic=not train)(dense("proj", x))
 
 
 class LayerScale(nn.Module):
@@ -208,7 +209,7 @@ class CaiT(nn.Module):
             "dtype": self.dtype,
         }
         patches = self._patches(inputs)
-        patches = nn.Dropout(self.dropout_rate, deterministic=not train)(patches)
+        patches = Dropout(self.dropout_rate, deterministic=not train)(patches)
         rates = (self.drop_path,) * self.depth
         patches = BlockStack(CaiTBlock, block, rates, self.scan_layers, self.remat, name="blocks")(
             patches, train

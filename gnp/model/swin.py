@@ -7,6 +7,7 @@ import numpy as np
 from flax import linen as nn
 
 from gnp.model import transformer as parts
+from gnp.model.dropout import Dropout
 from gnp.model.kinds import Count, Counts, DType, Flag, PatchSize, Positive, Rate, check_stages
 from gnp.model.registry import register_model
 
@@ -47,10 +48,10 @@ class WindowAttention(nn.Module):
         bias = self._bias()
         if mask is not None:
             bias = bias + mask[:, None].astype(bias.dtype)
-        drop = nn.Dropout(self.attention_dropout_rate, deterministic=not train)
+        drop = Dropout(self.attention_dropout_rate, deterministic=not train)
         x = parts.attend(query, key, value, bias, drop).reshape(x.shape)
         x = nn.Dense(width, dtype=self.dtype, name="proj")(x)
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return Dropout(self.dropout_rate, deterministic=not train)(x)
 
     def _bias(self):
         """heads x tokens x tokens."""
@@ -196,7 +197,7 @@ class Swin(nn.Module):
     def __call__(self, inputs, train):
         check_stages(depths=self.depths, num_heads=self.num_heads)
         x = self._patches(inputs)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = Dropout(self.dropout_rate, deterministic=not train)(x)
         rates = iter(parts.rising_rates(self.drop_path, sum(self.depths)))
         for stage, (depth, num_heads) in enumerate(zip(self.depths, self.num_heads, strict=True)):
             if stage > 0:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.dropout import Dropout
 
 _lecun_normal = nn.initializers.lecun_normal()  # Flax's own choice
 
@@ -102,7 +103,7 @@ class Mlp(nn.Module):
             )
 
         width = x.shape[-1]
-        drop = nn.Dropout(self.dropout_rate, deterministic=not train)
+        drop = Dropout(self.dropout_rate, deterministic=not train)
         x = drop(nn.gelu(dense(self.hidden, "fc1")(x), approximate=self.approximate_gelu))
         return drop(dense(width, "fc2")(x))
 

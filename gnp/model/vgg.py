@@ -6,6 +6,7 @@ import math
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.dropout import Dropout
 from gnp.model.kinds import Count, Counts, DType, Flag, Rate, check_stages
 from gnp.model.layers import batch_norm, head, kaiming, run_block, uniform
 from gnp.model.registry import register_model
@@ -71,7 +72,7 @@ class VGG(nn.Module):
         init = uniform(1 / math.sqrt(self.dense_width))
         for _ in range(2):
             x = nn.relu(nn.Dense(self.dense_width, kernel_init=init, dtype=self.dtype)(x))
-            x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+            x = Dropout(self.dropout_rate, deterministic=not train)(x)
         return head(self.num_outputs, self.dtype)(x)
 
     def _check_size(self, height, width):

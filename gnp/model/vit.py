@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
 from gnp.model import transformer as parts
+from gnp.model.dropout import Dropout
 from gnp.model.kinds import (
     Count,
     DType,
@@ -48,7 +49,7 @@ class SelfAttention(nn.Module):
             )
 
         query, key, value = (dense(heads, name)(x) for name in ("query", "key", "value"))
-        drop = nn.Dropout(self.dropout_rate, deterministic=not train)
+        drop = Dropout(self.dropout_rate, deterministic=not train)
         return dense(width, "out", axis=(-2, -1))(parts.attend(query, key, value, drop=drop))
 
 
@@ -91,7 +92,7 @@ class ViTBlock(nn.Module):
             name="mlp",
         )
         branch = attention(norm("norm1")(x), train)
-        branch = nn.Dropout(self.dropout_rate, deterministic=not train)(branch)
+        branch = Dropout(self.dropout_rate, deterministic=not train)(branch)
         x += parts.DropPath()(branch, drop_path_rate, train)
         return x + parts.DropPath()(mlp(norm("norm2")(x), train), drop_path_rate, train)
 
@@ -130,7 +131,7 @@ class ViTBase(nn.Module):
         sizes = {"dropout_rate": 0.1, "attention_dropout_rate": 0.1, **self.transformer}
         depth = sizes.pop("num_layers")
         x = self._tokens(inputs)
-        x = nn.Dropout(sizes["dropout_rate"], deterministic=not train)(x)
+        x = Dropout(sizes["dropout_rate"], deterministic=not train)(x)
         block = {
             **sizes,
             "approximate_gelu": self.approximate_gelu,

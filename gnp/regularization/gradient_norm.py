@@ -143,13 +143,15 @@ def value_and_grad(
                 average=lambda g: g if axis_name is None else jax.lax.pmean(g, axis_name),
             )
 
-        (loss, aux), gradient = _as_asked(_either_is_zero(radius, weight), one_pass, all_passes)
+        (loss, aux), gradient = _one_or_all_passes(
+            _either_is_zero(radius, weight), one_pass, all_passes
+        )
         return ((loss, aux) if has_aux else loss), gradient
 
     return penalized
 
 
-def _as_asked(nothing_asked, one_pass, all_passes):
+def _one_or_all_passes(nothing_asked, one_pass, all_passes):
     def mixed():
         result = all_passes()
         return (result.loss, result.aux), result.gradient
@@ -189,12 +191,12 @@ def penalized_gradient(
         None: `loss_fn`.
     """
     if form.mode == "two_pass":
-        second = perturbed_loss_fn or (lambda params, _: loss_fn(params))
-        return _two_passes(loss_fn, second, params, r, alpha, form, key, average)
+        last_loss_fn = perturbed_loss_fn or (lambda params, _: loss_fn(params))
+        return _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average)
     return _exact(loss_fn, params, r * alpha, average)
 
 
-def _two_passes(loss_fn, perturbed_loss_fn, params, r, alpha, form, key, average):
+def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average):
     perturbation = ascent(form.ascent)
     (loss, aux), clean = _gradient(loss_fn, params, average)
     stride = r / form.ascent_steps
@@ -205,7 +207,7 @@ def _two_passes(loss_fn, perturbed_loss_fn, params, r, alpha, form, key, average
         perturbed_params = tree.add(perturbed_params, move)
 
     (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(
-        lambda p: perturbed_loss_fn(p, aux), has_aux=True
+        lambda p: last_loss_fn(p, aux), has_aux=True
     )(perturbed_params)
     second = perturbed
     if form.surrogate_gap:
@@ -256,5 +258,5 @@ def _at_step(value, step, name):
 def _either_is_zero(r, alpha):
     """A bool where both are plain numbers, else a boolean array."""
     if isinstance(r, (int, float)) and isinstance(alpha, (int, float)):
-        return r == 0 or alpha == 0
+        return bool(r == 0 or alpha == 0)  # of numpy's numbers it is not one yet
     return jnp.logical_or(jnp.equal(r, 0), jnp.equal(alpha, 0))

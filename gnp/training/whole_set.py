@@ -82,9 +82,9 @@ class WholeSet:
                 for start in _group_starts(batch["mask"].shape[1], group_size):
                     sums = step((inputs, start), self._device_data, batch)
                     total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-                    # One at a time: on CPU, sums over devices that run at once can wait for each
-                    # other.
-                    jax.block_until_ready(total)
+                    # On CPUs sums over devices that run at once can wait for each other.
+                    if jax.default_backend() == "cpu":
+                        jax.block_until_ready(total)
             return total
 
         return over_the_set

@@ -37,7 +37,7 @@ def test_directions_are_timed_without_pytorch():
     )
     figures = json.loads(done.stdout)
     for contender in ("gnp", "xla"):
-        assert set(figures[contender]) == {"forward", "input_gradient", "weight_gradient"}
+        assert {"forward", "input_gradient", "weight_gradient"} < set(figures[contender])
         assert all(spread["max_gflops"] > 0 for spread in figures[contender].values())
     assert "pytorch" not in figures
     assert done.stderr.startswith("No figure of pytorch: ModuleNotFoundError")

@@ -150,6 +150,18 @@ def test_traced_zero_makes_one_pass_where_branches_are_fast(backend, r, passes, 
     assert len(seen) == passes
 
 
+@pytest.mark.parametrize("zero", [0, 0.0, np.float64(0)])
+def test_the_number_zero_makes_one_pass(zero):
+    passes = []
+
+    def loss(params):
+        passes.append(1)
+        return quadratic(params)
+
+    gradient_norm.value_and_grad(loss, r=zero, alpha=0.8)(START)
+    assert len(passes) == 1
+
+
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize(("r", "alpha"), [(0.0, 0.5), (jnp.inf, 0.0)])
 def test_traced_zero_is_standard_training_whatever_the_other_is(backend, r, alpha, monkeypatch):

@@ -8,8 +8,6 @@ from benchmark.scaling import collectives
 from gnp.model import create_model
 from gnp.training.groups import Groups
 
-pytestmark = pytest.mark.usefixtures("_compile_fast")
-
 
 @pytest.fixture(scope="module")
 def programs():
@@ -51,7 +49,7 @@ def test_the_penalty_costs_a_second_pass_and_hardly_more(programs):
     assert 1.95 < penalized / standard <= 2.02
 
 
-def test_the_penalty_holds_less_than_two_more_gradients(programs):
+def test_the_penalty_holds_one_more_gradient_and_not_two(programs):
     compiled, parameters, _ = programs
     standard, penalized = (
         compiled[kind].memory_analysis().temp_size_in_bytes for kind in ("standard", "penalized")
