@@ -3,9 +3,8 @@
 python -m benchmark.start_up [--config=config/digits.py] [--rounds=5]
 
 Prints one JSON object: seconds to import the training command in a fresh Python, and of a run of
-one penalized epoch with an empty compilation cache and with the one that was left by it: from the
-start of the command to the end of its first step, that step alone, which compiles, and the whole
-command.
+one penalized epoch with an empty compilation cache and with the one that was left by it: its first
+steps, which compile, and the whole command.
 """
 
 import argparse

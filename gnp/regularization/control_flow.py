@@ -11,9 +11,8 @@ PyTree = Any
 def is_slow() -> bool:
     """Whether programs should do without loops and branches: on CPUs.
 
-    For CPUs XLA brings convolutions into the form that its fast code takes outside of loops and
-    branches alone; within them gradients of convolutions take 10 to 30 times as long (seen with
-    jaxlib 0.10 to 0.12).
+    For CPUs XLA brings convolutions into the form that its fast code takes, but not within loops
+    and branches, where their gradients take many times as long (seen with jaxlib 0.10 to 0.12).
     """
     return jax.default_backend() == "cpu"
 
