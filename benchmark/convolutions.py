@@ -6,8 +6,8 @@ python -m benchmark.convolutions [--cases=128x32x16,32x8x256] [--dtype=float32] 
 Prints one JSON object per case, which is images x pixels on a side x channels: 10⁹ operations per
 second of a 3x3 convolution that keeps its shape, forward, as gradient of its input and of its
 weights, and the latter within a loop of XLA's, median and spread over so many rounds, each in a
-fresh process. PYTHON is one that has
-torch, if it is not this one; a contender that cannot run is left out, and standard error says why.
+fresh process. PYTHON is one that has torch, if it is not this one; a contender that cannot run is
+left out, and standard error says why.
 
   gnp        XLA with the settings of this project's commands
   xla        XLA as it comes
