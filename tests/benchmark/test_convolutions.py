@@ -1,8 +1,6 @@
 """Single convolutions are timed in each direction, with and without the commands' settings."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -25,15 +23,10 @@ def test_operations_are_those_of_the_compiler():
 
 
 @pytest.mark.usefixtures("little_installed")
-def test_directions_are_timed_without_pytorch():
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmark.convolutions"),
-            *("--cases=8x16x16", "--seconds=0.01", "--rounds=1"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+def test_directions_are_timed_without_pytorch(run_python):
+    done = run_python(
+        *("-m", "benchmark.convolutions"),
+        *("--cases=8x16x16", "--seconds=0.01", "--rounds=1"),
     )
     figures = json.loads(done.stdout)
     for contender in ("gnp", "xla"):

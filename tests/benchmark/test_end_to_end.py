@@ -1,18 +1,12 @@
 """Whole training: the made-up files, and a machine that has little installed."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from benchmark.end_to_end import compare, write_cifar10
 from config import base
 from gnp.ds_pipeline.build import build_source
-
-
-def run_python(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
 
 
 def test_the_files_are_read_as_cifar10(tmp_path):
@@ -27,13 +21,13 @@ def test_the_files_are_read_as_cifar10(tmp_path):
 
 
 @pytest.mark.usefixtures("little_installed")
-def test_the_config_is_the_same_without_ml_collections():
+def test_the_config_is_the_same_without_ml_collections(run_python):
     code = "from benchmark import default_config; print(repr(default_config.get_config()))"
     assert eval(run_python("-c", code).stdout) == base.get_config().to_dict()
 
 
 @pytest.mark.usefixtures("little_installed")
-def test_what_cannot_run_is_told_and_left_out():
+def test_what_cannot_run_is_told_and_left_out(run_python):
     done = run_python(
         *("-m", "benchmark.end_to_end", "--contenders=gnp_device,gnp_tfdata,torch_closure"),
         *("--model=ViT_Micro", "--images=40", "--batch_size=8", "--epochs=2", "--rounds=1"),
