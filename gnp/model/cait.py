@@ -45,9 +45,8 @@ class TalkingHeads(nn.Module):
     def __call__(self, x, train):
         """`x` is batch x tokens x width."""
         width = x.shape[-1]
-        heads = (self.num_heads, parts.head_depth(width, self.num_heads))
         qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
-        query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, *heads), -3, 0)
+        query, key, value = parts.split_heads(qkv, self.num_heads)
         logits = HeadMix(name="mix_logits")(parts.attention_logits(query, key))
         weights = HeadMix(name="mix_weights")(parts.softmax(logits).astype(value.dtype))
         weights = Dropout(self.attention_dropout_rate, deterministic=not train)(weights)

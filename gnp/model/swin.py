@@ -42,9 +42,8 @@ class WindowAttention(nn.Module):
           train: whether dropout is on.
         """
         width = x.shape[-1]
-        heads = (self.num_heads, parts.head_depth(width, self.num_heads))
         qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
-        query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, *heads), -3, 0)
+        query, key, value = parts.split_heads(qkv, self.num_heads)
         bias = self._bias()
         if mask is not None:
             bias = bias + mask[:, None].astype(bias.dtype)

@@ -1,5 +1,6 @@
 """What the transformer families share: attention, MLP, random depth, stacks of equal blocks."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -27,9 +28,27 @@ def attention_logits(query: jax.Array, key: jax.Array) -> jax.Array:
     Returns:
       ... x heads x queries x keys.
     """
-    wide = _at_least_float32(query.dtype)
-    query = query * query.shape[-1] ** -0.5
-    return jnp.einsum("...qhd,...khd->...hqk", query, key, preferred_element_type=wide)
+    return _products(query * query.shape[-1] ** -0.5, key)
+
+
+@jax.custom_jvp
+def _products(query, key):
+    return _multiply(query, key, preferred_element_type=_at_least_float32(query.dtype))
+
+
+@_products.defjvp
+def _products_jvp(primals, tangents):
+    """The rule of products in the inputs' type, which the backward pass then multiplies in too.
+
+    JAX's own would multiply float32 gradients, past the fast bfloat16 units.
+    """
+    (query, key), (query_dot, key_dot) = primals, tangents
+    products = _products(query, key)
+    products_dot = _multiply(query_dot, key) + _multiply(query, key_dot)
+    return products, products_dot.astype(products.dtype)
+
+
+_multiply = functools.partial(jnp.einsum, "...qhd,...khd->...hqk")
 
 
 def attend(
@@ -70,6 +89,23 @@ def head_depth(width: int, num_heads: int) -> int:
             "choose a width that is a multiple of the number of heads."
         )
     return width // num_heads
+
+
+def split_heads(qkv: jax.Array, num_heads: int) -> list[jax.Array]:
+    """Queries, keys and values that one dense layer made.
+
+    Args:
+      qkv: ... x tokens x 3·width; queries come first, and within each of the three head by head.
+      num_heads: they share the width evenly.
+
+    Returns:
+      Three arrays, ... x tokens x heads x depth.
+
+    Raises:
+      UserError: the heads do not divide the width.
+    """
+    heads = (num_heads, head_depth(qkv.shape[-1] // 3, num_heads))
+    return [part.reshape(*part.shape[:-1], *heads) for part in jnp.split(qkv, 3, axis=-1)]
 
 
 class Mlp(nn.Module):

@@ -25,7 +25,7 @@ def test_the_share_of_zeros_is_the_rate_and_the_mean_stays(rate):
 
 
 def test_both_numbers_of_a_word_are_drawn_by_themselves():
-    first, second = (np.asarray(drop(jnp.ones(SIZE), 0.5)) > 0).reshape(-1, 2).T
+    first, second = (np.asarray(drop(jnp.ones(SIZE), 0.5)) > 0).reshape(2, -1)
     assert abs(np.corrcoef(first, second)[0, 1]) < 4 / np.sqrt(SIZE / 2)
     assert abs(first.mean() - 0.5) < 4 * 0.5 / np.sqrt(SIZE / 2)
     assert abs(second.mean() - 0.5) < 4 * 0.5 / np.sqrt(SIZE / 2)
