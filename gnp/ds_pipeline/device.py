@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +15,7 @@ from gnp.errors import UserError
 
 
 class DeviceSource(PlannedSource):
-    """A data set held as bytes on every device; see `DataSource`.
+    """A data set held as bytes on every device, an image in a row; see `DataSource`.
 
     The host sends which images make up a batch and what was drawn for each, a few bytes per image:
     the very batches of the other sources, on any number of devices and hosts.
@@ -47,17 +48,19 @@ class DeviceSource(PlannedSource):
 
     def prepare_eval(self, device_data, batch) -> Batch:
         examples, index = device_data["eval"], batch["index"]
-        images = self._normalized(examples["image"][index])
+        images = self._normalized(self._look_up(examples, index))
         labels = self._one_hot(examples["label"][index])
         return {"image": images, "label": labels, "mask": batch["mask"]}
 
     def _augmented(self, examples, drawn):
         index = drawn["index"]
         rows, columns = self._augmentation.pixel_indices(jnp, drawn)
-        # One look-up of all pixels, so that nothing but the result is written to memory.
-        pixels = examples["image"][index[:, None, None], rows[:, :, None], columns[:, None, :]]
-        images = self._augmentation.after_normalization(jnp, self._normalized(pixels), drawn)
+        images = _rearranged(self._look_up(examples, index), rows, columns)
+        images = self._augmentation.after_normalization(jnp, self._normalized(images), drawn)
         return images, self._one_hot(examples["label"][index])
+
+    def _look_up(self, examples, index):
+        return examples["image"][index].reshape(-1, *self.image_shape)
 
     def _normalized(self, images):
         return images * self._scale + self._shift
@@ -67,4 +70,17 @@ class DeviceSource(PlannedSource):
 
 
 def _as_tree(examples: Examples):
-    return {"image": examples.images, "label": examples.labels.astype(np.int32)}
+    # In rows, since a TPU would copy the whole set into another layout at each step otherwise.
+    images = examples.images.reshape(len(examples), -1)
+    return {"image": images, "label": examples.labels.astype(np.int32)}
+
+
+def _rearranged(images, rows, columns):
+    """Images made of these rows and columns of other ones.
+
+    By products with one 1 for each pixel, where TPUs would look up pixels one after another. They
+    are exact: bytes fit into bfloat16, in which TPUs multiply.
+    """
+    height, width = images.shape[1:3]
+    images = jnp.einsum("nyh,nhwc->nywc", jax.nn.one_hot(rows, height), images)
+    return jnp.einsum("nxw,nywc->nyxc", jax.nn.one_hot(columns, width), images)
