@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.sharding import Mesh, PartitionSpec
 
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
@@ -116,6 +117,22 @@ def our_step(
     shape = batch["image"].shape[1:]
     state = create_state(model, optimizer, image_shape=shape, init_seed=0, seed=0)
     return map_step(step), parallel.replicate(state), None, parallel.split(batch)
+
+
+def map_by_shard_map(step: Callable, mesh: Mesh) -> Callable:
+    """What `parallel.map_train_step` does, by jax.shard_map over the devices of a mesh."""
+
+    def of_device(state, device_data, batch):
+        return step(state, jax.tree.map(lambda x: x[0], batch))
+
+    mapped = jax.shard_map(
+        of_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(), PartitionSpec(parallel.AXIS)),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    return jax.jit(mapped, donate_argnums=0)
 
 
 def step_by_hand(model: nn.Module, batch: dict, *, penalized: bool):

@@ -16,14 +16,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from benchmark import machine, timing
-from benchmark.contenders import Contender, build_model, make_batch, our_step
+from benchmark.contenders import (
+    Contender,
+    build_model,
+    make_batch,
+    map_by_shard_map,
+    our_step,
+)
 from gnp.main import xla
 from gnp.training import parallel
 
@@ -64,21 +69,10 @@ def measure(name: str, arguments) -> dict:
 
 def step_by_shard_map(model, batch: dict) -> tuple:
     """`our_step` mapped by jax.shard_map, and its arguments."""
-    return our_step(model, batch, penalized=True, map_step=_map_by_shard_map)
-
-
-def _map_by_shard_map(step: Callable) -> Callable:
-    def of_device(state, device_data, batch):
-        return step(state, jax.tree.map(lambda x: x[0], batch))
-
-    mapped = jax.shard_map(
-        of_device,
-        mesh=Mesh(np.array(jax.devices()), (parallel.AXIS,)),
-        in_specs=(PartitionSpec(), PartitionSpec(), PartitionSpec(parallel.AXIS)),
-        out_specs=PartitionSpec(),
-        check_vma=False,
+    mesh = Mesh(np.array(jax.devices()), (parallel.AXIS,))
+    return our_step(
+        model, batch, penalized=True, map_step=lambda step: map_by_shard_map(step, mesh)
     )
-    return jax.jit(mapped, donate_argnums=0)
 
 
 def _compare(contenders, arguments):

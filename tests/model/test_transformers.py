@@ -210,3 +210,13 @@ def test_no_random_depth_draws_nothing(name):
     rngs = {"dropout": key(1)}
     params = jax.eval_shape(functools.partial(model.init, train=False), key(0), images())
     jax.eval_shape(functools.partial(model.apply, train=True, rngs=rngs), params, images())
+
+
+@pytest.mark.parametrize("name", ["ViT_Micro", "Swin_Tiny"])
+def test_the_gradient_in_bfloat16_multiplies_bfloat16_alone(name):
+    model = small(name, dtype=jnp.bfloat16)
+    params = noisy_params(model, images())
+    program = jit(gradient_fn(model, images(), train=True, rngs=RNGS)).lower(params).as_text()
+    products = re.findall(r"stablehlo\.dot_general.*: \((.+?)\) ->", program)
+    assert len(products) > 20
+    assert all(len(re.findall("xbf16>", factors)) == 2 for factors in products)
