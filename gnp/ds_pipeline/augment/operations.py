@@ -11,6 +11,7 @@ rounding, including that Contrast blends with the pixel count / 256 instead of t
 """
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -148,16 +149,26 @@ def sharpness(images, arguments, centres):
     _, height, width, channels = images.shape
     if min(height, width) < 3:
         return images
-    # One more image, because the convolution of none has a wrong shape.
-    more = 0 if images.shape[0] else 1
-    levels = tf.pad(tf.cast(images, tf.float32), ((0, more), (0, 0), (0, 0), (0, 0)))
-    kernel = tf.repeat(tf.constant(_SMOOTHING)[:, :, None, None] / 13, channels, axis=2)
-    smooth = tf.nn.depthwise_conv2d(levels, kernel, (1, 1, 1, 1), "VALID")
-    smooth = smooth[: tf.shape(images)[0]]
+    smooth = _smoothed(images, height - 2, width - 2)
     smooth = tf.pad(_to_levels(smooth), ((0, 0), (1, 1), (1, 1), (0, 0)))
     inner = np.zeros(images.shape[1:], np.uint8)
     inner[1:-1, 1:-1] = 1
     return _blend(smooth + images * (1 - inner), images, arguments)
+
+
+def _smoothed(images, height, width):
+    """Means of 3x3 pixels with the one in the middle counted five times.
+
+    Where a mean is a whole number, the rounding of sums decides which level it becomes. Published
+    vectors round once for each product and sum, as some processors do; so do all of them here.
+    """
+    levels = tf.cast(images, tf.float64)
+    mean = tf.zeros_like(images[:, :height, :width], tf.float32)
+    for row, column in itertools.product(range(3), range(3)):
+        shifted = levels[:, row : row + height, column : column + width]
+        weight = np.float64(np.float32(_SMOOTHING[row][column]) / np.float32(13))
+        mean = tf.cast(weight * shifted + tf.cast(mean, tf.float64), tf.float32)
+    return mean
 
 
 def shear_x(images, arguments, centres):
