@@ -146,7 +146,7 @@ def brightness(images, arguments, centres):
 
 def sharpness(images, arguments, centres):
     """Blends with a smoothed image; 1 is the image. The outermost pixels stay as they are."""
-    _, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     if min(height, width) < 3:
         return images
     smooth = _smoothed(images, height - 2, width - 2)
