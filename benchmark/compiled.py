@@ -18,6 +18,7 @@ The batch is that of one device.
 """
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -31,7 +32,13 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmark import machine
-from benchmark.contenders import build_model, make_batch, map_by_shard_map, our_step
+from benchmark.contenders import (
+    build_model,
+    image_side,
+    make_batch,
+    map_by_shard_map,
+    our_step,
+)
 from benchmark.scaling import collectives
 from gnp.model import size
 from gnp.training import parallel
@@ -39,7 +46,6 @@ from gnp.training.peak_flops import peak_flops
 from gnp.training.throughput import train_flops
 
 _MODELS = ("ViT_S16", "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
-_LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 
 # What the compiler for GPUs wants to know of the device, in its own words.
@@ -106,7 +112,7 @@ def main() -> None:
 
 def examine(name: str, devices: Sequence, target: Target, batch_size: int, dtype: str) -> dict:
     """Figures of one model's steps, compiled for these devices."""
-    side = 224 if name in _LARGE_IMAGES else 32
+    side = image_side(name)
     model, batch = build_model(name, dtype), make_batch(batch_size, side)
     model_size = size.measure(model, (side, side, 3))
     steps = {}
@@ -136,7 +142,7 @@ def _compile(model, batch, devices, options, *, penalized):
         model,
         batch,
         penalized=penalized,
-        map_step=lambda step: map_by_shard_map(step, mesh),
+        map_step=functools.partial(map_by_shard_map, mesh=mesh),
     )
 
     def on_devices(x, spec, *axes):

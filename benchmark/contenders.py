@@ -32,6 +32,7 @@ CLIPPING = 5.0
 RADIUS = 0.1
 ALPHA = 0.8
 
+_LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
@@ -81,6 +82,11 @@ class PlainState(NamedTuple):
 def build_model(name: str, dtype: str = "float32") -> nn.Module:
     """A registered model for ten classes that computes in this type."""
     return create_model(name, 10, dtype=_DTYPES[dtype])
+
+
+def image_side(name: str) -> int:
+    """Pixels along a side of the images that a model is measured with."""
+    return 224 if name in _LARGE_IMAGES else 32
 
 
 def make_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ programs share the machine, CPU time tells more than the clock.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -22,13 +23,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from benchmark import machine, timing
-from benchmark.contenders import (
-    Contender,
-    build_model,
-    make_batch,
-    map_by_shard_map,
-    our_step,
-)
+from benchmark.contenders import Contender, build_model, make_batch, map_by_shard_map, our_step
 from gnp.main import xla
 from gnp.training import parallel
 
@@ -70,9 +65,8 @@ def measure(name: str, arguments) -> dict:
 def step_by_shard_map(model, batch: dict) -> tuple:
     """`our_step` mapped by jax.shard_map, and its arguments."""
     mesh = Mesh(np.array(jax.devices()), (parallel.AXIS,))
-    return our_step(
-        model, batch, penalized=True, map_step=lambda step: map_by_shard_map(step, mesh)
-    )
+    map_step = functools.partial(map_by_shard_map, mesh=mesh)
+    return our_step(model, batch, penalized=True, map_step=map_step)
 
 
 def _compare(contenders, arguments):

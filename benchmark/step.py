@@ -31,6 +31,7 @@ from benchmark.child import cause
 from benchmark.contenders import (
     Contender,
     build_model,
+    image_side,
     make_batch,
     optax_sam_opaque,
     optax_sam_transparent,
@@ -52,7 +53,6 @@ _COMPARED = {
     "torch_penalized": "penalized",
     "torch_compiled": "penalized",
 }
-_LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
 
 def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
     """Times, rates and ratios of one model."""
-    side = 224 if name in _LARGE_IMAGES else 32
+    side = image_side(name)
     model = build_model(name, arguments.dtype)
     model_size = size.measure(model, (side, side, 3))
     batch = make_batch(arguments.batch_size, side)
