@@ -12,6 +12,8 @@ from gnp.model.dropout import Dropout
 
 _lecun_normal = nn.initializers.lecun_normal()  # Flax's own choice
 
+_multiply = functools.partial(jnp.einsum, "...qhd,...khd->...hqk")  # queries with keys
+
 
 def softmax(logits: jax.Array) -> jax.Array:
     """Softmax over the last axis, computed in float32 or wider."""
@@ -46,9 +48,6 @@ def _products_jvp(primals, tangents):
     products = _products(query, key)
     products_dot = _multiply(query_dot, key) + _multiply(query, key_dot)
     return products, products_dot.astype(products.dtype)
-
-
-_multiply = functools.partial(jnp.einsum, "...qhd,...khd->...hqk")
 
 
 def attend(

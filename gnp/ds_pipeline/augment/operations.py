@@ -11,7 +11,6 @@ rounding, including that Contrast blends with the pixel count / 256 instead of t
 """
 
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -21,7 +20,7 @@ from gnp.ds_pipeline.tensorflow_cpu import tf
 
 _FILL = 128  # level of the pixels that a geometric operation uncovers
 _GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)
-_SMOOTHING = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))  # thirteenths
+_SMOOTHING = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def apply_layers(images, operations, arguments, centres):
@@ -164,10 +163,9 @@ def _smoothed(images, height, width):
     """
     levels = tf.cast(images, tf.float64)
     mean = tf.zeros_like(images[:, :height, :width], tf.float32)
-    for row, column in itertools.product(range(3), range(3)):
+    for (row, column), weight in np.ndenumerate(_SMOOTHING):
         shifted = levels[:, row : row + height, column : column + width]
-        weight = np.float64(np.float32(_SMOOTHING[row][column]) / np.float32(13))
-        mean = tf.cast(weight * shifted + tf.cast(mean, tf.float64), tf.float32)
+        mean = tf.cast(float(weight) * shifted + tf.cast(mean, tf.float64), tf.float32)
     return mean
 
 
