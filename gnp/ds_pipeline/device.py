@@ -78,8 +78,8 @@ def _as_tree(examples: Examples):
 def _rearranged(images, rows, columns):
     """Images made of these rows and columns of other ones.
 
-    By products with one 1 for each pixel, where TPUs would look up pixels one after another. They
-    are exact: bytes fit into bfloat16, in which TPUs multiply.
+    By products with one 1 for each pixel, since to look up single pixels a TPU has to rearrange
+    arrays. They are exact: bytes fit into bfloat16, in which TPUs multiply.
     """
     height, width = images.shape[1:3]
     images = jnp.einsum("nyh,nhwc->nywc", jax.nn.one_hot(rows, height), images)

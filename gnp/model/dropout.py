@@ -11,7 +11,7 @@ class Dropout(nn.Module):
     """Sets each number to zero with probability `rate`, divides the others by that of being kept.
 
     Dropout (JMLR 15, 2014) as in Flax, except that a draw takes 16 random bits instead of 32 and
-    stays an integer, which on CPUs takes less than a third of the time. So the probability is the
+    stays an integer, which on CPUs takes about half the time. So the probability is the
     multiple of 2⁻¹⁶ nearest to `rate`, by which the others are divided too: the mean stays.
 
     Attributes:
