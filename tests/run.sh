@@ -10,4 +10,5 @@ if [[ ${1:-} == --all ]]; then
     selection=(-m "slow or not slow")
 fi
 cd "$root"
-exec "$python" -m pytest ${selection[@]+"${selection[@]}"} "$@"
+# Files, not tests, are shared out, as fixtures that train are those of a file.
+exec "$python" -m pytest -n auto --maxprocesses=4 --dist=loadfile ${selection[@]+"${selection[@]}"} "$@"
