@@ -33,7 +33,7 @@ WAYS = {
     "every 5th": (*_PENALTY, "gnp.every=5"),
     "every 5th, reused": (*_PENALTY, "gnp.every=5", "gnp.reuse=0.7"),
     "with probability 0.5": (*_PENALTY, "use_hybrid_training=True", "hybrid_config.p=0.5"),
-    "after 15 epochs": (*_PENALTY, "gr_warmup_strategy=zero", "gnp.warmup_epochs=15"),
+    "in the second half": (*_PENALTY, "gr_warmup_strategy=zero", "gnp.warmup_epochs={half}"),
 }
 
 
@@ -68,8 +68,11 @@ def main() -> None:
 
 
 def _train(way, seed, folder, arguments):
-    fields = [*filter(None, arguments.fields.split(",")), *WAYS[way]]
-    settings = load_config(arguments.config, [*fields, f"seeds={seed}", f"init_seeds={seed}"])
+    fields = [*filter(None, arguments.fields.split(",")), f"seeds={seed}", f"init_seeds={seed}"]
+    half = load_config(arguments.config, fields).total_epochs // 2
+    settings = load_config(
+        arguments.config, fields + [field.format(half=half) for field in WAYS[way]]
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         training.run(settings, folder)
     (summary,) = [
