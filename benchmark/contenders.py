@@ -61,6 +61,11 @@ class Contender:
         """Floating-point operations of one call, as the compiler counts them."""
         return self.compiled.cost_analysis()["flops"]
 
+    @property
+    def traffic(self) -> float:
+        """Bytes that one call reads and writes, as the compiler counts them."""
+        return self.compiled.cost_analysis()["bytes accessed"]
+
     def __call__(self, steps: int) -> float:
         """Takes so many steps; the seconds they took."""
         start = time.perf_counter()

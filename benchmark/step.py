@@ -8,8 +8,10 @@ take turns in the same run on one device; times are of whole steps, the update o
 included. Beside that, this project's steps compute their metrics; optax and PyTorch take the whole
 perturbed gradient (α = 1); and PyTorch adds the weight decay after clipping, as its optimizers do.
 `model_flops_utilization` is the model's own operations over the device's peak in bfloat16 (see
-docs/speed.md), null where that is not known. PYTHON is one that has torch, if it is not this one;
-without torch its figures are missing, and standard error says why.
+docs/speed.md), null where that is not known. `operations_…` and `traffic_…`, on CPUs alone, compare
+what compiled programs compute, and the bytes that they read and write, as the compiler counts them.
+PYTHON is one that has torch, if it is not this one; without torch its figures are missing, and
+standard error says why.
 
   standard, penalized                this project
   floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing beside it
@@ -91,9 +93,9 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
         "optax_opaque": Contender(*optax_sam_opaque(model, batch)),
         "optax_transparent": Contender(*optax_sam_transparent(model, batch), sub_steps=2),
     }
-    operations = None
+    counted = {}
     if jax.default_backend() == "cpu":  # elsewhere the compiler does not count what libraries do
-        operations = runners["penalized"].operations / runners["standard"].operations
+        counted = _counted(**runners)
     request = {"model": name, "batch_size": arguments.batch_size, "image_size": side}
     request |= {"dtype": arguments.dtype, "parameters": model_size.parameters}
     if torch:
@@ -113,7 +115,7 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
             for kind, seconds in times.items()
         },
         "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
-        "operations_penalized/standard": operations and round(operations, 4),
+        **counted,
         "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
         "penalized/floor_penalized": timing.ratio(times["penalized"], times["floor_penalized"]),
         **{
@@ -124,6 +126,15 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
         "torch": torch and torch.version,
         **machine.describe(),
     }
+
+
+def _counted(standard, penalized, floor_standard, floor_penalized, **_):
+    ratios = {
+        "operations_penalized/standard": penalized.operations / standard.operations,
+        "traffic_standard/floor_standard": standard.traffic / floor_standard.traffic,
+        "traffic_penalized/floor_penalized": penalized.traffic / floor_penalized.traffic,
+    }
+    return {name: round(ratio, 4) for name, ratio in ratios.items()}
 
 
 def _rates(kind, seconds, model_size, batch_size):
