@@ -26,7 +26,7 @@ from gnp.main.config import load_config
 from gnp.training.summary import SUMMARY_FILE
 
 _PENALTY = ("gnp.r=0.1", "gnp.alpha=0.8")
-WAYS = {
+WAYS = {  # {half} stands for half of the epochs
     "standard": ("gnp.r=0", "gnp.alpha=0"),
     "every step": _PENALTY,
     "every 2nd": (*_PENALTY, "gnp.every=2"),
