@@ -119,6 +119,15 @@ def test_cutout_blanks_one_square_of_the_batch(seed):
     )
 
 
+@pytest.mark.parametrize("length", [1, 3, 16])
+def test_cutout_blanks_a_square_of_its_length(length):
+    holes = [draw_step("cutout", seed, cutout_length=length)["hole"][0] for seed in range(100)]
+    whole = [hole for hole in holes if hole.min() > 0 and hole.max() < 32]
+    assert whole
+    for top, bottom, left, right in whole:
+        assert (bottom - top, right - left) == (length, length)
+
+
 def test_mixcut_is_both():
     step, images, labels = apply("mixcut")
     assert {"lam", "hole"} <= set(step)

@@ -37,12 +37,12 @@ def draw(
             lam = max(lam, 1 - lam)
         else:
             ratio = np.sqrt(1 - lam)
-            drawn["patch"] = _box(rng, height, width, height * ratio / 2, width * ratio / 2)
+            drawn["patch"] = _box(rng, (height, width), (height * ratio, width * ratio))
             top, bottom, left, right = drawn["patch"]
             lam = 1 - (bottom - top) * (right - left) / (height * width)
         drawn["lam"] = np.float32(lam)
     if level.cutout:
-        drawn["hole"] = _box(rng, height, width, cutout_length / 2, cutout_length / 2)
+        drawn["hole"] = _box(rng, (height, width), (cutout_length, cutout_length))
     return {name: np.broadcast_to(v, (count, *np.shape(v))).copy() for name, v in drawn.items()}
 
 
@@ -72,8 +72,10 @@ def apply(xp, images, labels, partner_images, partner_labels, drawn):
     return images, labels
 
 
-def _box(rng, height, width, half_height, half_width):
-    """A box around a uniformly drawn centre, cut off at the image's border."""
-    row, column = rng.integers(height), rng.integers(width)
-    box = [row - half_height, row + half_height, column - half_width, column + half_width]
-    return np.clip(np.round(box), 0, [height, height, width, width]).astype(np.int32)
+def _box(rng, image_sides, sides):
+    """A box with a uniformly drawn centre, cut off at the image's border."""
+    box = []
+    for image_side, side in zip(image_sides, np.round(sides).astype(int), strict=True):
+        start = rng.integers(image_side) - side // 2
+        box += [start, start + side]
+    return np.clip(box, 0, np.repeat(image_sides, 2)).astype(np.int32)
