@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
+from gnp.regularization import tree
+
 PyTree = Any
 
 
@@ -61,16 +63,15 @@ def activation_statistics(
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) -> PyTree:
     """The statistics that batch norms find in a batch, in place of the running ones.
 
-    A running statistic moves to m·old + (1 − m)·found, whatever the momentum m; two walks from
-    other starts give m and so what was found. Before training, the running ones tell nothing.
+    A running statistic moves to m·old + (1 − m)·found, whatever the momentum m; two moves, the
+    first from zero, give m and so what was found. Before training, the running ones tell nothing.
     """
     if not variables.get("batch_stats"):
         return {}
 
     @jax.jit
     def compute(variables, images):
-        def moved_from(start):
-            stats = jax.tree.map(lambda x: jnp.full_like(x, start), variables["batch_stats"])
+        def moved_from(stats):
             keys = {name: jax.random.PRNGKey(0) for name in ("dropout", "shake", "drop_path")}
             _, updated = model.apply(
                 {"params": variables["params"], "batch_stats": stats},
@@ -81,7 +82,11 @@ def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: jax
             )
             return updated["batch_stats"]
 
-        return jax.tree.map(lambda a, b: a / (1 - (b - a)), moved_from(0.0), moved_from(1.0))
+        once = moved_from(jax.tree.map(jnp.zeros_like, variables["batch_stats"]))
+        # The second move is m times the first: a share, whatever the size of what was found.
+        return jax.tree.map(
+            lambda a, b: tree.divide(a, 1 - tree.divide(b - a, a)), once, moved_from(once)
+        )
 
     return compute(variables, images)
 

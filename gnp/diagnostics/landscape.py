@@ -6,34 +6,41 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from gnp.diagnostics.sharpness import normal_like
 from gnp.regularization import tree
 
 PyTree = Any
 
+_NOT_IN_FILTERS = ("bias", "scale")
+
 
 def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
     """A direction with each of its filters as long as the filter of the parameters.
 
-    A filter is what one output of a layer is computed with: all of a kernel but its last axis.
-    Biases and the parameters of norms (one dimension or none) do not move (arXiv 1712.09913,
-    section 4), so that the scale of a layer, which a batch norm behind it takes out again, makes
-    no landscape look flatter.
+    A filter is what one output of a layer is computed with: all of a kernel but its last axis, or
+    its last axes where the layer's bias has several, as for the heads of queries. Biases and the
+    parameters of norms do not move (arXiv 1712.09913, section 4), so that the scale of a layer,
+    which a batch norm behind it takes out again, makes no landscape look flatter.
 
     Args:
       direction: a tree like the parameters.
-      params: arrays whose last axis is the output.
+      params: a dictionary of a Flax module's parameters, not stacked for a scan.
     """
+    directions, weights = map(traverse_util.flatten_dict, (direction, params))
 
-    def of_leaf(d, w):
-        if w.ndim <= 1:
+    def normalized(path):
+        d, w = directions[path], weights[path]
+        if w.ndim <= 1 or path[-1] in _NOT_IN_FILTERS:
             return jnp.zeros_like(w)
-        axes = tuple(range(w.ndim - 1))
+        bias = weights.get((*path[:-1], "bias"))
+        num_outputs = 1 if bias is None else bias.ndim
+        axes = tuple(range(w.ndim - num_outputs))
         lengths = [jnp.sqrt(jnp.sum(jnp.square(x), axes, keepdims=True)) for x in (w, d)]
         return d * tree.divide(*lengths)
 
-    return jax.tree.map(of_leaf, direction, params)
+    return traverse_util.unflatten_dict({path: normalized(path) for path in weights})
 
 
 def random_directions(params: PyTree, count: int, seed: int) -> list[PyTree]:

@@ -60,8 +60,11 @@ def _name(module):
 
 
 def _is_finite(value):
+    # What is traced for a scan has no value yet; the module around it will tell.
     return all(
         bool(jnp.isfinite(leaf).all())
         for leaf in jax.tree.leaves(value)
-        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact)
+        if hasattr(leaf, "dtype")
+        and jnp.issubdtype(leaf.dtype, jnp.inexact)
+        and not isinstance(leaf, jax.core.Tracer)
     )

@@ -23,6 +23,7 @@ from gnp.diagnostics.landscape_picture import draw_landscape
 from gnp.errors import UserError
 from gnp.main import app, saved_run
 from gnp.main.sharpness import FULL_PRECISION, open_whole_set
+from gnp.model.stack import is_stacked, stack_params, unstack_params
 from gnp.regularization import tree
 from gnp.training.run_folder import CONFIG_FILE, write_atomically
 
@@ -66,12 +67,20 @@ def main() -> None:
         points = landscape.grid(values.extent, values.points, kind)
         fields = ("directions", "points", "extent", "seed")
         slice_of |= {field: values[field].value for field in fields}
-        directions = landscape.random_directions(run.state.params, kind, values.seed)
+        directions = random_directions(run.state.params, kind, values.seed)
         figures_at = _around(whole_set, run.state, directions)
     out = saved_run.out_folder(folder) / LANDSCAPE_FILES[kind]
     figures = compute(out, slice_of, points, figures_at)
     draw_landscape(figures, out.with_suffix(".png"))
     print(f"Figures: {out}\nPicture: {out.with_suffix('.png')}")
+
+
+def random_directions(params: Any, count: int, seed: int) -> list[Any]:
+    """Filter-normalized directions; scanned blocks have filters of their own each."""
+    if not is_stacked(params):
+        return landscape.random_directions(params, count, seed)
+    unrolled = landscape.random_directions(unstack_params(params), count, seed)
+    return [stack_params(direction) for direction in unrolled]
 
 
 def compute(

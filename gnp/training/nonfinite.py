@@ -1,5 +1,6 @@
 """What happens when a loss or a gradient is not finite."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +54,8 @@ def explain(
       r: radius of the perturbation at that step.
     """
     state, batch = jax.device_get((state, batch))
+    if getattr(objective.model, "remat", False):  # which would hide what is in its blocks
+        objective = dataclasses.replace(objective, model=objective.model.clone(remat=False))
     rngs = {name: jax.random.PRNGKey(0) for name in STREAMS}
 
     def loss_fn(params):

@@ -55,5 +55,14 @@ def test_statistics_of_the_batch_make_evaluation_like_training(variables):
     np.testing.assert_allclose(stats["BatchNorm_0"]["var"], x.var((0, 1, 2)), rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1e3, 1e5])
+def test_statistics_of_a_batch_may_be_of_any_size(variables, scale):
+    params = jax.tree.map(lambda x: scale * x, variables["params"]["Conv_0"])
+    variables = variables | {"params": variables["params"] | {"Conv_0": params}}
+    stats = batch_statistics(Net(), variables, IMAGES)
+    x = nn.Conv(6, (3, 3)).apply({"params": params}, IMAGES)
+    np.testing.assert_allclose(stats["BatchNorm_0"]["var"], x.var((0, 1, 2)), rtol=1e-3)
+
+
 def test_a_network_without_batch_norms_has_none():
     assert batch_statistics(nn.Dense(2), {"params": {}}, IMAGES) == {}

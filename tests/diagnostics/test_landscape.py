@@ -28,6 +28,14 @@ def test_each_filter_is_as_long_as_that_of_the_parameters():
     assert not direction["conv"]["bias"].any()
 
 
+def test_a_layer_of_heads_has_a_filter_for_each_output_of_each_head():
+    query = {"kernel": jnp.ones((4, 2, 3)) * jnp.array([[1.0], [10.0]]), "bias": jnp.ones((2, 3))}
+    (direction,) = landscape.random_directions({"query": query}, 1, seed=0)
+    lengths = jnp.linalg.norm(direction["query"]["kernel"], axis=0)
+    np.testing.assert_allclose(lengths, [[2.0] * 3, [20.0] * 3], rtol=1e-5)
+    assert not direction["query"]["bias"].any()
+
+
 def test_scaling_a_layer_scales_its_direction_alike():
     scaled = PARAMS | {"head": {"kernel": 100 * PARAMS["head"]["kernel"]}}
     (a,), (b,) = (landscape.random_directions(p, 1, seed=0) for p in (PARAMS, scaled))

@@ -4,12 +4,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gnp.diagnostics.nonfinite import first_bad_layer
 from gnp.errors import TrainingError
+from gnp.model.stack import BlockStack
 from gnp.training.loop import train
 from gnp.training.metrics_writer import read_metrics
+from gnp.training.nonfinite import NonFiniteStep, explain
+from gnp.training.objective import Objective
+from gnp.training.state import create_state
 from tests.training.toy import ToyModel, ToySource, toy_config
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
@@ -57,6 +62,41 @@ def test_stop_names_step_pass_and_input_and_keeps_the_checkpoint(tmp_path):
 def test_stop_names_the_second_pass_and_its_layer(tmp_path):
     with pytest.raises(TrainingError, match=r"Step 1: .* pass 2; .* the layer ModelThat"):
         run(tmp_path, ToySource(), ModelThatBreaksWhenPerturbed())
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, drop_path_rate, train):
+        return nn.Dense(4, name="dense")(x)
+
+
+class ModelOfBlocks(nn.Module):
+    scan: bool = False
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        blocks = BlockStack(Block, {}, (0.0, 0.0), self.scan, self.remat, name="blocks")
+        return nn.Dense(3)(blocks(inputs.reshape(len(inputs), -1), train))
+
+
+@pytest.mark.parametrize(
+    ("switches", "place"),
+    [
+        ({}, "blocks/0/dense"),
+        ({"remat": True}, "blocks/0/dense"),
+        ({"scan": True}, "blocks"),
+        ({"scan": True, "remat": True}, "blocks"),
+    ],
+)
+def test_blocks_are_named_whatever_is_done_with_them(switches, place):
+    model = ModelOfBlocks(**switches)
+    state = create_state(model, optax.sgd(0.1), image_shape=(2, 2, 1), init_seed=0, seed=0)
+    params = state.params | {"blocks": jax.tree.map(lambda x: 1e38 * x, state.params["blocks"])}
+    batch = {"image": np.full((2, 2, 2, 1), 100.0, np.float32), "label": np.eye(3)[:2]}
+    found = NonFiniteStep(5, 1)
+    error = explain(found, Objective(model), state.replace(params=params), batch, r=0.0)
+    assert f"in pass 1; the first bad place is the layer {place}. " in str(error)
 
 
 def test_skip_leaves_everything_as_it_was_and_counts(tmp_path):
