@@ -10,12 +10,13 @@ _BINS = 15
 
 
 def classification_figures(
-    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+    log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Errors, loss and calibration over a set, and the same class by class.
 
     Args:
-      probabilities: images x classes, each row summing to one.
+      log_probabilities: images x classes; their logarithms, as a probability may be too small for
+        its type.
       labels: images; the number of the true class.
       class_names: one name per class.
 
@@ -25,19 +26,17 @@ def classification_figures(
       `images`, `error_rate` and `predicted`, how often it was the answer; and `confusion`: rows
       are true classes, columns answers.
     """
-    answers = probabilities.argmax(axis=1)
-    number_of_better = np.sum(
-        probabilities > probabilities[np.arange(len(labels)), labels][:, None], axis=1
-    )
-    truth = probabilities[np.arange(len(labels)), labels]
+    answers = log_probabilities.argmax(axis=1)
+    truth = log_probabilities[np.arange(len(labels)), labels]
+    number_of_better = np.sum(log_probabilities > truth[:, None], axis=1)
     confusion = np.zeros((len(class_names),) * 2, int)
     np.add.at(confusion, (labels, answers), 1)
     return {
         "num_images": len(labels),
         "error_rate": float(np.mean(answers != labels)),
         "top_5_error_rate": float(np.mean(number_of_better >= 5)),
-        "loss": float(-np.mean(np.log(np.maximum(truth, np.finfo(truth.dtype).tiny)))),
-        "calibration_error": calibration_error(probabilities, labels),
+        "loss": float(-np.mean(truth)),
+        "calibration_error": calibration_error(np.exp(log_probabilities), labels),
         "classes": [
             {
                 "name": name,

@@ -90,8 +90,8 @@ def evaluate_run(
 
     def figures_of(state):
         logits, labels = predict(predict_step, state, run.source.eval_batches(), device_data)
-        probabilities = np.asarray(jax.nn.softmax(logits))
-        return classification_figures(probabilities, labels, run.source.class_names)
+        log_probabilities = np.asarray(jax.nn.log_softmax(logits))
+        return classification_figures(log_probabilities, labels, run.source.class_names)
 
     figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
     figures |= figures_of(run.state)

@@ -11,7 +11,7 @@ from gnp.diagnostics.classification import (
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.25, 0.35, 0.4]])
 LABELS = np.array([0, 2, 0, 1])
-FIGURES = classification_figures(PROBABILITIES, LABELS, ["a", "b", "c"])
+FIGURES = classification_figures(np.log(PROBABILITIES), LABELS, ["a", "b", "c"])
 
 
 def test_errors_and_loss():
@@ -21,9 +21,14 @@ def test_errors_and_loss():
     assert FIGURES["loss"] == pytest.approx(-np.log([0.7, 0.6, 0.2, 0.35]).mean())
 
 
+def test_the_loss_knows_probabilities_that_are_too_small_for_their_type():
+    log_probabilities = np.array([[-500.0, 0.0], [0.0, -500.0]], np.float32)
+    assert classification_figures(log_probabilities, [0, 0], ["a", "b"])["loss"] == 250
+
+
 def test_top_5_counts_the_classes_that_are_ahead():
     probabilities = np.tile(np.arange(1, 8) / 28, (7, 1))
-    figures = classification_figures(probabilities, np.arange(7), list("abcdefg"))
+    figures = classification_figures(np.log(probabilities), np.arange(7), list("abcdefg"))
     assert figures["top_5_error_rate"] == pytest.approx(2 / 7)
 
 
