@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gnp.ds_pipeline import memory, partition, settings, verify
@@ -49,6 +50,7 @@ def build_source(
     process_index: int = 0,
     process_count: int = 1,
     run_dir: Path | None = None,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     evaluate_on_train: bool = False,
 ) -> DataSource:
     """Makes the data source that a config names.
@@ -58,6 +60,8 @@ def build_source(
       process_index, process_count: which process this is, of how many.
       run_dir: the run's folder, where the images that were skipped are listed, and for the device
         source what was decoded is kept.
+      normalization: mean and standard deviation of each channel, on the scale 0 to 1; None: those
+        of the data set.
       evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
@@ -66,6 +70,9 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
+    if normalization:
+        mean, std = map(tuple, normalization)
+        data = dataclasses.replace(data, mean=mean, std=std)
     if evaluate_on_train:
         shuffled = data.train.take(partition.split_order(len(data.train)))
         data = dataclasses.replace(data, test=shuffled)
@@ -121,6 +128,8 @@ def _read_files(data, config, run_dir, is_writer):
     pixels = (len(data.train) + len(data.test)) * size**2 * channels
     if pixels <= dataset.memory_limit_gb * 1e9:
         return memory.read_into_memory(data, size, channels)
+    if data.mean:
+        return data
     mean, std = memory.estimated_statistics(data.train, size, channels)
     return dataclasses.replace(data, mean=mean, std=std)
 

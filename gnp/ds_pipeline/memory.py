@@ -68,8 +68,10 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
         counts = np.bincount(images[..., channel].ravel(), minlength=256)
         mean = np.average(levels, weights=counts)
         means.append(float(mean))
-        # Images of a single colour have no spread to divide by.
-        stds.append(float(np.average((levels - mean) ** 2, weights=counts) ** 0.5) or 1.0)
+        # Images of a single colour have no spread to divide by, but for what rounding leaves.
+        has_spread = np.count_nonzero(counts) > 1
+        spread = np.average((levels - mean) ** 2, weights=counts) ** 0.5 if has_spread else 1.0
+        stds.append(float(spread))
     return tuple(means), tuple(stds)
 
 

@@ -1,6 +1,7 @@
 """Finding the image files that cannot be used, and leaving them out."""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable
 from concurrent import futures
@@ -12,7 +13,7 @@ from gnp.ds_pipeline import decode
 from gnp.ds_pipeline.examples import Examples, LabelledData
 from gnp.errors import UserError
 
-SKIPPED_FILE = "skipped_images.txt"
+SKIPPED_FILE = "skipped_images.json"
 
 # Files per task of a thread: handing over single files costs more than decoding small ones.
 _CHUNK = 64
@@ -56,23 +57,26 @@ def without_bad_images(
     """
     listing = run_dir / SKIPPED_FILE if run_dir else None
     if listing and listing.exists():
-        bad = [line.split("\t")[0] for line in listing.read_text().splitlines()]
+        bad = json.loads(listing.read_text())
     else:
-        found = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
-        bad = list(found)
-        for path, why in found.items():
+        bad = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
+        for path, why in bad.items():
             logging.warning("Skipping %s: %s.", path, why)
         if listing and is_writer:
-            _write(listing, found)
+            _write(listing, bad)
+    names = list(bad)
     return dataclasses.replace(
-        data, train=_without(data.train, bad, "training"), test=_without(data.test, bad, "test")
+        data, train=_without(data.train, names, "training"), test=_without(data.test, names, "test")
     )
 
 
 def _write(listing, found):
-    """Under another name first, so that no other process reads a part."""
+    """Under another name first, so that no other process reads a part.
+
+    JSON, as a file's name may hold anything, line breaks and bytes that are no text included.
+    """
     part = listing.with_suffix(".part")
-    part.write_text("".join(f"{path}\t{why}\n" for path, why in found.items()))
+    part.write_text(json.dumps(found, indent=2) + "\n")
     part.replace(listing)
 
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import pathlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from flax import linen as nn
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
+from gnp.main.run_data import RunData
 from gnp.model import create_model
 
 # What compute_dtype names, as a model's dtype; None: that of inputs and parameters, float32.
@@ -26,7 +28,7 @@ def build_model(config: Any) -> nn.Module:
       UserError: the model, its module or one of its parameters is unknown or of another kind.
     """
     import_model_module(config.model.model_module)
-    params = config.model.model_params.to_dict()
+    params = model_params(config.to_dict())
     if "num_outputs" in params:
         raise UserError(
             f"model.model_params.num_outputs is {params['num_outputs']!r}, but a model has as many "
@@ -34,31 +36,50 @@ def build_model(config: Any) -> nn.Module:
         )
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
-    if config.use_additional_skip_connections_in_wrn:
-        params["use_additional_skip_connections"] = True
     return create_model(config.model.model_name, config.dataset.num_classes, **params)
 
 
+def model_params(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the model's constructor that a config sets, but for the type it computes in.
+
+    Args:
+      config: all fields, as `config.json` holds them.
+    """
+    params = dict(config["model"]["model_params"])
+    if config.get("use_additional_skip_connections_in_wrn"):
+        params["use_additional_skip_connections"] = True
+    return params
+
+
 def build_source(
-    config: Any, run_dir: pathlib.Path | None = None, *, evaluate_on_train: bool = False
+    config: Any,
+    run_dir: pathlib.Path | None = None,
+    *,
+    trained_on: RunData | None = None,
+    evaluate_on_train: bool = False,
 ) -> DataSource:
     """This process's part of the data set that a config names.
 
     Args:
       config: the resolved config.
       run_dir: the run's folder, where decoded images and the names of bad ones are kept.
+      trained_on: what a model that is there already knows; images are normalized alike.
       evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
-      UserError: the data set is unknown, or does not fit the config.
+      UserError: the data set is unknown, or does not fit the config or what was trained on.
     """
-    return data.build_source(
+    source = data.build_source(
         config,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         run_dir=run_dir,
+        normalization=trained_on and (trained_on.mean, trained_on.std),
         evaluate_on_train=evaluate_on_train,
     )
+    if trained_on:
+        trained_on.check_classes(source.class_names)
+    return source
 
 
 def import_model_module(name: str) -> None:

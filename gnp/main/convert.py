@@ -14,6 +14,7 @@ from absl import flags
 
 from gnp.errors import UserError
 from gnp.main import app, torch_file
+from gnp.main.build import model_params
 from gnp.model.timm import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
 from gnp.training.run_folder import CONFIG_FILE
@@ -81,14 +82,14 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} is not the folder of a run: it holds no {CONFIG_FILE}.")
     config = json.loads((folder / CONFIG_FILE).read_text())
-    model, dataset = config["model"], config["dataset"]
+    dataset = config["dataset"]
     variables = read_newest_variables(folder)
     size, channels = dataset["image_size"], dataset["num_channels"]
     return Weights(
-        name=model["model_name"],
+        name=config["model"]["model_name"],
         num_outputs=dataset["num_classes"],
         image_shape=(size, size, channels),
-        model_params=model["model_params"],
+        model_params=model_params(config),
         variables={name: tree for name, tree in variables.items() if tree},
     )
 

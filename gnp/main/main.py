@@ -17,6 +17,7 @@ from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
 from gnp.main.init_from import starting_point
 from gnp.main.log import run_log
+from gnp.main.run_data import write_run_data
 from gnp.model.size import measure
 from gnp.training import parallel
 from gnp.training.loop import CURVES_FILE, train
@@ -53,6 +54,8 @@ def run(settings, working_dir: pathlib.Path) -> None:
         )
         parallel.barrier("run folder")
         source = build_source(settings, folder)
+        if is_first:
+            write_run_data(folder, source)
         # A multiplication and an addition are two operations.
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():

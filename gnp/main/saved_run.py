@@ -12,6 +12,7 @@ from gnp.errors import UserError, unknown_name
 from gnp.main import config
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_batch_divides
+from gnp.main.run_data import RunData, read_run_data
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.loop import open_checkpoints
@@ -111,7 +112,9 @@ def open_run(
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
-    fresh = untrained(settings, evaluate_on_train=evaluate_on_train)
+    fresh = untrained(
+        settings, trained_on=read_run_data(folder), evaluate_on_train=evaluate_on_train
+    )
     with open_checkpoints(settings, folder, read_only=True) as checkpoints:
         steps = _steps(checkpoints, checkpoint, folder, settings.keep_latest_checkpoints)
         state, _ = checkpoints.restore(steps[-1], fresh.state)
@@ -125,15 +128,22 @@ def open_run(
     return run._replace(state=averaged, averaged=tuple(steps), raw=state)
 
 
-def untrained(settings: Any, *, evaluate_on_train: bool = False) -> SavedRun:
+def untrained(
+    settings: Any, *, trained_on: RunData | None = None, evaluate_on_train: bool = False
+) -> SavedRun:
     """What a config names before its first step.
+
+    Args:
+      settings: the config.
+      trained_on: what the model knows whose state is to be put in; None: nothing.
+      evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
       UserError: a name is unknown, or a batch does not divide over the devices there are.
     """
     check_batch_divides(settings.batch_size, jax.device_count())
     model = build_model(settings)
-    source = build_source(settings, evaluate_on_train=evaluate_on_train)
+    source = build_source(settings, trained_on=trained_on, evaluate_on_train=evaluate_on_train)
     optimizer = build_optimizer(settings.opt.opt_type, settings.opt.opt_params)
     state = initial_state(settings, model, optimizer, source.image_shape)
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)

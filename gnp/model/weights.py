@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,9 @@ from gnp.errors import UserError
 from gnp.model.registry import create_model
 
 _ABOUT = "about"
+
+# What numpy and zipfile raise on files that are cut off, damaged or of another kind.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +75,10 @@ def load_weights(path: pathlib.Path) -> Weights:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop(_ABOUT)))
-    except (OSError, ValueError, KeyError) as error:
+        about["image_shape"] = tuple(about["image_shape"])
+        return Weights(**about, variables=traverse_util.unflatten_dict(arrays, sep="/"))
+    except _UNREADABLE as error:
         raise UserError(
             f"{path} is not a file of weights ({error}); give a .npz file that "
             "gnp.main.convert has written."
         ) from error
-    about["image_shape"] = tuple(about["image_shape"])
-    return Weights(**about, variables=traverse_util.unflatten_dict(arrays, sep="/"))

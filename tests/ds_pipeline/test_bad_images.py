@@ -1,6 +1,7 @@
 """What people really have in their folders."""
 
 import io
+import json
 import os
 import struct
 import zlib
@@ -189,10 +190,10 @@ def test_skip_leaves_them_out_and_lists_them(root, tmp_path, kind):
     source = build_source(config, run_dir=run)
     assert (source.num_train_images, source.num_eval_images) == (len(GOOD) + 4, 2)
     assert one_epoch(source) == (16, 2)
-    listed = (run / verify.SKIPPED_FILE).read_text().splitlines()
-    assert {Path(line.split("\t")[0]).name for line in listed} == set(BAD)
+    listed = json.loads((run / verify.SKIPPED_FILE).read_text())
+    assert {Path(path).name for path in listed} == set(BAD)
     assert len(listed) == len(BAD) + 1
-    assert all(len(line.split("\t")[1]) > 5 for line in listed)
+    assert all(len(why) > 5 for why in listed.values())
 
 
 def test_skip_reads_the_list_of_an_earlier_start(root, tmp_path, monkeypatch):
@@ -201,6 +202,16 @@ def test_skip_reads_the_list_of_an_earlier_start(root, tmp_path, monkeypatch):
     first = build_source(config, run_dir=tmp_path)
     monkeypatch.setattr(verify, "bad_images", None)
     assert build_source(config, run_dir=tmp_path).num_train_images == first.num_train_images
+
+
+@pytest.mark.parametrize(
+    "name", [b"not text \xff.jpg", b"a\tb.jpg", "line\u2028break.jpg".encode()]
+)
+def test_a_bad_file_may_have_any_name(root, tmp_path, name):
+    (root / "train" / "b" / os.fsdecode(name)).write_bytes(b"")
+    config = make_config(root, "imagenet", on_bad_image="skip")
+    first, again = (build_source(config, run_dir=tmp_path) for _ in range(2))
+    assert first.num_train_images == again.num_train_images == len(GOOD) + 4
 
 
 def test_a_set_of_bad_files_alone_is_refused(root):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from config import cifar10_jpeg_small
+from gnp.ds_pipeline import memory
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 
@@ -43,6 +44,24 @@ def test_batches(root):
         assert batch["image"].shape == (4, 16, 16, 3)
         brightness = batch["image"].mean((1, 2, 3))
         np.testing.assert_array_equal(brightness > 0, batch["label"][:, 1] == 1)
+
+
+@pytest.mark.parametrize("memory_limit_gb", [1.0, 0.0])
+def test_images_are_normalized_as_asked(root, memory_limit_gb):
+    config = make_config(root, memory_limit_gb=memory_limit_gb)
+    own = build_source(config)
+    other = build_source(config, normalization=([0.25, 0.5, 0.5], [0.5, 0.5, 0.125]))
+    assert (other.mean, other.std) == ((0.25, 0.5, 0.5), (0.5, 0.5, 0.125))
+    (ours, theirs) = (next(source.eval_batches())["image"] for source in (own, other))
+    pixels = ours * np.array(own.std) + own.mean
+    np.testing.assert_allclose(theirs * np.array(other.std) + other.mean, pixels, atol=1e-5)
+
+
+def test_a_channel_without_spread_is_not_blown_up():
+    for level in range(256):
+        mean, std = memory.statistics(np.full((7, 8, 8, 1), level, np.uint8))
+        assert std == (1.0,)
+        np.testing.assert_allclose(mean, level / 255)
 
 
 def test_evaluation_counts_every_file_once(root):

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +50,15 @@ def test_weights_of_a_run_are_those_it_ended_with(trained):
     last = [line["train/parameter_norm"] for line in lines if "train/parameter_norm" in line][-1]
     norm = optax.tree.norm(weights.variables["params"])
     np.testing.assert_allclose(norm, last, rtol=1e-5)
+
+
+def test_the_model_of_a_run_is_made_as_the_run_made_it(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    fields = json.loads(file.read_text()) | {"use_additional_skip_connections_in_wrn": True}
+    file.write_text(json.dumps(fields))
+    params = weights_of_run(tmp_path / "run").model_params
+    assert params == {"use_additional_skip_connections": True}
 
 
 def test_a_run_becomes_a_file(trained, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 
 import jax
 import numpy as np
@@ -82,9 +83,17 @@ def test_to_file_and_back(name, tmp_path):
 
 
 def test_a_file_of_something_else(tmp_path):
-    (tmp_path / "weights.npz").write_text("no weights")
-    with pytest.raises(UserError, match=r"weights\.npz is not a file of weights"):
-        load_weights(tmp_path / "weights.npz")
+    whole = tmp_path / "whole.npz"
+    save_weights(whole, weights_of("ViT_Micro"))
+    content = whole.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    other = io.BytesIO()
+    np.savez(other, about='{"name": "ViT_Micro"}')
+    for wrong in (b"no weights", b"", content[: len(content) // 2], flipped, other.getvalue()):
+        (tmp_path / "weights.npz").write_bytes(wrong)
+        with pytest.raises(UserError, match=r"weights\.npz is not a file of weights"):
+            load_weights(tmp_path / "weights.npz")
 
 
 def test_a_model_that_timm_lacks():

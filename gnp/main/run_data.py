@@ -1,0 +1,49 @@
+"""What a run was trained on, as its folder keeps it: its classes, and how images are normalized."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+from gnp.ds_pipeline.source import DataSource
+from gnp.errors import UserError
+from gnp.training.run_folder import write_atomically
+
+DATA_FILE = "data.json"
+
+
+class RunData(NamedTuple):
+    """What other images must agree with for the model of a run.
+
+    Attributes:
+      class_names: in the order of the labels.
+      mean, std: per channel, on the scale 0 to 1: what images are normalized with.
+    """
+
+    class_names: list[str]
+    mean: list[float]
+    std: list[float]
+
+    def check_classes(self, class_names: list[str]) -> None:
+        """Makes sure that a label means the same.
+
+        Raises:
+          UserError: the names are others.
+        """
+        for label, (name, ours) in enumerate(zip(class_names, self.class_names, strict=True)):
+            if name != ours:
+                raise UserError(
+                    f"Class {label} is {name!r} in the data set, but the run was trained with "
+                    f"{ours!r}; choose data of the same classes with the same names."
+                )
+
+
+def write_run_data(folder: pathlib.Path, source: DataSource) -> None:
+    """Writes `data.json` into the folder of a run."""
+    content = RunData(list(source.class_names), list(source.mean), list(source.std))
+    write_atomically(folder / DATA_FILE, json.dumps(content._asdict(), indent=2) + "\n")
+
+
+def read_run_data(folder: pathlib.Path) -> RunData | None:
+    """What `write_run_data` wrote; None where it never did, as in runs of older versions."""
+    file = folder / DATA_FILE
+    return RunData(**json.loads(file.read_text())) if file.exists() else None
