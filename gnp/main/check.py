@@ -17,7 +17,7 @@ from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
 from gnp.training.penalties import gradient_penalties, weight_penalties, weight_threshold
 from gnp.training.profiling import steps_to_profile
-from gnp.training.step_kinds import penalty_form, plan_both_groups
+from gnp.training.step_kinds import learning_rate, penalty_form, plan_both_groups
 from gnp.training.wandb_writer import require_wandb
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -37,8 +37,6 @@ _AT_LEAST_ONE = (
     "logging.tensorboard_logging_frequency",
 )
 _AT_LEAST_ZERO = (
-    "init_seeds",
-    "seeds",
     "base_lr",
     "warmup_epochs",
     "gradient_clipping",
@@ -48,6 +46,9 @@ _AT_LEAST_ZERO = (
     "gnp.alpha",
     "gnp.surrogate_gap",
     "gnp.reuse",
+    "gnp.warmup_epochs",
+    "gnp.warmup_steps",
+    "gnp.perturbation_batch",
     "regularization.input_gradient.strength",
     "regularization.activation_gradient.strength",
     "regularization.parameter_gradient.strength",
@@ -60,6 +61,7 @@ _AT_LEAST_ZERO = (
     "logging.layer_norms_every",
     "logging.loss_spike_threshold",
 )
+_SEEDS = ("init_seeds", "seeds")  # of 32 bits, as JAX takes them
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 
 _log = logging.getLogger(__name__)
@@ -90,6 +92,8 @@ def check_config(config: Any, *, num_devices: int) -> None:
             f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
             f"{config.total_epochs}; choose a shorter warmup."
         )
+    learning_rate(config, steps_per_epoch=1)
+    _check_penalty(config.gnp)
     if not 0 <= config.ema_decay < 1:
         raise UserError(
             f"ema_decay is {config.ema_decay}; it must be at least 0 and below 1, such as 0.999."
@@ -103,6 +107,19 @@ def check_config(config: Any, *, num_devices: int) -> None:
         _log.warning(
             "gnp.alpha is %s; above 1 the step goes beyond the perturbed gradient.",
             config.gnp.alpha,
+        )
+
+
+def _check_penalty(gnp):
+    if gnp.mode == "exact" and gnp.bn_policy != "clean":
+        raise UserError(
+            f"gnp.bn_policy is {gnp.bn_policy!r}, but gnp.mode=exact perturbs nothing; leave it at "
+            "'clean'."
+        )
+    if gnp.sync_perturbations and gnp.perturbation_batch is not None:
+        raise UserError(
+            "gnp.sync_perturbations has the whole batch share a perturbation, and "
+            f"gnp.perturbation_batch = {gnp.perturbation_batch} images; set one of them alone."
         )
 
 
@@ -152,13 +169,14 @@ def _best_metrics(config):
 def _check_numbers(config):
     _check_range(config, _AT_LEAST_ONE, 1, math.inf)
     _check_range(config, _AT_LEAST_ZERO, 0, math.inf)
+    _check_range(config, _SEEDS, 0, 2**32 - 1)
     _check_range(config, _SHARES, 0, 1)
 
 
 def _check_range(config, fields, low, high):
     for field in fields:
         value = _value(config, field)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
             raise UserError(f"{field} is {value}; it must be {limits}.")
 

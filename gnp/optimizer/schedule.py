@@ -23,7 +23,13 @@ def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones)
         raise UserError(
             "The stepped schedule needs lr_stepped_schedule, a list of (epoch, factor) pairs."
         )
-    epochs, factors = zip(*sorted(milestones), strict=True)
+    try:
+        epochs, factors = zip(*sorted(map(_pair_of_numbers, milestones)), strict=True)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"lr_stepped_schedule is {milestones!r}; it must be a list of (epoch, factor) pairs, "
+            "such as [(60, 0.2), (120, 0.04)]."
+        ) from error
     # As in the reference, the step on the boundary itself still has the rate before it.
     boundaries = jnp.array(epochs) * steps_per_epoch
     rates = base_lr * jnp.array((1.0, *factors))
@@ -32,6 +38,11 @@ def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones)
         return rates[jnp.sum(step > boundaries)]
 
     return _with_linear_warmup(rate, warmup_steps)
+
+
+def _pair_of_numbers(milestone):
+    epoch, factor = milestone
+    return float(epoch), float(factor)
 
 
 def _cosine(base_lr, total_steps, warmup_steps, **_):
@@ -91,7 +102,7 @@ def build_schedule(
       milestones: (epoch, factor) pairs for `stepped`.
 
     Raises:
-      UserError: the name is unknown, or `stepped` has no milestones.
+      UserError: the name is unknown, or `stepped` has no milestones, or others than pairs.
     """
     if name not in _SCHEDULES:
         raise unknown_name("learning-rate schedule (lr_schedule_type)", name, _SCHEDULES)

@@ -105,7 +105,9 @@ def value_and_grad(
       has_aux: whether the loss returns something beside its value.
       axis_name: name of a mapped axis over which g1 is averaged before v is taken, so that all
         devices perturb alike. None: each device perturbs along its own gradient (m-sharpness).
-        Either way the result is this device's own: average it before the optimizer.
+        Either way the result is this device's own: average it before the optimizer. Under
+        `jax.shard_map` this needs `check_vma=False`; as it comes that sums gradients by replicated
+        parameters itself, so average the loss within `loss_fn` there, and nothing else.
       **form: fields of `Form`.
 
     Returns:
@@ -211,6 +213,7 @@ def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average):
     )(perturbed_params)
     second = perturbed
     if form.surrogate_gap:
+        second = average(second)  # as the gap is that of all who share the perturbation
         second = tree.add(second, tree.orthogonal_part(clean, second), -form.surrogate_gap)
     first = tree.unit(clean) if form.norm_perturbations else clean
     return PenalizedGradient(

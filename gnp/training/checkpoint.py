@@ -1,6 +1,7 @@
 """Checkpoints: the whole training state and the position in the data, written by orbax."""
 
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -107,7 +108,8 @@ class Checkpoints:
     def save(self, state: TrainState, position: Position, metrics: dict | None = None) -> None:
         """Saves under the position's step, unless that step is saved already.
 
-        A checkpoint that cannot be written (a full disk, say) is given up with a warning; those
+        One that a stopped run saved before the evaluation of its step is saved again with it. A
+        checkpoint that cannot be written (a full disk, say) is given up with a warning; those
         that are there stay.
 
         Args:
@@ -116,9 +118,11 @@ class Checkpoints:
           metrics: of the evaluation at this step, if there was one.
         """
         self.wait()
-        if position.step in self._manager.all_steps():
-            return
         with_metrics = metrics is not None and self._best_metric in metrics
+        if position.step in self._manager.all_steps():
+            if not with_metrics or self._manager.metrics(position.step):
+                return
+            self._manager.delete(position.step)
         try:
             self._manager.save(
                 position.step,
@@ -263,11 +267,17 @@ class Checkpoints:
 
     def _set_aside(self, step):
         if jax.process_index() == 0:
-            target = self._folder.parent / _DAMAGED_FOLDER / str(step)
-            target.parent.mkdir(exist_ok=True)
-            os.replace(self._folder / str(step), target)
+            folder = self._folder.parent / _DAMAGED_FOLDER
+            folder.mkdir(exist_ok=True)
+            os.replace(self._folder / str(step), _free_name(folder, str(step)))
         parallel.barrier("damaged checkpoint")
         self._manager.reload()
+
+
+def _free_name(folder, name):
+    """`name` in the folder, or with a number behind it where there is one already."""
+    names = itertools.chain([name], (f"{name}_{count}" for count in itertools.count(2)))
+    return next(folder / free for free in names if not (folder / free).exists())
 
 
 def _fields(state):

@@ -78,8 +78,12 @@ def make_gradient(
     """
 
     def of_group(state, group, index):
-        global_index = parallel.device_index() * groups.per_device + index
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), global_index)
+        step_key = jax.random.fold_in(state.key, state.step)
+
+        def key_of(device):
+            return jax.random.fold_in(step_key, device * groups.per_device + index)
+
+        key = key_of(parallel.device_index())
         rngs = dict(zip(STREAMS, jax.random.split(key, len(STREAMS)), strict=True))
 
         def average(gradient):
@@ -100,7 +104,10 @@ def make_gradient(
 
         if settings is None:
             return _one_pass(loss_fn, state)
-        return _all_passes(loss_fn, state, objective, settings, average, key)
+        # Devices that share a perturbation draw the same one.
+        shared_key = key_of(parallel.device_index() // groups.devices)
+        ascent_key = jax.random.fold_in(shared_key, _ASCENT_STREAM)
+        return _all_passes(loss_fn, state, objective, settings, average, ascent_key)
 
     def gradient_of(state, batch):
         return mean_over_groups(
@@ -124,7 +131,7 @@ def _clean_metrics(aux, gradient):
     }
 
 
-def _all_passes(loss_fn, state, objective, settings, average, key):
+def _all_passes(loss_fn, state, objective, settings, average, ascent_key):
     # Shake models perturb along the gradient of the loss that they computed.
     first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
     result = penalized_gradient(
@@ -133,7 +140,7 @@ def _all_passes(loss_fn, state, objective, settings, average, key):
         r=settings.r(state.step),
         alpha=settings.alpha(state.step),
         form=settings.form,
-        key=jax.random.fold_in(key, _ASCENT_STREAM),
+        key=ascent_key,
         average=average,
         perturbed_loss_fn=lambda params, aux: loss_fn(
             params, aux["batch_stats"] if settings.bn_policy == "both" else state.batch_stats

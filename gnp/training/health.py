@@ -58,8 +58,8 @@ class Health:
         return extras
 
     def _replay(self, lines):
-        """Only what is in the window counts, and whether the loss before it was a spike."""
-        for line in lines[-self._detector.window - 1 :]:
+        """All of them, as losses that are not finite take no place in the window."""
+        for line in lines:
             self._is_in_spike = self._detector.add(line["train/loss"]) is not None
         if lines:
             self._num_spikes = lines[-1][_SPIKES]

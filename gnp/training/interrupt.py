@@ -38,12 +38,18 @@ class StopRequest:
         self._signal: int | None = None
         self._previous: dict[int, Any] = {}
         self._is_shared = parallel.has_several_processes()
+        self._num_turns = 0
 
-    def signal_at(self, turn: int) -> int | None:
+    def after_turn(self) -> int | None:
         """The signal because of which to stop now, or None.
 
-        Every process must ask after each of its turns, which are counted from 1 without a gap.
+        Every process must ask after each of its turns, and once.
         """
+        self._num_turns += 1
+        return self.signal_at(self._num_turns)
+
+    def signal_at(self, turn: int) -> int | None:
+        """The same, of the turns counted from 1 without a gap."""
         if self._is_shared:
             return signal.SIGTERM if parallel.stop_is_agreed(turn) else None
         return self._signal

@@ -1,6 +1,7 @@
 """Training from wherever a run stands to its last step."""
 
 import contextlib
+import functools
 import logging
 import pathlib
 import time
@@ -13,7 +14,6 @@ from flax import linen as nn
 from gnp.diagnostics.curves import draw_curves
 from gnp.diagnostics.overfitting import find_parting
 from gnp.diagnostics.sparsity import write_sparsity
-from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints, Position
@@ -27,7 +27,7 @@ from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
 from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import initial_state
-from gnp.training.step_kinds import StepKinds
+from gnp.training.step_kinds import StepKinds, count_steps
 from gnp.training.summary import best_evaluation, write_summary
 from gnp.training.throughput import Throughput
 from gnp.training.turns import batches_of_turns, plan_turns
@@ -71,21 +71,9 @@ def train(
       Interrupted: the run was asked to stop; its state is saved.
     """
     folder = pathlib.Path(folder).absolute()
-    left_out: tuple[int, ...] = ()
-    while True:
-        try:
-            with contextlib.ExitStack() as resources:
-                run = _Run(
-                    config, model, source, folder, start_from, left_out, forward_flops, resources
-                )
-                while not run.is_finished:
-                    run.train_to_end_of_epoch()
-                    run.evaluate_if_due()
-                    run.save_if_due()
-            break
-        except Rollback as rollback:
-            _log.warning("%s", rollback)
-            left_out = (*left_out, rollback.step)
+    start = functools.partial(_Run, config, model, source, folder, start_from, forward_flops)
+    with StopRequest() as stop:
+        run = _train(start, stop)
     if jax.process_index() != 0:
         return {}
     metrics = read_metrics(folder / METRICS_FILE)
@@ -105,15 +93,37 @@ def train(
     )
 
 
+def _train(start, stop):
+    """Trains to the end, from the last checkpoint again after each rollback.
+
+    Args:
+      start: makes the `_Run`, of the steps to be left out, `stop`, and what closes it again.
+      stop: asked for at any time, it stands through rollbacks.
+    """
+    left_out: tuple[int, ...] = ()
+    while True:
+        try:
+            with contextlib.ExitStack() as resources:
+                run = start(left_out, stop, resources)
+                while not run.is_finished:
+                    run.train_to_end_of_epoch()
+                    run.evaluate_if_due()
+                    run.save_if_due()
+            return run
+        except Rollback as rollback:
+            _log.warning("%s", rollback)
+            left_out = (*left_out, rollback.step)
+
+
 class _Run:
     """Where a run stands, and what can be done with it."""
 
     def __init__(
-        self, config, model, source, folder, start_from, left_out, forward_flops, resources
+        self, config, model, source, folder, start_from, forward_flops, left_out, stop, resources
     ):
         self.config = config
         self.source = source
-        self.steps_per_epoch = _steps_per_epoch(config, source)
+        self.steps_per_epoch = count_steps(config.batch_size, source.num_train_images)
         self.total_steps = config.total_epochs * self.steps_per_epoch
         optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
         self.step_kinds = StepKinds(config, model, optimizer, self.steps_per_epoch, source.prepare)
@@ -123,7 +133,7 @@ class _Run:
 
         self.device_data = parallel.replicate(source.device_data)
 
-        self.stop = resources.enter_context(StopRequest())
+        self.stop = stop
         self.checkpoints = resources.enter_context(open_checkpoints(config, folder))
         self.state, self.position = self._restore_or_create(model, optimizer, start_from)
         self.position = self.position._replace(
@@ -152,7 +162,6 @@ class _Run:
             health=self._health(folder) if is_writer else None,
         )
         self.turn = range(step, step + 1)  # the steps that were taken last
-        self.num_turns = 0  # since this start
         self.evaluation = None
         self.clock = self.saved_at = time.monotonic()
 
@@ -200,10 +209,10 @@ class _Run:
         for turn, batch in zip(turns, self.throughput.batches(batches), strict=True):
             self.turn = range(self.position.step + 1, self.position.step + turn.count + 1)
             self.position = self.position._replace(step=self.turn[-1])
-            if turn.first in left_out:
-                self._pass_over_step()
-            else:
-                with self.profiler.steps(self.turn):
+            with self.profiler.steps(self.turn):
+                if turn.first in left_out:
+                    self._pass_over_step()
+                else:
                     self._take_turn(kinds[turn.first], batch)
             self._act_on_bad_step()
             if not self._is_at_end_of_epoch and self._save_is_due_by_steps_or_clock:
@@ -231,7 +240,7 @@ class _Run:
 
     def _pass_over_step(self):
         self.log.flush()
-        self.state = self.state.replace(step=self.state.step + 1, skipped=self.state.skipped + 1)
+        self.state = self.step_kinds.leave_out(self.state)
         if self.writer is not None:
             self.writer.write(self.position.step, {"train/left_out": 1})
 
@@ -323,18 +332,18 @@ class _Run:
         self.saved_at = now
 
     def _leave_if_asked(self):
-        self.num_turns += 1
-        signal_number = self.stop.signal_at(self.num_turns)
+        signal_number = self.stop.after_turn()
         if signal_number is None:
             return
         self._save()
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
+        command = "The same command" + (" without retrain" if self.config.retrain else "")
         if self.position.step in steps:
-            saved = "everything is saved. The same command goes on from there."
+            saved = f"everything is saved. {command} goes on from there."
         else:
             last = f"step {steps[-1]}" if steps else "the start"
-            saved = f"it could not be saved. The same command goes on from {last}."
+            saved = f"it could not be saved. {command} goes on from {last}."
         raise Interrupted(
             signal_number,
             f"Stopped after step {self.position.step} of {self.total_steps}; {saved}",
@@ -355,13 +364,3 @@ def open_checkpoints(config: Any, folder: pathlib.Path, *, read_only: bool = Fal
 
 def _split_turn(batches):
     return parallel.split(batches[0]) if len(batches) == 1 else parallel.split_several(batches)
-
-
-def _steps_per_epoch(config, source):
-    steps = source.num_train_images // config.batch_size
-    if steps == 0:
-        raise UserError(
-            f"batch_size is {config.batch_size}, but the training set has only "
-            f"{source.num_train_images} images; choose a smaller batch."
-        )
-    return steps

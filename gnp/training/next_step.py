@@ -12,7 +12,7 @@ from gnp.regularization import tree
 from gnp.training import parallel
 from gnp.training.health import LAYER_NORMS
 from gnp.training.state import TrainState
-from gnp.training.step_kinds import StepKinds
+from gnp.training.step_kinds import StepKinds, count_steps
 
 
 def next_step_norms(
@@ -33,7 +33,7 @@ def next_step_norms(
       By the layer's path: `parameter_norm`, `gradient_norm` (mixed, before clipping) and
       `update_norm`.
     """
-    steps_per_epoch = source.num_train_images // config.batch_size
+    steps_per_epoch = count_steps(config.batch_size, source.num_train_images)
     last = config.total_epochs * steps_per_epoch - 1
     epoch, index = divmod(min(int(state.step), last), steps_per_epoch)
     optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)

@@ -64,8 +64,11 @@ def make_train_step(
             (result.gradient, result.batch_stats, result.metrics)
         )
         reused = state.reused
+        r, alpha = _strength(penalty, state.step)
         if reuse and penalty is not None:
             reused = tree.orthogonal_part(gradient, parallel.mean(result.clean_gradient))
+            # Without a penalty yet it would be rounding noise, which has a direction too.
+            reused = tree.scale(reused, r * alpha > 0)
         elif reuse:
             gradient = tree.add(gradient, tree.unit(reused), reuse * tree.global_norm(gradient))
 
@@ -94,7 +97,6 @@ def make_train_step(
         kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
         if threshold is not None:
             kept = _cut(threshold, kept)
-        r, alpha = _strength(penalty, state.step)
         skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
         metrics |= {
             "gradient_norm_mixed": norm,
@@ -112,6 +114,13 @@ def make_train_step(
         return kept.replace(step=state.step + 1, skipped=skipped), metrics
 
     return step
+
+
+def leave_out(state: TrainState, threshold: Threshold | None = None) -> TrainState:
+    """The state after a step that is not taken: it counts, and what ends with it does end."""
+    if threshold is not None:
+        state = _cut(threshold, state)
+    return state.replace(step=state.step + 1, skipped=state.skipped + 1)
 
 
 def _cut(threshold, state):

@@ -8,6 +8,7 @@ import jax
 import optax
 from flax import linen as nn
 
+from gnp.errors import UserError
 from gnp.optimizer.schedule import build_schedule
 from gnp.regularization.gradient_norm import Form
 from gnp.regularization.hybrid import penalized_steps, probability_schedule
@@ -22,7 +23,8 @@ from gnp.training.penalties import (
     weight_penalties,
     weight_threshold,
 )
-from gnp.training.step import make_train_step
+from gnp.training.state import TrainState
+from gnp.training.step import leave_out, make_train_step
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class StepKinds:
         warmup_steps = _penalty_warmup_steps(config, steps_per_epoch)
         standard_groups, penalized_groups = plan_both_groups(config, jax.device_count())
         self.objective = _objective(config, model, steps_per_epoch)
-        threshold = weight_threshold(config, steps_per_epoch)
+        self._threshold = weight_threshold(config, steps_per_epoch)
         penalty = PenaltySettings(
             *penalty_warmup(
                 config.gr_warmup_strategy, r=gnp.r, alpha=gnp.alpha, warmup_steps=warmup_steps
@@ -90,14 +92,14 @@ class StepKinds:
             step = make_train_step(
                 self.objective,
                 optimizer,
-                _learning_rate(config, steps_per_epoch),
+                learning_rate(config, steps_per_epoch),
                 penalty=penalty,
                 groups=groups,
                 gradient_clipping=config.gradient_clipping,
                 reuse=gnp.reuse,
                 ema_decay=config.ema_decay,
                 with_layer_norms=config.logging.layer_norms_every > 0,
-                threshold=threshold,
+                threshold=self._threshold,
             )
             return step
 
@@ -121,6 +123,10 @@ class StepKinds:
                 self._which["start"],
             )
 
+    def leave_out(self, state: TrainState) -> TrainState:
+        """The state after a step that is not taken."""
+        return leave_out(state, self._threshold)
+
     def of_epoch(self, key: jax.Array, epoch: int) -> list["_Kind"]:
         """The kind of each step of an epoch.
 
@@ -138,6 +144,21 @@ class StepKinds:
         return [self._penalized if is_penalized else self._standard for is_penalized in penalized]
 
 
+def count_steps(batch_size: int, num_images: int) -> int:
+    """Steps in an epoch.
+
+    Raises:
+      UserError: the training set is smaller than a batch.
+    """
+    steps = num_images // batch_size
+    if steps == 0:
+        raise UserError(
+            f"batch_size is {batch_size}, but the training set has only {num_images} images; "
+            "choose a smaller batch."
+        )
+    return steps
+
+
 def _objective(config, model, steps_per_epoch):
     return Objective(
         model,
@@ -150,7 +171,12 @@ def _objective(config, model, steps_per_epoch):
     )
 
 
-def _learning_rate(config, steps_per_epoch):
+def learning_rate(config: Any, steps_per_epoch: int) -> optax.Schedule:
+    """The schedule that a config asks for.
+
+    Raises:
+      UserError: a field of it has a bad value.
+    """
     scheduled = config.use_learning_rate_schedule
     return build_schedule(
         config.lr_schedule_type if scheduled else "constant",

@@ -57,6 +57,11 @@ def test_the_experiments_are_fine(path):
         ("profile_steps=0:10", "profile_steps is '0:10'; it must be the first and the last"),
         ("gnp.r=-0.1", "gnp.r is -0.1; it must be at least 0."),
         ("gnp.alpha=-1", "gnp.alpha is -1.0; it must be at least 0."),
+        ("gnp.warmup_epochs=-1", "gnp.warmup_epochs is -1.0; it must be at least 0."),
+        ("gnp.warmup_steps=-2", "gnp.warmup_steps is -2; it must be at least 0."),
+        ("gnp.perturbation_batch=-4", "gnp.perturbation_batch is -4; it must be at least 0."),
+        ("seeds=99999999999999999999", "it must be between 0 and 4294967295."),
+        ("init_seeds=4294967296", "it must be between 0 and 4294967295."),
         ("total_epochs=0", "total_epochs is 0; it must be at least 1."),
         ("batch_size=-4", "batch_size is -4; it must be at least 1."),
         ("label_smoothing=1.5", "label_smoothing is 1.5; it must be between 0 and 1."),
@@ -68,6 +73,26 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(override, sentence):
         check(override)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["lr_schedule_type=stepped", "lr_stepped_schedule=[60, 0.2]"], "a list of (epoch"),
+        (
+            ["lr_schedule_type=stepped", "lr_stepped_schedule=[('a', 1)]"],
+            "a list of (epoch, factor",
+        ),
+        (["gnp.mode=exact", "gnp.bn_policy=both"], "gnp.bn_policy is 'both', but gnp.mode=exact"),
+        (["gnp.sync_perturbations=True", "gnp.perturbation_batch=8"], "set one of them alone"),
+        (["opt.opt_type=SGD", "opt.opt_params.nesterov=True"], "nesterov of SGD needs a momentum"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused(overrides, sentence):
+    with pytest.raises(UserError) as error:
+        check(*overrides)
+    assert sentence in str(error.value)
 
 
 def test_the_average_may_choose_the_best_checkpoint():

@@ -126,6 +126,28 @@ def test_synced_perturbation_is_one_for_all_devices():
     np.testing.assert_allclose(gradient_of("batch"), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_shard_map_gives_the_gradient_of_the_mean_loss(check_vma):
+    scales, spec = jnp.array([1.0, 2.0, 3.0, 6.0]), jax.sharding.PartitionSpec
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def loss(params, scale):
+        own = scale[0] * quadratic(params)
+        return jax.lax.pmean(own, "batch") if check_vma else own
+
+    axis_name = None if check_vma else "batch"
+    penalized = gradient_norm.value_and_grad(loss, r=0.2, alpha=0.8, axis_name=axis_name)
+
+    def step(params, scale):
+        gradient = penalized(params, scale)[1]
+        return gradient if check_vma else jax.lax.pmean(gradient, "batch")
+
+    gradient = jax.shard_map(
+        step, mesh=mesh, in_specs=(spec(), spec("batch")), out_specs=spec(), check_vma=check_vma
+    )(START, scales)
+    np.testing.assert_allclose(gradient, 3 * exact_gradient(START, 0.2, 0.8), rtol=1e-5)
+
+
 def test_bfloat16_parameters_keep_their_type():
     params = {"a": jnp.ones(3000, jnp.bfloat16)}
     _, gradient = gradient_norm.value_and_grad(

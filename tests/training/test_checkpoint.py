@@ -82,6 +82,21 @@ def test_best_are_kept_beside_the_latest(folder):
     assert steps_in(folder) == [2, 5]
 
 
+def test_an_evaluation_that_comes_later_is_added(folder):
+    with Checkpoints(folder, keep_latest=1, keep_best=1) as checkpoints:
+        checkpoints.save(state_of(1), Position(step=1))
+        evaluated = Position(step=1, evaluated_step=1)
+        checkpoints.save(state_of(1), evaluated, {"eval/error_rate": 0.1})
+        checkpoints.save(state_of(1), Position(step=1))  # which takes nothing away
+        checkpoints.save(state_of(2), Position(step=2), {"eval/error_rate": 0.2})
+        checkpoints.wait()
+        assert checkpoints.best_step() == 1
+        state, position = checkpoints.restore(1, state_of(0))
+    assert position == evaluated
+    assert_equal(state, state_of(1))
+    assert steps_in(folder) == [1, 2]
+
+
 @pytest.mark.parametrize(
     "errors",
     [
@@ -134,6 +149,9 @@ def test_damaged_checkpoint_is_set_aside_for_the_one_before(folder, caplog, dama
     assert (folder.parent / "damaged" / "2").is_dir()
     save(folder, 2)  # the run comes to that step again
     assert restore(folder)[1].step == 2
+    damage_numbers(folder, 2, damage)
+    assert restore(folder)[1].step == 1
+    assert (folder.parent / "damaged" / "2_2").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,18 @@ def test_a_run_that_goes_on_finds_the_same(tmp_path, caplog, monkeypatch, stop):
     assert sum("robust" in record.message for record in caplog.records) == 2
 
 
+def test_losses_that_are_not_finite_take_no_place_in_what_is_remembered():
+    settings = toy_config().logging
+    losses = [1 + 0.01 * (i % 5) for i in range(60)] + [np.nan] * 90 + [1.0] * 5
+    whole, lines = Health(settings, {}, []), []
+    for step, loss in enumerate(losses, 1):
+        lines.append({"step": step, "train/loss": loss})
+        lines[-1] |= whole.extras(step, {"train/loss": loss}, None)
+    gone_on = Health(settings, {}, lines)
+    found = [health.extras(156, {"train/loss": 3.0}, None) for health in (whole, gone_on)]
+    assert found == [{"train/loss_spikes": 1}] * 2
+
+
 def test_spike_detection_can_be_left_out(tmp_path):
     lines = run(tmp_path, 25, **{"logging.loss_spike_threshold": 0.0})
     assert not any("train/loss_spikes" in line for line in lines)

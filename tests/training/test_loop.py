@@ -146,6 +146,21 @@ def test_evaluation_made_after_the_stop_is_recorded_once(tmp_path, uninterrupted
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
 
+def test_the_best_is_kept_though_the_run_was_stopped_before_its_evaluation(tmp_path, monkeypatch):
+    overrides = {"total_epochs": 4, "keep_latest_checkpoints": 1, "base_lr": 3.0}
+    best = []
+    for folder in (tmp_path / "whole", tmp_path / "stopped"):
+        if folder.name == "stopped":
+            stop_after(best[0], monkeypatch)
+            with pytest.raises(Interrupted):
+                run(folder, **overrides)
+        best.append(run(folder, **overrides)["best"]["step"])
+        kept = {int(path.name) for path in (folder / "checkpoints").iterdir()}
+        assert kept == {best[-1], 16}
+        assert (folder / "checkpoints" / str(best[-1]) / "metrics").exists()
+    assert best[0] == best[1] < 16
+
+
 @pytest.mark.parametrize("strategy", ["r", "lambda", "zero"])
 def test_crashed_run_with_warmup_and_hybrid_steps_ends_the_same(tmp_path, strategy):
     overrides = {

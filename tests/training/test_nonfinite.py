@@ -1,5 +1,8 @@
 """Losses and gradients that are not finite: found, named, acted on."""
 
+import os
+import signal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,8 @@ import pytest
 from gnp.diagnostics.nonfinite import first_bad_layer
 from gnp.errors import TrainingError
 from gnp.model.stack import BlockStack
-from gnp.training.loop import train
+from gnp.training.interrupt import Interrupted
+from gnp.training.loop import _Run, train
 from gnp.training.metrics_writer import read_metrics
 from gnp.training.nonfinite import NonFiniteStep, explain
 from gnp.training.objective import Objective
@@ -116,6 +120,30 @@ def test_rollback_goes_back_and_leaves_the_step_out(tmp_path):
     steps = [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" not in m]
     assert steps == list(range(1, 13))
     assert all(np.isfinite(loss) for loss in lines(tmp_path, "train/loss").values())
+
+
+def test_a_request_to_stop_stands_through_a_rollback(tmp_path, monkeypatch):
+    explained = _Run._act_on_bad_step
+
+    def interrupted(self):
+        if self.log.bad_step is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        explained(self)
+
+    monkeypatch.setattr(_Run, "_act_on_bad_step", interrupted)
+    with pytest.raises(Interrupted, match="Stopped after step 5 of 12"):
+        run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
+
+
+def test_weights_become_zero_though_the_last_step_of_the_epoch_is_left_out(tmp_path):
+    threshold = {
+        "regularization.weight.threshold.limits": (("Dense_0/kernel", 0.3, "elements"),),
+        "regularization.weight.threshold.first_epoch": 1,
+        "regularization.weight.threshold.last_epoch": 2,
+    }
+    for policy in ("skip", "rollback"):
+        run(tmp_path / policy, PoisonedSource(8), on_nonfinite=policy, **threshold)
+        assert lines(tmp_path / policy, "sparsity/all")[12] > 0.1
 
 
 def test_rollback_stops_after_so_many(tmp_path):

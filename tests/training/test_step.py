@@ -71,6 +71,17 @@ def test_m_sharpness_does_not_depend_on_the_number_of_devices(m):
     assert_trees_close(results[0], results[2])
 
 
+@pytest.mark.parametrize("form", [{"surrogate_gap": 0.5}, {"ascent": "random"}], ids=str)
+@pytest.mark.parametrize("m", [0, 4, 8])
+def test_no_form_depends_on_the_number_of_devices(form, m):
+    results = []
+    for devices in (1, 2, 4):
+        groups = plan_groups(batch_size=BATCH, num_devices=devices, perturbation_batch=m)
+        results.append(run(devices=devices, penalty=penalty(**form), groups=groups)[0].params)
+    assert_trees_close(results[0], results[1])
+    assert_trees_close(results[0], results[2])
+
+
 def test_m_matters():
     small, large = (
         run(penalty=penalty(), groups=Groups(per_device=count))[0].params for count in (8, 1)
@@ -210,6 +221,15 @@ def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     expected = tree.add(middle, tree.add(gradient, g_v, length), -RATE)
     assert_trees_close(state.params, expected, rtol=1e-4)
     assert_trees_close(state.reused, kept)
+
+
+def test_look_sam_keeps_nothing_while_there_is_no_penalty():
+    schedules = penalty_warmup("r", r=0.5, alpha=0.8, warmup_steps=2)
+    state, penalized = build(penalty=PenaltySettings(*schedules), with_reuse=True, reuse=0.7)
+    state, _ = penalized(state, None, split(batch_of(0), 1))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.reused))
+    state, _ = penalized(state, None, split(batch_of(1), 1))
+    assert tree.global_norm(state.reused) > 0
 
 
 def halves(batch):
