@@ -146,7 +146,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.tfds_dir = ""  # where tensorflow-datasets keeps its sets; "": its own choice
     config.imagenet_train_dir = ""  # holds <synset>/*.JPEG, to train on
     config.imagenet_val_dir = ""  # holds <synset>/*.JPEG, to evaluate on
-    # False: hold out the last 10 % of the training set and evaluate on it.
+    # False: hold out a tenth of the training set, 10 % of each class, and evaluate on it.
     config.use_test_set = True
 
     config.compute_top_5_error_rate = False  # True: report the top-5 error rate too

@@ -8,6 +8,11 @@ import numpy as np
 
 _BINS = 15
 
+# Of the picture: how many names of classes it has room for, and how long they may be.
+_MOST_NAMES = 40
+_LONGEST_NAME = 30
+_INCHES_PER_CHARACTER = 0.075
+
 
 def classification_figures(
     log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
@@ -79,19 +84,24 @@ def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None
 
     confusion = np.array(figures["confusion"])
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    names = [entry["name"] for entry in figures["classes"]]
+    names = [_shortened(entry["name"]) for entry in figures["classes"]]
     side = min(max(4.0, 0.45 * len(names)), 16.0)
-    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
+    margin = _INCHES_PER_CHARACTER * max(map(len, names)) if len(names) <= _MOST_NAMES else 0.0
+    figure = Figure(figsize=(side + margin + 1.5, side + margin), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
     axes.set(xlabel="answer", ylabel="true class")
-    if len(names) <= 40:
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
+    if len(names) <= _MOST_NAMES:
+        axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
     if len(names) <= 12:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 50 else "black"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
     axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
     figure.savefig(out_path, dpi=120, format="png")
+
+
+def _shortened(name):
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

@@ -163,7 +163,8 @@ def _draw_curve(axes, metrics, key, percent, colour, label=None):
     steps, values = zip(*points, strict=True)
     values = [100 * value if percent else value for value in values]
     if len(points) <= _FEW_POINTS or not _is_noisy(values):
-        axes.plot(steps, values, color=colour, linewidth=1.4, label=label)
+        marker = "o" if len(points) == 1 else None  # a line of one point would not be seen
+        axes.plot(steps, values, color=colour, linewidth=1.4, marker=marker, label=label)
         return
     axes.plot(steps, values, color=colour, linewidth=0.5, alpha=0.2)
     window = len(points) // 50

@@ -33,6 +33,7 @@ def save_image_grid(
             axis.axis("off")
         for axis, image, label in zip(axes, images, labels, strict=False):
             axis.imshow(np.squeeze(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1)
-            axis.text(0.5, -0.05, label, transform=axis.transAxes, ha="center", va="top", size=7)
+            place = {"transform": axis.transAxes, "ha": "center", "va": "top"}
+            axis.text(0.5, -0.05, label, size=7, parse_math=False, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")

@@ -27,7 +27,7 @@ class ChainHealth(NamedTuple):
       spectral_norms: of the Jacobian ∂h_{k+1}/∂h_k of each layer, the mean over images.
       gradient_norms: of a gradient that arrives at the last layer with norm 1, at the input of each
         layer; the root mean square over images.
-      product: of the spectral norms; no gradient can grow more.
+      product: of the spectral norms: about the most that a gradient can grow.
       gain: how much that gradient has grown at the input of the first layer.
     """
 

@@ -125,6 +125,10 @@ def _drawn(curve, x_axis, y_axis, logarithmic):
         points = " ".join(f"{x},{y_axis.at(y)}" for x, y in outline)
         yield f'<polygon class="band series{curve.number}" points="{points}">{title}</polygon>'
     points = " ".join(f"{x},{y_axis.at(y)}" for x, y in zip(places, curve.mean, strict=True))
+    if len(places) == 1:  # a line of one point would not be seen
+        centre = f'cx="{places[0]}" cy="{y_axis.at(curve.mean[0])}"'
+        yield f'<circle class="line series{curve.number}" {centre} r="2.5">{title}</circle>'
+        return
     yield f'<polyline class="line series{curve.number}" points="{points}">{title}</polyline>'
 
 

@@ -96,6 +96,11 @@ def load_data(config) -> LabelledData:
     train, test = data.train, data.test
     if not config.use_test_set:
         kept, held_out = partition.hold_out(train.labels)
+        if not len(held_out):
+            raise UserError(
+                f"use_test_set=False evaluates on a tenth of the training set, which has only "
+                f"{len(train)} images; add images, or set use_test_set=True."
+            )
         train, test = train.take(kept), train.take(held_out)
     train = partition.first_images(train, config.dataset.num_train_images)
     # Many sets are sorted by class; shuffled, any batch of the test set is like the whole.

@@ -81,8 +81,10 @@ def _pixels(image, channels):
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadImage(f"it claims {width}x{height} pixels, more than {MAX_PIXELS} are refused")
+    if image.mode == "F":
+        raise BadImage("it holds floating-point numbers of unknown range, not 8 or 16 bits")
     image.load()
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+    if image.mode.startswith("I;16") or image.mode == "I":
         image = _to_8_bits(image)
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:

@@ -33,9 +33,14 @@ def load(config) -> LabelledData:
         return Examples(images, labels)
 
     return LabelledData(
-        train=make(dataset.num_train_images or NUM_TRAIN),
+        train=make(_with_held_out(dataset.num_train_images or NUM_TRAIN, config.use_test_set)),
         test=make(NUM_TEST),
         class_names=[f"class {label}" for label in range(dataset.num_classes)],
         mean=(0.5,) * dataset.num_channels,
         std=(0.25,) * dataset.num_channels,
     )
+
+
+def _with_held_out(count, use_test_set):
+    """Images of which `count` are left when a tenth is held out, if it is."""
+    return count if use_test_set else -(-count * 10 // 9)

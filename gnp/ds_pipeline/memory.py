@@ -21,6 +21,8 @@ _CHUNK = 64
 
 _SAMPLE = 5000
 
+_log = logging.getLogger(__name__)
+
 
 def read_into_memory(
     data: LabelledData, size: int, channels: int, cache: Path | None = None, is_writer: bool = False
@@ -108,7 +110,7 @@ def _from_cache(cache, key):
             if content["key"].item() == key:
                 return content["train"], content["test"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        logging.warning("%s is damaged; reading the images anew.", cache)
+        _log.warning("%s is damaged; reading the images anew.", cache)
     return None
 
 

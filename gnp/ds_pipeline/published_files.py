@@ -13,6 +13,8 @@ from gnp.ds_pipeline.examples import Examples
 from gnp.errors import UserError
 
 _FLAG = "dataset.data_dir"
+_log = logging.getLogger(__name__)
+
 _FASHION_CLASSES = [
     "T-shirt/top",
     "Trouser",
@@ -60,7 +62,7 @@ def svhn_train(root: Path) -> Examples:
     if (root / "extra_32x32.mat").is_file():
         parts.append(_svhn_file(root / "extra_32x32.mat"))
     else:
-        logging.warning("%s has no extra_32x32.mat: training on train_32x32.mat alone.", root)
+        _log.warning("%s has no extra_32x32.mat: training on train_32x32.mat alone.", root)
     return _joined(parts)
 
 

@@ -18,6 +18,8 @@ SKIPPED_FILE = "skipped_images.json"
 # Files per task of a thread: handing over single files costs more than decoding small ones.
 _CHUNK = 64
 
+_log = logging.getLogger(__name__)
+
 
 def bad_images(
     paths: np.ndarray, channels: int, on_progress: Callable[[int], None] = lambda count: None
@@ -61,7 +63,7 @@ def without_bad_images(
     else:
         bad = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
         for path, why in bad.items():
-            logging.warning("Skipping %s: %s.", path, why)
+            _log.warning("Skipping %s: %s.", path, why)
         if listing and is_writer:
             _write(listing, bad)
     names = list(bad)

@@ -37,6 +37,7 @@ def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None
 def _call(main):
     absl_logging.get_absl_handler().setLevel(logging.WARNING)  # the rest goes to the run's log
     absl_logging.set_verbosity(absl_logging.ERROR)  # what libraries say through absl
+    logging.getLogger("gnp").setLevel(logging.WARNING)  # until a run's log is open
     _keep_compiled_programs()
     xla.use_all_cores()
     try:

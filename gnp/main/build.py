@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.source import DataSource
-from gnp.errors import UserError
+from gnp.errors import UserError, unknown_name
 from gnp.main.run_data import RunData
 from gnp.model import create_model
 
@@ -34,6 +34,8 @@ def build_model(config: Any) -> nn.Module:
             f"model.model_params.num_outputs is {params['num_outputs']!r}, but a model has as many "
             "outputs as there are classes; set dataset.num_classes."
         )
+    if config.compute_dtype not in DTYPES:
+        raise unknown_name("compute_dtype", config.compute_dtype, DTYPES)
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
     return create_model(config.model.model_name, config.dataset.num_classes, **params)

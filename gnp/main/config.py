@@ -123,7 +123,7 @@ def _from_file(path: str) -> Mapping[str, Any]:
         )
     try:
         if file.suffix == ".json":
-            return json.loads(file.read_text())
+            return dict(json.loads(file.read_text()))
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except Exception as error:

@@ -7,7 +7,6 @@ The suffix says whose a file is: .npz ours; .pth, .pt, .bin and .safetensors tim
 stands for its newest checkpoint.
 """
 
-import json
 import pathlib
 
 from absl import flags
@@ -15,9 +14,10 @@ from absl import flags
 from gnp.errors import UserError
 from gnp.main import app, torch_file
 from gnp.main.build import model_params
+from gnp.main.files import make_folder
 from gnp.model.timm import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
-from gnp.training.run_folder import CONFIG_FILE
+from gnp.training.run_folder import CONFIG_FILE, read_json
 from gnp.training.variables import read_newest_variables
 
 _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
@@ -42,8 +42,8 @@ def main() -> None:
         raise UserError("--input=FILE and --output=FILE are both needed.")
     source, target = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
     _check_suffix(target, (_OUR_SUFFIX, *torch_file.SUFFIXES))
+    make_folder(target.parent, "--output")
     weights = _read(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == _OUR_SUFFIX:
         save_weights(target, weights)
     else:
@@ -81,7 +81,7 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     """
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} is not the folder of a run: it holds no {CONFIG_FILE}.")
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = read_json(folder / CONFIG_FILE)
     dataset = config["dataset"]
     variables = read_newest_variables(folder)
     size, channels = dataset["image_size"], dataset["num_channels"]

@@ -6,7 +6,6 @@ python -m gnp.main.diagnose --config=config/digits.py      # the model before tr
 Prints tables and a verdict; writes diagnose.json and diagnose.png.
 """
 
-import json
 import pathlib
 from typing import Any
 
@@ -22,10 +21,11 @@ from gnp.diagnostics.layer_chain import LayerChain
 from gnp.diagnostics.table import aligned
 from gnp.errors import UserError
 from gnp.main import app, config, saved_run
+from gnp.main.check import check_config
 from gnp.main.sharpness import FULL_PRECISION, check_data
 from gnp.model.stack import unstack_params
 from gnp.training.next_step import next_step_norms
-from gnp.training.run_folder import write_atomically
+from gnp.training.run_folder import json_text, write_atomically
 
 DIAGNOSE_FILE = "diagnose.json"
 DIAGNOSE_PICTURE = "diagnose.png"
@@ -52,12 +52,13 @@ def main() -> None:
         out = saved_run.out_folder(folder)
     elif values.config:
         settings = config.read_config(*_FIELDS)
+        check_config(settings, num_devices=jax.device_count())
         run = saved_run.untrained(settings, evaluate_on_train=on_train)
         out = saved_run.out_folder(pathlib.Path())
     else:
         raise UserError("--run=RUN_FOLDER or --config=FILE is needed; name what to look into.")
     figures = {"run": values.run, "data": values.data} | diagnose(run, values.seed)
-    write_atomically(out / DIAGNOSE_FILE, json.dumps(figures, indent=2) + "\n")
+    write_atomically(out / DIAGNOSE_FILE, json_text(figures))
     draw_diagnosis(figures, out / DIAGNOSE_PICTURE)
     print(format_figures(figures))
     print(f"Figures: {out / DIAGNOSE_FILE}\nPicture: {out / DIAGNOSE_PICTURE}")

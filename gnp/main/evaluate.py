@@ -18,8 +18,10 @@ from absl import flags
 from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
 from gnp.main import app, saved_run
+from gnp.main.files import make_folder
 from gnp.training import parallel
 from gnp.training.evaluate import make_predict_step, predict
+from gnp.training.run_folder import json_text, write_atomically
 
 _SCALARS = ("error_rate", "top_5_error_rate", "loss", "calibration_error")
 
@@ -41,6 +43,7 @@ def define_flags() -> None:
 def main() -> None:
     """Evaluates what the flags name."""
     folder = saved_run.folder_from_flags()
+    out = make_folder(flags.FLAGS.out, "--out") if flags.FLAGS.out else None
     figures = evaluate_run(
         folder,
         saved_run.settings_of(folder),
@@ -48,12 +51,11 @@ def main() -> None:
         ema=flags.FLAGS.ema,
         attack_radius=flags.FLAGS.attack_radius,
     )
-    if flags.FLAGS.out:
-        out = pathlib.Path(flags.FLAGS.out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    text = json_text(figures)
+    print(json.dumps(json.loads(text)))
+    if out:
+        write_atomically(out / "evaluation.json", text)
         draw_confusion(figures, out / "confusion.png")
-    print(json.dumps(figures))
 
 
 def evaluate_run(

@@ -2,6 +2,8 @@
 
 import glob
 import json
+import math
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -29,7 +31,9 @@ def find_runs(patterns: Iterable[str]) -> list[pathlib.Path]:
     """The folders of all runs at or below those that the patterns, with * and **, match."""
     found = set()
     for pattern in patterns:
-        for match in map(pathlib.Path, glob.glob(pattern, recursive=True)):
+        # A folder that is there may have a name with brackets in it.
+        matches = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        for match in map(pathlib.Path, matches):
             found |= {file.parent.resolve() for file in match.rglob(CONFIG_FILE)}
     return sorted(found)
 
@@ -63,6 +67,7 @@ def _read(folder):
     for name in ("final", "best"):
         if "eval/error_rate" not in summary.get(name, {}):
             raise ValueError(f"{SUMMARY_FILE} has no {name} error")
+        summary[name] = {k: math.nan if v is None else v for k, v in summary[name].items()}
     return Run(
         config=flatten(_read_json(folder / CONFIG_FILE)),
         summary=summary,

@@ -18,6 +18,7 @@ from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline import verify
 from gnp.errors import UserError
 from gnp.main import app, config
+from gnp.main.files import make_folder
 
 flags.adopt_module_key_flags(config)
 
@@ -38,7 +39,9 @@ def main() -> None:
     if flags.FLAGS.verify:
         verify_files(settings)
     else:
-        inspect(settings, pathlib.Path(flags.FLAGS.out))
+        out = pathlib.Path(flags.FLAGS.out)
+        make_folder(out.parent, "--out")
+        inspect(settings, out)
 
 
 def inspect(settings, out: pathlib.Path) -> None:
@@ -142,13 +145,10 @@ def _to_show(source, batch):
 
 def _caption(source, label):
     """The class, or the two classes that were mixed."""
-    first, second = np.argsort(label)[::-1][:2]
-    if label[second] == 0:
-        return source.class_names[first]
-    return (
-        f"{source.class_names[first]} {label[first]:.2f}\n"
-        f"{source.class_names[second]} {label[second]:.2f}"
-    )
+    shown = [number for number in np.argsort(label)[::-1][:2] if label[number] > 0]
+    if len(shown) == 1:
+        return source.class_names[shown[0]]
+    return "\n".join(f"{source.class_names[number]} {label[number]:.2f}" for number in shown)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import tqdm
 from absl import flags
@@ -58,7 +59,7 @@ def main() -> None:
     )
     slice_of = {"run": str(folder), "step": run.step, "data": values.data}
     if values.to:
-        other, name = _other_end(folder, values.to, values.checkpoint)
+        other, name = _other_end(folder, values.to, values.checkpoint, run.state)
         kind, points = "to", np.linspace(-_BEYOND, 1 + _BEYOND, values.points)[:, None]
         slice_of |= {"to": name, "points": values.points}
         figures_at = _between(whole_set, run.state, other.state)
@@ -126,12 +127,13 @@ def compute(
 
 def _done(file, slice_of, num_points):
     nothing = np.full((num_points, 2), np.nan)
-    if not file.exists():
-        return nothing
-    saved = json.loads(file.read_text())
-    if saved["of"] != slice_of:
-        return nothing
-    return np.array([saved["loss"], saved["error_rate"]], float).T
+    try:
+        saved = json.loads(file.read_text())
+        if saved["of"] == slice_of:
+            return np.array([saved["loss"], saved["error_rate"]], float).T
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none, or it is damaged
+    return nothing
 
 
 def _around(whole_set, state, directions):
@@ -155,13 +157,21 @@ def _between(whole_set, first, last):
     return figures_at
 
 
-def _other_end(folder, to, checkpoint):
-    """The run at the other end, and its name."""
+def _other_end(folder, to, checkpoint, like):
+    """The run at the other end, and its name; `like` is the state at this one."""
     if (pathlib.Path(to) / CONFIG_FILE).exists():
         folder = pathlib.Path(to).absolute()
     else:
         checkpoint = to
     run = saved_run.open_run(folder, saved_run.settings_of(folder, *FULL_PRECISION), checkpoint)
+    shapes, other_shapes = (
+        jax.tree.map(lambda x: x.shape, state.params) for state in (like, run.state)
+    )
+    if shapes != other_shapes:
+        raise UserError(
+            f"{folder} (--to) holds another model, so no line leads to it; name a run whose model "
+            "has the same parameters."
+        )
     return run, f"{folder} {run.step}"
 
 

@@ -17,8 +17,10 @@ from gnp.diagnostics.html_report import html_report
 from gnp.diagnostics.report import format_differences, format_table, group_runs
 from gnp.errors import UserError
 from gnp.main import app
+from gnp.main.files import make_folder
 from gnp.main.found_runs import find_runs, is_finished, read_run
 from gnp.main.live_report import serve
+from gnp.training.loop import CURVES_FILE
 from gnp.training.run_folder import CONFIG_FILE, write_atomically
 from gnp.training.summary import SUMMARY_FILE
 
@@ -54,8 +56,15 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     Writes it to `out` as table.md, beside curves.png and report.html.
 
     Raises:
-      UserError: there is no finished run, or one that cannot be read.
+      UserError: there is no finished run, or one that cannot be read; or `out` is a run's own
+        folder, whose picture would be lost.
     """
+    if (out / CONFIG_FILE).exists():
+        raise UserError(
+            f"{out} (--out) is the folder of a run, which has a {CURVES_FILE} of its own; name "
+            "another."
+        )
+    make_folder(out, "--out")
     folders = find_runs(patterns)
     finished = list(filter(is_finished, folders))
     for folder in folders:
@@ -68,12 +77,11 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
         )
     groups = group_runs([read_run(folder) for folder in finished])
     table = "\n\n".join(filter(None, [format_table(groups), format_differences(groups)]))
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "table.md", table + "\n")
     metrics = {name: [run.metrics for run in runs] for name, runs in groups.items()}
-    draw_comparison(metrics, out / "curves.png")
+    draw_comparison(metrics, out / CURVES_FILE)
     write_atomically(out / REPORT_FILE, html_report(groups))
-    print(f"{table}\nCurves: {out / 'curves.png'}\nPage: {out / REPORT_FILE}")
+    print(f"{table}\nCurves: {out / CURVES_FILE}\nPage: {out / REPORT_FILE}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
-from gnp.training.run_folder import write_atomically
+from gnp.training.run_folder import read_json, write_atomically
 
 DATA_FILE = "data.json"
 
@@ -46,4 +46,4 @@ def write_run_data(folder: pathlib.Path, source: DataSource) -> None:
 def read_run_data(folder: pathlib.Path) -> RunData | None:
     """What `write_run_data` wrote; None where it never did, as in runs of older versions."""
     file = folder / DATA_FILE
-    return RunData(**json.loads(file.read_text())) if file.exists() else None
+    return RunData(**read_json(file)) if file.exists() else None

@@ -1,5 +1,6 @@
 """A run's folder as commands read it: its config, model, data and the state of a checkpoint."""
 
+import contextlib
 import pathlib
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from gnp.errors import UserError, unknown_name
 from gnp.main import config
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_batch_divides
+from gnp.main.files import make_folder
 from gnp.main.run_data import RunData, read_run_data
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
@@ -66,10 +68,12 @@ def define_instrument_flags() -> None:
 
 
 def out_folder(run_folder: pathlib.Path) -> pathlib.Path:
-    """The folder that --out names, or that of the run's instruments; it exists."""
-    folder = pathlib.Path(flags.FLAGS.out or run_folder / DIAGNOSTICS_FOLDER)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """The folder that --out names, or that of the run's instruments; it exists.
+
+    Raises:
+      UserError: it cannot be created or written.
+    """
+    return make_folder(flags.FLAGS.out or run_folder / DIAGNOSTICS_FOLDER, "--out")
 
 
 def folder_from_flags() -> pathlib.Path:
@@ -117,15 +121,33 @@ def open_run(
     )
     with open_checkpoints(settings, folder, read_only=True) as checkpoints:
         steps = _steps(checkpoints, checkpoint, folder, settings.keep_latest_checkpoints)
-        state, _ = checkpoints.restore(steps[-1], fresh.state)
+        with _naming_damage(folder, steps[-1]):
+            state, _ = checkpoints.restore(steps[-1], fresh.state)
     run = fresh._replace(state=state, step=steps[-1])
     if not ema and not checkpoint.startswith(_AVERAGE):
         return run
-    variables = average_variables(
-        read_variables(folder / CHECKPOINTS_FOLDER / str(step), ema=ema) for step in steps
-    )
+    variables = average_variables(_read_variables(folder, step, ema) for step in steps)
     averaged = state.with_variables(parallel.replicate(variables))
     return run._replace(state=averaged, averaged=tuple(steps), raw=state)
+
+
+def _read_variables(folder, step, ema):
+    with _naming_damage(folder, step):
+        return read_variables(folder / CHECKPOINTS_FOLDER / str(step), ema=ema)
+
+
+@contextlib.contextmanager
+def _naming_damage(folder, step):
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever orbax makes of a damaged file
+        reason = str(error).partition("\n")[0][:200]
+        raise UserError(
+            f"Checkpoint {step} in {folder / CHECKPOINTS_FOLDER} is damaged ({reason}); name "
+            "another by --checkpoint."
+        ) from error
 
 
 def untrained(

@@ -6,7 +6,6 @@ python -m gnp.main.sharpness --run=RUN_FOLDER [--checkpoint=best|last|STEP] [--d
 Prints the figures; writes them as sharpness.json beside a picture of the Hessian's spectrum.
 """
 
-import json
 import pathlib
 from typing import Any
 
@@ -15,7 +14,7 @@ from absl import flags
 from gnp.diagnostics.spectrum_picture import draw_spectrum
 from gnp.errors import unknown_name
 from gnp.main import app, saved_run
-from gnp.training.run_folder import write_atomically
+from gnp.training.run_folder import json_text, write_atomically
 from gnp.training.sharpness import SharpnessSettings, measure_sharpness
 from gnp.training.whole_set import WholeSet
 
@@ -58,7 +57,7 @@ def main() -> None:
         SharpnessSettings(**{name: values[name].value for name in names}),
     )
     out = saved_run.out_folder(folder)
-    write_atomically(out / SHARPNESS_FILE, json.dumps(figures, indent=2) + "\n")
+    write_atomically(out / SHARPNESS_FILE, json_text(figures))
     draw_spectrum(figures, out / SPECTRUM_PICTURE)
     print(format_figures(figures))
     print(f"Figures: {out / SHARPNESS_FILE}\nPicture: {out / SPECTRUM_PICTURE}")

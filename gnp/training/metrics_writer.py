@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from gnp.errors import UserError
 from gnp.training.run_folder import METRICS_FILE, write_atomically
 
 TIMINGS_FILE = "timings.jsonl"
@@ -107,11 +108,15 @@ def open_timings(folder: pathlib.Path) -> JsonLinesWriter:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a file of JSON lines, without the last one if it was cut off while written."""
+    """The lines of a file of JSON lines, without the last one if it was cut off while written.
+
+    Raises:
+      UserError: another line is damaged.
+    """
     lines = pathlib.Path(path).read_text().splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
-    return [_from_line(line) for line in lines]
+    return [_from_line(path, number, line) for number, line in enumerate(lines, 1)]
 
 
 def _to_line(metrics):
@@ -126,9 +131,14 @@ def _to_json(value):
     return value if math.isfinite(value) else str(value)
 
 
-def _from_line(line):
-    # The only strings in a line are the numbers that JSON cannot hold.
-    return {
-        name: float(value) if isinstance(value, str) else value
-        for name, value in json.loads(line).items()
-    }
+def _from_line(path, number, line):
+    try:
+        # The only strings in a line are the numbers that JSON cannot hold.
+        return {
+            name: float(value) if isinstance(value, str) else value
+            for name, value in json.loads(line).items()
+        }
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"Line {number} of {path} is damaged ({error}); mend or remove it."
+        ) from error

@@ -1,7 +1,9 @@
 """The folder of a run: where it lies, what it was configured with, how files get into it."""
 
+import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 import shutil
@@ -21,6 +23,11 @@ _FREE_FIELDS = ("retrain", "profile_steps")
 _FREE_BLOCKS = ("logging.",)
 
 _UNSET = "unset"
+
+# Where config.json is not wanted: tells whether a config is that of the run.
+_FINGERPRINT_FILE = ".config.sha256"
+
+_REMEDY = "set another --working_dir, or --config.retrain=True to delete that run and start over"
 
 _log = logging.getLogger(__name__)
 
@@ -78,22 +85,19 @@ def open_run(
     """
     if retrain and is_writer:
         _delete_contents(path)
-    if not retrain and _holds_a_run(path):
-        old = flatten(json.loads((path / CONFIG_FILE).read_text()))
-        new = _plain(config)
-        defaults = {} if defaults is None else _plain(defaults)
-        missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
-        _check_same_config(path, missing | old, new)
-        if missing and is_writer:
-            _log.warning(
-                "%s is of an older version; the fields that it lacks have their defaults: %s.",
-                path / CONFIG_FILE,
-                ", ".join(f"{name} = {value!r}" for name, value in missing.items()),
+    if not retrain and _has_begun(path):
+        if (path / CONFIG_FILE).exists():
+            _compare(path, config, defaults, is_writer)
+        elif _read(path / _FINGERPRINT_FILE) != _fingerprint(config):
+            raise UserError(
+                f"{path} holds a run with another config, which was not kept there; {_REMEDY}."
             )
     if is_writer:
         path.mkdir(parents=True, exist_ok=True)
         if config.write_config_to_json:
             write_atomically(path / CONFIG_FILE, config_json(config))
+        else:
+            write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config))
     return path
 
 
@@ -118,6 +122,23 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         raise
 
 
+def json_text(value: Any) -> str:
+    """A value as JSON, indented; numbers that JSON does not have (nan, infinities) are null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+      UserError: it is damaged; names the file and the place.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text
+        raise UserError(f"{path} is damaged ({error}); mend or remove it.") from error
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one, the keys joined by dots; empty dictionaries vanish."""
     flat = {}
@@ -137,8 +158,44 @@ def _delete_contents(path):
             entry.unlink()
 
 
-def _holds_a_run(path):
-    return (path / CONFIG_FILE).exists() and (path / METRICS_FILE).exists()
+def _has_begun(path):
+    """Whether a step was recorded or saved; files are made before the first one."""
+    metrics, checkpoints = path / METRICS_FILE, path / CHECKPOINTS_FOLDER
+    return (metrics.exists() and metrics.stat().st_size > 0) or (
+        checkpoints.exists() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+    )
+
+
+def _compare(path, config, defaults, is_writer):
+    old = flatten(read_json(path / CONFIG_FILE))
+    new = _plain(config)
+    defaults = {} if defaults is None else _plain(defaults)
+    missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
+    _check_same_config(path, missing | old, new)
+    if missing and is_writer:
+        _log.warning(
+            "%s is of an older version; the fields that it lacks have their defaults: %s.",
+            path / CONFIG_FILE,
+            ", ".join(f"{name} = {value!r}" for name, value in missing.items()),
+        )
+
+
+def _fingerprint(config):
+    """Of the fields that have an influence on the result."""
+    fields = {field: value for field, value in _plain(config).items() if not _is_free(field)}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _finite(value):
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read(path):
+    return path.read_text() if path.exists() else None
 
 
 def _check_same_config(path, old, new):
@@ -149,8 +206,7 @@ def _check_same_config(path, old, new):
     ]
     if changes:
         raise UserError(
-            f"{path} holds a run with another config ({'; '.join(changes)}); set another "
-            "--working_dir, or --config.retrain=True to delete that run and start over."
+            f"{path} holds a run with another config ({'; '.join(changes)}); {_REMEDY}."
         )
 
 

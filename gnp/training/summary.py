@@ -1,6 +1,5 @@
 """summary.json: what came out of a run, in what time, on what."""
 
-import json
 import math
 import pathlib
 import platform
@@ -12,7 +11,7 @@ import jax
 
 import gnp
 from gnp.diagnostics.overfitting import Parting
-from gnp.training.run_folder import write_atomically
+from gnp.training.run_folder import json_text, write_atomically
 from gnp.training.throughput import over_all
 
 SUMMARY_FILE = "summary.json"
@@ -69,16 +68,22 @@ def write_summary(
         | {package: metadata.version(package) for package in _PACKAGES},
         "git_commit": _git_commit(),
     }
-    write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+    write_atomically(folder / SUMMARY_FILE, json_text(summary))
     return summary
 
 
 def _git_commit():
     """The commit of the source tree that this code runs from, or None outside of one."""
-    command = ["git", "rev-parse", "HEAD"]
-    root = pathlib.Path(gnp.__file__).parents[1]
+    # An installed copy may lie in some other repository, which does not track it.
+    package = pathlib.Path(gnp.__file__).parent
     try:
-        result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        _git("ls-files", "--error-unmatch", "__init__.py", cwd=package)
+        return _git("rev-parse", "HEAD", cwd=package)
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments, cwd):
+    command = ["git", *arguments]
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
     return result.stdout.strip()

@@ -6,7 +6,7 @@ import pytest
 
 from config import base, digits
 from gnp.errors import UserError
-from gnp.training.run_folder import open_run, run_path, write_atomically
+from gnp.training.run_folder import json_text, open_run, run_path, write_atomically
 
 
 def changed_config(**changes):
@@ -17,7 +17,7 @@ def changed_config(**changes):
 
 def start_run(folder, config):
     open_run(folder, config)
-    (folder / "metrics.jsonl").touch()
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
 
 
 def test_path_nests_the_main_fields_in_order(tmp_path):
@@ -60,8 +60,40 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
 
 def test_a_start_that_never_came_to_a_step_does_not_hold_the_folder(tmp_path):
     open_run(tmp_path, changed_config(label_smoothing=0.1))
+    (tmp_path / "metrics.jsonl").touch()
+    (tmp_path / "checkpoints").mkdir()
     open_run(tmp_path, digits.get_config())
     assert json.loads((tmp_path / "config.json").read_text())["label_smoothing"] == 0.0
+
+
+def test_checkpoints_hold_the_folder_too(tmp_path):
+    open_run(tmp_path, digits.get_config())
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds a run with another config"):
+        open_run(tmp_path, changed_config(label_smoothing=0.1))
+
+
+def test_another_config_is_refused_where_none_is_kept(tmp_path):
+    unkept = {"write_config_to_json": False}
+    start_run(tmp_path, changed_config(**unkept))
+    assert not (tmp_path / "config.json").exists()
+    open_run(tmp_path, changed_config(**unkept))
+    open_run(tmp_path, changed_config(**unkept, **{"logging.basic_logger_level": "error"}))
+    for other in ({}, {**unkept, "label_smoothing": 0.1}):
+        with pytest.raises(UserError, match="another config, which was not kept there"):
+            open_run(tmp_path, changed_config(**other))
+
+
+def test_a_config_that_is_damaged_is_named(tmp_path):
+    start_run(tmp_path, digits.get_config())
+    (tmp_path / "config.json").write_text('{"batch_size": ')
+    with pytest.raises(UserError, match=r"config\.json is damaged .*; mend or remove it"):
+        open_run(tmp_path, digits.get_config())
+
+
+def test_numbers_that_json_lacks_are_null():
+    text = json_text({"a": [1.5, float("nan")], "b": {"c": float("inf")}})
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": [1.5, None], "b": {"c": None}}
 
 
 def test_processes_that_do_not_write_refuse_too_and_leave_no_trace(tmp_path):
