@@ -123,7 +123,7 @@ def _from_file(path: str) -> Mapping[str, Any]:
         )
     try:
         if file.suffix == ".json":
-            return dict(json.loads(file.read_text()))
+            return _fields(json.loads(file.read_text()))
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except Exception as error:
@@ -131,6 +131,12 @@ def _from_file(path: str) -> Mapping[str, Any]:
             f"The config file {file} fails in line {_line(error, file)}: "
             f"{type(error).__name__}: {error}."
         ) from error
+
+
+def _fields(content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, dict):
+        raise TypeError("it holds no fields, in braces")
+    return content
 
 
 def _run_config_file(file: pathlib.Path) -> Any:

@@ -67,7 +67,7 @@ def _read(folder):
     for name in ("final", "best"):
         if "eval/error_rate" not in summary.get(name, {}):
             raise ValueError(f"{SUMMARY_FILE} has no {name} error")
-        summary[name] = {k: math.nan if v is None else v for k, v in summary[name].items()}
+        summary[name] = _with_nan(summary[name])
     return Run(
         config=flatten(_read_json(folder / CONFIG_FILE)),
         summary=summary,
@@ -84,6 +84,15 @@ def _read_json(file):
     if not isinstance(found, dict):
         raise ValueError(f"{file.name} holds no names and values")
     return found
+
+
+def _with_nan(value):
+    """Null, which stands for numbers that JSON does not have, as a number."""
+    if isinstance(value, dict):
+        return {name: _with_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(entry) for entry in value]
+    return math.nan if value is None else value
 
 
 def _summary_so_far(folder, metrics):
@@ -103,7 +112,7 @@ def _read_instruments(folder):
     found = {}
     for name, file in (("sharpness", SHARPNESS_FILE), ("diagnose", DIAGNOSE_FILE)):
         if (files / file).exists():
-            found[name] = _read_json(files / file)
+            found[name] = _with_nan(_read_json(files / file))
     if (folder / SPARSITY_TABLE).exists():
         found["sparsity"] = (folder / SPARSITY_TABLE).read_text()
     pictures = {title: files / file for title, file in _PICTURES.items()}

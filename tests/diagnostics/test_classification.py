@@ -1,5 +1,7 @@
 """Figures of a classifier, worked out by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,14 @@ def test_calibration_error_is_the_gap_between_confidence_and_share_of_right_answ
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     expected = 0.5 * abs(0.9 - 0.9) + 0.5 * abs(0.3 - 0.61)
     assert calibration_error(probabilities, np.where(right, 0, 1)) == pytest.approx(expected)
+
+
+def test_picture_takes_any_names(tmp_path):
+    names = ["US$_to_$EUR", "Tomato___Spider_mites Two-spotted_spider_mite", "c"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as that there is no room for the names
+        figures = classification_figures(np.log(PROBABILITIES), LABELS, names)
+        draw_confusion(figures, tmp_path / "confusion.png")
 
 
 def test_picture_is_drawn(tmp_path):

@@ -64,6 +64,18 @@ def test_a_run_that_went_wrong_is_drawn_too(tmp_path, value):
     assert (tmp_path / "b.png").exists()
 
 
+def test_a_single_evaluation_is_seen(tmp_path):
+    for name, metrics in {
+        "none": [*lines()],
+        "one": [*lines(), {"step": 30, "eval/loss": 0.5}],
+    }.items():
+        draw_comparison({"run": [metrics]}, tmp_path / f"{name}.png")
+        draw_curves(metrics, tmp_path / f"run_{name}.png")
+    assert coloured_share(tmp_path / "run_one.png") > coloured_share(tmp_path / "run_none.png")
+    with_panel = coloured_share(tmp_path / "one.png") * 3  # panels instead of two
+    assert with_panel > 2 * coloured_share(tmp_path / "none.png")
+
+
 def test_runs_are_compared(tmp_path):
     groups = {
         "plain": [[*lines()], [*lines(400)]],

@@ -138,6 +138,8 @@ def test_a_chart_has_every_point_within_its_frame(logarithmic):
     svg = line_chart([curve, broken], x_label="step", y_label="y", logarithmic=logarithmic)
     points = re.findall(r'points="([^"]+)"', svg)
     places = [tuple(map(float, p.split(","))) for point in points for p in point.split()]
+    circles = re.findall(r'cx="([^"]+)" cy="([^"]+)"', svg)
+    places += [tuple(map(float, circle)) for circle in circles]
     assert all(58 <= px <= 450 and 10 <= py <= 216 for px, py in places)
     assert len(places) > 3 * len(x)
     assert svg.count('class="tick"') >= 8
@@ -147,3 +149,11 @@ def test_a_chart_of_one_constant_point_is_drawn():
     svg = line_chart([Curve("a", 0, [5], [0.0], [0.0])], x_label="", y_label="", logarithmic=False)
     assert "nan" not in svg
     assert 'class="line series0"' in svg
+
+
+def test_a_single_point_of_a_chart_is_seen():
+    chart = line_chart(
+        [Curve("one", 3, [30], [0.5], [0.0])], x_label="step", y_label="loss", logarithmic=False
+    )
+    assert '<circle class="line series3" ' in chart
+    assert "polyline" not in chart

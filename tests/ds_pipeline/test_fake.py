@@ -40,6 +40,23 @@ def test_any_shape_and_number():
     assert next(source.train_batches(0))["image"].shape == (256, 7, 7, 1)
 
 
+@pytest.mark.parametrize("count", [90, 100, 301])
+def test_a_number_of_images_is_left_when_some_are_held_out(count):
+    config = base.get_config()
+    config.use_test_set = False
+    config.batch_size = 16
+    config.dataset.update(
+        dataset_name="fake",
+        image_level_augmentations="none",
+        image_size=4,
+        num_classes=4,
+        num_train_images=count,
+    )
+    source = build_source(config)
+    assert source.num_train_images == count
+    assert source.num_eval_images >= count // 10
+
+
 def test_unknown_kind():
     with pytest.raises(UserError, match="fake_kind 'randm'; known: random"):
         make_source(fake_kind="randm")

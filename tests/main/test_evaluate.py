@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from gnp.errors import UserError
 from gnp.main.config import load_config
@@ -121,3 +123,56 @@ def test_other_model_is_refused(folder):
 def test_folder_without_checkpoints_says_so(folder, tmp_path):
     with pytest.raises(UserError, match="no checkpoint in"):
         evaluate_run(pathlib.Path(tmp_path), settings_of(folder), "best")
+
+
+def write_images(folder, brightness, names=("a", "b")):
+    """Two classes of one test image each, the same in every folder, and training images."""
+    for part, level in (("train", brightness), ("test", 100)):
+        for number, name in enumerate(names):
+            path = folder / part / name
+            path.mkdir(parents=True)
+            for shade in range(4 if part == "train" else 1):
+                pixels = np.full((8, 8, 3), level + 40 * number + shade, np.uint8)
+                Image.fromarray(pixels).save(path / f"{shade}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_on_files(tmp_path_factory):
+    root = tmp_path_factory.mktemp("files")
+    fields = (
+        f"dataset.data_dir={write_images(root / 'own', 100)}",
+        "dataset.num_classes=2",
+        "dataset.image_size=8",
+        "batch_size=8",
+        "total_epochs=1",
+        "model.model_name=NetToLookInto",
+        f"model.model_module={pathlib.Path(__file__).with_name('small_models.py')}",
+    )
+    run(load_config("config/image_folder.py", fields), root / "runs")
+    return next((root / "runs").rglob("summary.json")).parent
+
+
+def test_other_images_are_normalized_as_those_of_the_run(run_on_files, tmp_path):
+    other = write_images(tmp_path, 10)
+    own, others = (
+        evaluate_run(run_on_files, settings_of(run_on_files, *fields), "last")
+        for fields in ((), (f"dataset.data_dir={other}",))
+    )
+    assert own["loss"] == others["loss"]
+
+
+def test_other_classes_are_refused(run_on_files, tmp_path):
+    other = write_images(tmp_path, 100, names=("a", "c"))
+    settings = settings_of(run_on_files, f"dataset.data_dir={other}")
+    with pytest.raises(UserError, match="Class 1 is 'c' in the data set, but the run was trained"):
+        evaluate_run(run_on_files, settings, "last")
+
+
+def test_a_damaged_checkpoint_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints" / "6").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:50])
+    for checkpoint in ("last", "average:2"):
+        with pytest.raises(UserError, match=r"Checkpoint 6 in .* is damaged .*--checkpoint"):
+            evaluate_run(tmp_path / "run", settings_of(tmp_path / "run"), checkpoint)

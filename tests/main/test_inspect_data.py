@@ -31,10 +31,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def folder_settings(folder):
+def folder_settings(folder, *overrides):
     fields = ["dataset_name=image_folder", f"data_dir={folder}", "num_classes=2", "image_size=16"]
     return load_config(
-        "config/base.py", ["batch_size=4", *(f"dataset.{field}" for field in fields)]
+        "config/base.py", ["batch_size=4", *(f"dataset.{field}" for field in fields), *overrides]
     )
 
 
@@ -81,3 +81,24 @@ def test_bad_input_is_one_sentence_and_exit_code_2():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("Unknown dataset.loader 'gpu'; known: ")
+
+
+def test_a_single_class_is_shown(tmp_path, capsys):
+    for part in ("train", "val"):
+        (tmp_path / part / "US$_to_$EUR").mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (16, 16), (number * 60, 0, 90)).save(
+                tmp_path / part / "US$_to_$EUR" / f"{number}.png"
+            )
+    settings = folder_settings(tmp_path, "dataset.num_classes=1")
+    inspect_data.inspect(settings, tmp_path / "data.xyz")
+    assert "train: 4 images (US$_to_$EUR 4)" in capsys.readouterr().out
+    assert (tmp_path / "data.xyz").read_bytes().startswith(b"\x89PNG")
+
+
+def test_too_few_images_to_hold_some_out_are_refused(folder):
+    for path in (*(folder / "train").rglob("[1-3].png"), *(folder / "val").rglob("[1-3].png")):
+        path.unlink()
+    settings = folder_settings(folder, "use_test_set=False")
+    with pytest.raises(UserError, match="a tenth of the training set, which has only 2 images"):
+        inspect_data.inspect(settings, folder / "data.png")

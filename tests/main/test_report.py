@@ -47,6 +47,32 @@ def test_runs_below_a_folder_are_compared(tmp_path, capsys):
     assert "<td>+15.00</td>" in (tmp_path / "out/report.html").read_text()
 
 
+def test_the_folder_of_a_run_keeps_its_own_picture(tmp_path):
+    run = make_run(tmp_path / "run", 0.0, 0, 0.1)
+    with pytest.raises(UserError, match=r"is the folder of a run, which has a curves\.png"):
+        report([str(run)], run)
+
+
+def test_a_folder_may_have_brackets_in_its_name(tmp_path, capsys):
+    make_run(tmp_path / "r [1]" / "run", 0.0, 0, 0.1)
+    report([str(tmp_path / "r [1]")], tmp_path / "out")
+    assert "10.00" in capsys.readouterr().out
+
+
+def test_numbers_that_json_lacks_are_shown(tmp_path):
+    run = make_run(tmp_path / "run", 0.0, 0, 0.1)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["final"]["eval/loss"] = None
+    (run / "summary.json").write_text(json.dumps(summary))
+    numbers = dict.fromkeys(("trace", "worst_case_rise", "mean_rise", "gradient_norm", "loss"))
+    settings = {"r": 0.1, "m": 64, "sigma": 0.01}
+    measured = {"eigenvalues": [None], "num_images": 9, "data": "test", "settings": settings}
+    (run / "diagnostics").mkdir()
+    (run / "diagnostics" / "sharpness.json").write_text(json.dumps(numbers | measured))
+    report([str(run)], tmp_path / "out")
+    assert "<td>nan</td>" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_patterns_choose_runs_and_no_run_counts_twice(tmp_path, capsys):
     for seed in range(3):
         make_run(tmp_path / f"runs/seed_{seed}", 0.0, seed, 0.1)
