@@ -129,7 +129,7 @@ def read_photo(path, window):
         return tf.image.decode_and_crop_jpeg(encoded, part, channels=3)
 
     def anything():
-        pixels = tf.numpy_function(lambda x: decode.decode(x, 3), [encoded], tf.uint8)
+        pixels = tf.numpy_function(_decoded_or_empty, [encoded], tf.uint8)
         pixels = tf.ensure_shape(pixels, (None, None, 3))
         top, left, height, width = window(tf.shape(pixels)[0], tf.shape(pixels)[1])
         return pixels[top : top + height, left : left + width]
@@ -141,6 +141,14 @@ def read_photo(path, window):
     # tf decodes gray and colour JPEG, and decodes no more than the window; Pillow all the rest.
     plain = tf.cond(tf.image.is_jpeg(encoded), is_plain, lambda: False)
     return tf.cond(plain, jpeg, anything)
+
+
+def _decoded_or_empty(encoded):
+    """Of an exception tensorflow would print all it knows; an empty image fails when resized."""
+    try:
+        return decode.decode(encoded, 3)
+    except decode.BadImage:
+        return np.empty((0, 0, 3), np.uint8)
 
 
 def centre_window(height, width, size):

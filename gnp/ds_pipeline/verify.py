@@ -63,7 +63,8 @@ def without_bad_images(
     else:
         bad = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
         for path, why in bad.items():
-            _log.warning("Skipping %s: %s.", path, why)
+            # A name that is no text could not be written into a log.
+            _log.warning("Skipping %s: %s.", path.encode(errors="backslashreplace").decode(), why)
         if listing and is_writer:
             _write(listing, bad)
     names = list(bad)
