@@ -1,6 +1,7 @@
 """What the data pipeline takes from the config, checked."""
 
 import dataclasses
+import math
 
 from gnp.ds_pipeline.augment import names, policies
 from gnp.ds_pipeline.augment.image_level import ImageAugmentation
@@ -99,12 +100,12 @@ def _mixing(dataset, batch_level):
 
 
 def _crop_padding(dataset):
-    """4 pixels for images of 32, and in proportion for others, unless the config says which."""
-    padding = dataset.crop_padding or max(1, dataset.image_size // 8)
+    """4 pixels for images of 28 and 32, in proportion for others, unless the config says which."""
+    padding = dataset.crop_padding or math.ceil(dataset.image_size / 8)
     if not 0 < padding < dataset.image_size:
         raise UserError(
-            f"Images of {dataset.image_size} pixels cannot be cropped with a padding of {padding}; "
-            "choose a dataset.crop_padding below their side, or augmentations without crop."
+            f"dataset.crop_padding is {padding}; choose 1 to {dataset.image_size - 1} for images "
+            f"of {dataset.image_size} pixels, or augmentations without crop."
         )
     return padding
 

@@ -49,6 +49,7 @@ def main() -> None:
     folder = saved_run.folder_from_flags()
     values = flags.FLAGS
     names = SharpnessSettings.__dataclass_fields__
+    out = saved_run.out_folder(folder)
     figures = measure_run(
         folder,
         saved_run.settings_of(folder, *FULL_PRECISION),
@@ -56,7 +57,6 @@ def main() -> None:
         values.data,
         SharpnessSettings(**{name: values[name].value for name in names}),
     )
-    out = saved_run.out_folder(folder)
     write_atomically(out / SHARPNESS_FILE, json_text(figures))
     draw_spectrum(figures, out / SPECTRUM_PICTURE)
     print(format_figures(figures))

@@ -9,7 +9,7 @@ import pytest
 from scipy import io
 
 from config import base
-from gnp.ds_pipeline import published_files
+from gnp.ds_pipeline import published_files, settings
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 
@@ -88,6 +88,12 @@ def test_published_files(tmp_path, name):
     np.testing.assert_array_equal(labels.sum(0), labels.shape[0] / labels.shape[1])
     assert len(set(source.class_names)) == labels.shape[1]
     assert sum(batch["mask"].sum() for batch in source.eval_batches()) == source.num_eval_images
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_basic_augmentation_pads_by_four_pixels(name):
+    config = make_config(name, image_level_augmentations="basic")
+    assert settings.from_config(config, 0, 1).augmentation.padding == 4
 
 
 def test_pixels_and_labels_stay_together(tmp_path):
