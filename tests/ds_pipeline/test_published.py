@@ -93,7 +93,7 @@ def test_published_files(tmp_path, name):
 @pytest.mark.parametrize("name", WRITERS)
 def test_basic_augmentation_pads_by_four_pixels(name):
     config = make_config(name, image_level_augmentations="basic")
-    assert settings.from_config(config, 0, 1).augmentation.padding == 4
+    assert settings._crop_padding(config.dataset) == 4
 
 
 def test_pixels_and_labels_stay_together(tmp_path):
