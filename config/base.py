@@ -131,9 +131,7 @@ def get_config() -> ml_collections.ConfigDict:
     # (the last two and autoaugment with crop and flip)
     config.dataset.image_level_augmentations = "basic"
     config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
-    config.dataset.crop_padding = (
-        0  # pixels around the image before a crop; 0: image_size / 8, rounded up
-    )
+    config.dataset.crop_padding = 0  # pixels around images before a crop; 0: an eighth, rounded up
     config.dataset.randaug_num_layers = 2  # RandAugment: operations per image
     config.dataset.randaug_magnitude = 9  # RandAugment: strength of the operations, 0 to 10
     config.dataset.random_erasing = 0.0  # share of the images that lose a random box

@@ -36,4 +36,5 @@ def save_image_grid(
             place = {"transform": axis.transAxes, "ha": "center", "va": "top"}
             axis.text(0.5, -0.05, label, size=7, parse_math=False, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)

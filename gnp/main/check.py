@@ -93,7 +93,7 @@ def check_config(config: Any, *, num_devices: int) -> None:
             f"{config.total_epochs}; choose a shorter warmup."
         )
     learning_rate(config, steps_per_epoch=1)
-    _check_penalty(config.gnp)
+    _check_gnp(config.gnp)
     if not 0 <= config.ema_decay < 1:
         raise UserError(
             f"ema_decay is {config.ema_decay}; it must be at least 0 and below 1, such as 0.999."
@@ -110,7 +110,7 @@ def check_config(config: Any, *, num_devices: int) -> None:
         )
 
 
-def _check_penalty(gnp):
+def _check_gnp(gnp):
     if gnp.mode == "exact" and gnp.bn_policy != "clean":
         raise UserError(
             f"gnp.bn_policy is {gnp.bn_policy!r}, but gnp.mode=exact perturbs nothing; leave it at "

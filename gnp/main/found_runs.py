@@ -52,6 +52,8 @@ def read_run(folder: pathlib.Path) -> Run | None:
     """
     try:
         return _read(folder)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"The run {folder} cannot be read ({error}); mend or move it.") from error
 

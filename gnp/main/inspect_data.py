@@ -40,6 +40,8 @@ def main() -> None:
         verify_files(settings)
     else:
         out = pathlib.Path(flags.FLAGS.out)
+        if out.suffix.lower() != ".png":
+            raise UserError(f"--out is {out}, but the picture is a PNG file; name one, NAME.png.")
         make_folder(out.parent, "--out")
         inspect(settings, out)
 

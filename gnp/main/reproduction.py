@@ -16,6 +16,7 @@ from gnp.diagnostics.reproduction import PUBLISHED, format_table
 from gnp.errors import UserError
 from gnp.main import app
 from gnp.main.config import load_config
+from gnp.main.files import make_folder
 from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
 from gnp.training.summary import SUMMARY_FILE
 
@@ -51,9 +52,9 @@ def main() -> None:
     runs, out = flags.FLAGS.runs, flags.FLAGS.out
     if not runs or not out:
         raise UserError("--runs=FOLDER and --out=FOLDER are both needed.")
+    out = make_folder(out, "--out")
     table = format_table(read_errors(pathlib.Path(runs)))
-    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-    write_atomically(pathlib.Path(out) / TABLE_FILE, table + "\n")
+    write_atomically(out / TABLE_FILE, table + "\n")
     print(table)
 
 

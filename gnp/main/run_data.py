@@ -27,8 +27,13 @@ class RunData(NamedTuple):
         """Makes sure that a label means the same.
 
         Raises:
-          UserError: the names are others.
+          UserError: the names or their number are others.
         """
+        if len(class_names) != len(self.class_names):
+            raise UserError(
+                f"The data set has {len(class_names)} classes, but the run was trained with "
+                f"{len(self.class_names)}; choose data of the same classes."
+            )
         for label, (name, ours) in enumerate(zip(class_names, self.class_names, strict=True)):
             if name != ours:
                 raise UserError(
@@ -44,6 +49,15 @@ def write_run_data(folder: pathlib.Path, source: DataSource) -> None:
 
 
 def read_run_data(folder: pathlib.Path) -> RunData | None:
-    """What `write_run_data` wrote; None where it never did, as in runs of older versions."""
+    """What `write_run_data` wrote; None where it never did, as in runs of older versions.
+
+    Raises:
+      UserError: the file is damaged.
+    """
     file = folder / DATA_FILE
-    return RunData(**read_json(file)) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return RunData(**read_json(file))
+    except TypeError as error:
+        raise UserError(f"{file} is damaged ({error}); mend or remove it.") from error

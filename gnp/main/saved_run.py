@@ -140,13 +140,13 @@ def _read_variables(folder, step, ema):
 def _naming_damage(folder, step):
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:  # whatever orbax makes of a damaged file
         reason = str(error).partition("\n")[0][:200]
         raise UserError(
-            f"Checkpoint {step} in {folder / CHECKPOINTS_FOLDER} is damaged ({reason}); name "
-            "another by --checkpoint."
+            f"Checkpoint {step} in {folder / CHECKPOINTS_FOLDER} cannot be read ({reason}); it may "
+            "be damaged, so name another by --checkpoint."
         ) from error
 
 

@@ -47,7 +47,7 @@ def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientT
     fixed = [p for p in inspect.signature(constructor).parameters if p != "learning_rate"]
     arguments = {**defaults, **opt_params}
     _check_numbers(name, arguments)
-    if arguments.get("nesterov") and not arguments.get("momentum"):
+    if opt_params.get("nesterov") and not arguments.get("momentum"):
         raise UserError(
             f"opt.opt_params.nesterov of {name} needs a momentum, such as opt.opt_params.momentum="
             "0.9."

@@ -105,7 +105,7 @@ def value_and_grad(
       has_aux: whether the loss returns something beside its value.
       axis_name: name of a mapped axis over which g1 is averaged before v is taken, so that all
         devices perturb alike. None: each device perturbs along its own gradient (m-sharpness).
-        Either way the result is this device's own: average it before the optimizer. Under
+        Either way average the result over the devices before the optimizer. Under
         `jax.shard_map` this needs `check_vma=False`; as it comes that sums gradients by replicated
         parameters itself, so average the loss within `loss_fn` there, and nothing else.
       **form: fields of `Form`.

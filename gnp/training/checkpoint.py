@@ -19,6 +19,9 @@ from gnp.training.variables import variables_fingerprint
 
 _DAMAGED_FOLDER = "damaged"
 
+# The folder within a checkpoint, and the file in it, that orbax writes metrics into.
+_METRICS_ITEM = "metrics"
+
 # What orbax raises when a file cannot be written, and when an array cannot.
 _CANNOT_WRITE = (OSError, ValueError)
 
@@ -85,6 +88,7 @@ class Checkpoints:
         """
         self._folder = folder
         self._best_metric = best_metric
+        self._keeps_best = keep_best > 0
         policies = [checkpoint_managers.LatestN(keep_latest)]
         if keep_best:
             policies.append(
@@ -108,7 +112,7 @@ class Checkpoints:
     def save(self, state: TrainState, position: Position, metrics: dict | None = None) -> None:
         """Saves under the position's step, unless that step is saved already.
 
-        One that a stopped run saved before the evaluation of its step is saved again with it. A
+        To one that a stopped run saved before the evaluation of its step the metrics are added. A
         checkpoint that cannot be written (a full disk, say) is given up with a warning; those
         that are there stay.
 
@@ -119,10 +123,10 @@ class Checkpoints:
         """
         self.wait()
         with_metrics = metrics is not None and self._best_metric in metrics
+        metrics = metrics | {"step": position.step} if with_metrics else None
         if position.step in self._manager.all_steps():
-            if not with_metrics or self._manager.metrics(position.step):
-                return
-            self._manager.delete(position.step)
+            self._add_metrics(position.step, metrics)
+            return
         try:
             self._manager.save(
                 position.step,
@@ -136,7 +140,7 @@ class Checkpoints:
                         }
                     ),
                 ),
-                metrics=metrics | {"step": position.step} if with_metrics else None,
+                metrics=metrics,
             )
             self._saving = position.step
         except _CANNOT_WRITE as error:
@@ -252,6 +256,18 @@ class Checkpoints:
         with contextlib.suppress(*_CANNOT_WRITE):
             self._manager.close()
         self._manager = self._open()
+
+    def _add_metrics(self, step, metrics):
+        """To a checkpoint that is on disk; so it may come to be kept as the best."""
+        folder = self._folder / str(step) / _METRICS_ITEM
+        if metrics is None or not self._keeps_best or folder.exists():
+            return
+        try:
+            with ocp.Checkpointer(ocp.JsonCheckpointHandler(filename=_METRICS_ITEM)) as writer:
+                writer.save(folder, metrics)
+        except _CANNOT_WRITE as error:
+            self._give_up(step, error)
+        self._manager.reload()
 
     def _check_structure(self, step, saved, like):
         saved = _shapes(saved)

@@ -38,21 +38,24 @@ class StopRequest:
         self._signal: int | None = None
         self._previous: dict[int, Any] = {}
         self._is_shared = parallel.has_several_processes()
+        self._is_agreed = False
         self._num_turns = 0
 
     def after_turn(self) -> int | None:
         """The signal because of which to stop now, or None.
 
-        Every process must ask after each of its turns, and once.
+        Every process must ask exactly once after each of its turns.
         """
         self._num_turns += 1
         return self.signal_at(self._num_turns)
 
     def signal_at(self, turn: int) -> int | None:
-        """The same, of the turns counted from 1 without a gap."""
-        if self._is_shared:
-            return signal.SIGTERM if parallel.stop_is_agreed(turn) else None
-        return self._signal
+        """The signal because of which to stop after that turn; they count from 1."""
+        if not self._is_shared:
+            return self._signal
+        # The agreement is for one turn alone, but what it asks for may have to wait for a rollback.
+        self._is_agreed = self._is_agreed or parallel.stop_is_agreed(turn)
+        return signal.SIGTERM if self._is_agreed else None
 
     def __enter__(self) -> "StopRequest":
         for number in _SIGNALS:

@@ -66,7 +66,7 @@ def train(
       The summary of the run, as in `summary.json`; empty in all processes but the first.
 
     Raises:
-      UserError: the training set is smaller than a batch.
+      UserError: the training set is smaller than a batch; or a file of the run is damaged.
       TrainingError: a loss or gradient is not finite, and `on_nonfinite` says to stop.
       Interrupted: the run was asked to stop; its state is saved.
     """

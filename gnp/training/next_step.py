@@ -32,6 +32,9 @@ def next_step_norms(
     Returns:
       By the layer's path: `parameter_norm`, `gradient_norm` (mixed, before clipping) and
       `update_norm`.
+
+    Raises:
+      UserError: the training set is smaller than a batch.
     """
     steps_per_epoch = count_steps(config.batch_size, source.num_train_images)
     last = config.total_epochs * steps_per_epoch - 1

@@ -54,8 +54,7 @@ def explain(
       r: radius of the perturbation at that step.
     """
     state, batch = jax.device_get((state, batch))
-    if getattr(objective.model, "remat", False):  # which would hide what is in its blocks
-        objective = dataclasses.replace(objective, model=objective.model.clone(remat=False))
+    objective = dataclasses.replace(objective, model=_without_remat(objective.model, state, batch))
     rngs = {name: jax.random.PRNGKey(0) for name in STREAMS}
 
     def loss_fn(params):
@@ -69,3 +68,15 @@ def explain(
         f"bad place is {first_bad_layer(loss_fn, params)}. The last checkpoint is intact; "
         f"{_REMEDIES}."
     )
+
+
+def _without_remat(model, state, batch):
+    """The model with its switch off, which hides what is in its blocks, if it can do without."""
+    if getattr(model, "remat", None) is not True:
+        return model
+    plain = model.clone(remat=False)
+    shapes = jax.eval_shape(
+        lambda images: plain.init(jax.random.PRNGKey(0), images, train=False), batch["image"]
+    )
+    is_same = jax.tree.structure(shapes["params"]) == jax.tree.structure(dict(state.params))
+    return plain if is_same else model

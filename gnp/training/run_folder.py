@@ -27,8 +27,6 @@ _UNSET = "unset"
 # Where config.json is not wanted: tells whether a config is that of the run.
 _FINGERPRINT_FILE = ".config.sha256"
 
-_REMEDY = "set another --working_dir, or --config.retrain=True to delete that run and start over"
-
 _log = logging.getLogger(__name__)
 
 
@@ -64,9 +62,9 @@ def open_run(
 ) -> pathlib.Path:
     """Creates the folder of a run, or makes sure that the run in it has the same config.
 
-    Writes `config.json`, unless `config.write_config_to_json` is False. Fields that have no
-    influence on the result (`retrain`, `profile_steps`, `logging.*`) may differ, and everything may
-    if an earlier start never came to its first step.
+    Writes `config.json`, or if `config.write_config_to_json` is False a hash in its place. Fields
+    that have no influence on the result (`retrain`, `profile_steps`, `logging.*`) may differ, and
+    everything may if an earlier start never came to its first step; what it left is deleted then.
 
     Args:
       path: the folder, from `run_path`.
@@ -83,21 +81,25 @@ def open_run(
       UserError: the folder holds a run with another config, such as one with fields that there are
         no more.
     """
+    defaults = {} if defaults is None else _plain(defaults)
     if retrain and is_writer:
         _delete_contents(path)
-    if not retrain and _has_begun(path):
-        if (path / CONFIG_FILE).exists():
-            _compare(path, config, defaults, is_writer)
-        elif _read(path / _FINGERPRINT_FILE) != _fingerprint(config):
+    # Where no run has begun, the others leave the folder to the writer.
+    if not retrain and path.exists() and (is_writer or _has_begun(path)):
+        changes = _changes(path, config, defaults, is_writer)
+        if changes and _has_begun(path):
             raise UserError(
-                f"{path} holds a run with another config, which was not kept there; {_REMEDY}."
+                f"{path} holds a run with another config ({'; '.join(changes)}); set another "
+                "--working_dir, or --config.retrain=True to delete that run and start over."
             )
+        if changes and is_writer:
+            _delete_contents(path)  # such as a list of bad images
     if is_writer:
         path.mkdir(parents=True, exist_ok=True)
         if config.write_config_to_json:
             write_atomically(path / CONFIG_FILE, config_json(config))
         else:
-            write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config))
+            write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config, defaults))
     return path
 
 
@@ -127,14 +129,17 @@ def json_text(value: Any) -> str:
     return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """What a file of JSON holds.
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The object that a file of JSON holds.
 
     Raises:
       UserError: it is damaged; names the file and the place.
     """
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no names and values")
+        return content
     except ValueError as error:  # no JSON, or no text
         raise UserError(f"{path} is damaged ({error}); mend or remove it.") from error
 
@@ -166,23 +171,38 @@ def _has_begun(path):
     )
 
 
-def _compare(path, config, defaults, is_writer):
-    old = flatten(read_json(path / CONFIG_FILE))
+def _changes(path, config, defaults, is_writer):
+    """The fields of the config in the folder that are others now, as text."""
     new = _plain(config)
-    defaults = {} if defaults is None else _plain(defaults)
+    if not (path / CONFIG_FILE).exists():
+        kept = _read(path / _FINGERPRINT_FILE)
+        if kept is None and is_writer and _has_begun(path):
+            _log.warning("%s does not tell its config, which is taken for the same.", path)
+        return [] if kept in (None, _fingerprint(config, defaults)) else ["it was not kept there"]
+    old = flatten(read_json(path / CONFIG_FILE))
     missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
-    _check_same_config(path, missing | old, new)
-    if missing and is_writer:
+    found = missing | old
+    changes = [
+        f"{field}: {found.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
+        for field in sorted(found.keys() | new.keys())
+        if found.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
+    ]
+    if missing and is_writer and not changes:
         _log.warning(
             "%s is of an older version; the fields that it lacks have their defaults: %s.",
             path / CONFIG_FILE,
             ", ".join(f"{name} = {value!r}" for name, value in missing.items()),
         )
+    return changes
 
 
-def _fingerprint(config):
-    """Of the fields that have an influence on the result."""
-    fields = {field: value for field, value in _plain(config).items() if not _is_free(field)}
+def _fingerprint(config, defaults):
+    """Of the fields that matter and have not their default, so that new fields change nothing."""
+    fields = {
+        field: value
+        for field, value in _plain(config).items()
+        if not _is_free(field) and value != defaults.get(field, _UNSET)
+    }
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -196,18 +216,6 @@ def _finite(value):
 
 def _read(path):
     return path.read_text() if path.exists() else None
-
-
-def _check_same_config(path, old, new):
-    changes = [
-        f"{field}: {old.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
-        for field in sorted(old.keys() | new.keys())
-        if old.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
-    ]
-    if changes:
-        raise UserError(
-            f"{path} holds a run with another config ({'; '.join(changes)}); {_REMEDY}."
-        )
 
 
 def _plain(config):

@@ -169,10 +169,17 @@ def test_other_classes_are_refused(run_on_files, tmp_path):
         evaluate_run(run_on_files, settings, "last")
 
 
+def test_another_number_of_classes_is_refused(run_on_files, tmp_path):
+    other = write_images(tmp_path, 100, names=("a", "b", "c"))
+    fields = (f"dataset.data_dir={other}", "dataset.num_classes=3")
+    with pytest.raises(UserError, match="has 3 classes, but the run was trained with 2"):
+        evaluate_run(run_on_files, settings_of(run_on_files, *fields), "last")
+
+
 def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints" / "6").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:50])
     for checkpoint in ("last", "average:2"):
-        with pytest.raises(UserError, match=r"Checkpoint 6 in .* is damaged .*--checkpoint"):
+        with pytest.raises(UserError, match=r"Checkpoint 6 in .* cannot be read .*--checkpoint"):
             evaluate_run(tmp_path / "run", settings_of(tmp_path / "run"), checkpoint)

@@ -74,6 +74,25 @@ class Block(nn.Module):
         return nn.Dense(4, name="dense")(x)
 
 
+class ModelWithUnnamedBlocks(nn.Module):
+    """Its blocks have other names with remat than without."""
+
+    remat: bool = True
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        block = nn.remat(Block, static_argnums=(2, 3)) if self.remat else Block
+        return nn.Dense(3)(block()(inputs.reshape(len(inputs), -1), 0.0, train) * 1e38)
+
+
+def test_remat_that_changes_names_is_left_on():
+    model = ModelWithUnnamedBlocks()
+    state = create_state(model, optax.sgd(0.1), image_shape=(2, 2, 1), init_seed=0, seed=0)
+    batch = {"image": np.full((2, 2, 2, 1), 100.0, np.float32), "label": np.eye(3)[:2]}
+    error = explain(NonFiniteStep(5, 1), Objective(model), state, batch, r=0.0)
+    assert "the first bad place is the input of Dense_0. " in str(error)
+
+
 class ModelOfBlocks(nn.Module):
     scan: bool = False
     remat: bool = False

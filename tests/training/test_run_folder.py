@@ -80,13 +80,44 @@ def test_another_config_is_refused_where_none_is_kept(tmp_path):
     open_run(tmp_path, changed_config(**unkept))
     open_run(tmp_path, changed_config(**unkept, **{"logging.basic_logger_level": "error"}))
     for other in ({}, {**unkept, "label_smoothing": 0.1}):
-        with pytest.raises(UserError, match="another config, which was not kept there"):
+        with pytest.raises(UserError, match=r"another config \(it was not kept there\)"):
             open_run(tmp_path, changed_config(**other))
 
 
-def test_a_config_that_is_damaged_is_named(tmp_path):
+def test_a_run_that_does_not_tell_its_config_goes_on_with_a_warning(tmp_path, caplog):
     start_run(tmp_path, digits.get_config())
-    (tmp_path / "config.json").write_text('{"batch_size": ')
+    (tmp_path / "config.json").unlink()
+    open_run(tmp_path, digits.get_config())
+    assert "does not tell its config" in caplog.text
+
+
+def test_a_hash_stands_for_the_config_though_fields_are_added(tmp_path):
+    defaults = base.get_config()
+    config = changed_config(write_config_to_json=False)
+    open_run(tmp_path, config, defaults=defaults)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    for newer in (config, defaults):
+        newer.unlock()
+        newer.a_new_field = 3
+    open_run(tmp_path, config, defaults=defaults)
+    config.a_new_field = 4
+    with pytest.raises(UserError, match="holds a run with another config"):
+        open_run(tmp_path, config, defaults=defaults)
+
+
+def test_what_another_config_left_before_its_first_step_is_deleted(tmp_path):
+    open_run(tmp_path, changed_config(label_smoothing=0.1))
+    (tmp_path / "skipped_images.json").write_text("{}")
+    open_run(tmp_path, changed_config(label_smoothing=0.1))
+    assert (tmp_path / "skipped_images.json").exists()
+    open_run(tmp_path, digits.get_config())
+    assert not (tmp_path / "skipped_images.json").exists()
+
+
+@pytest.mark.parametrize("content", ['{"batch_size": ', "[1, 2]"])
+def test_a_config_that_is_damaged_is_named(tmp_path, content):
+    start_run(tmp_path, digits.get_config())
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"config\.json is damaged .*; mend or remove it"):
         open_run(tmp_path, digits.get_config())
 

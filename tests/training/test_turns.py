@@ -93,3 +93,10 @@ def test_saves_come_after_the_turn_that_holds_their_step(tmp_path):
     saved = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert {11, 22} <= set(saved)
     assert all(any(step <= s < step + 3 for s in saved) for step in (4, 8, 12, 16, 20))
+
+
+def test_processes_that_agreed_to_stop_do_so_after_a_rollback_too(monkeypatch):
+    monkeypatch.setattr(parallel, "has_several_processes", lambda: True)
+    monkeypatch.setattr(parallel, "stop_is_agreed", lambda turn: turn == 3)
+    stop = StopRequest()
+    assert [stop.after_turn() for _ in range(5)] == [None, None, *[signal.SIGTERM] * 3]
