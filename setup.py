@@ -34,8 +34,14 @@ setuptools.setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # Accelerators are JAX's, so tensorflow's build for CPUs will do where there is one.
         # tensorflow-datasets imports importlib-resources without asking for it.
-        "data": ["importlib-resources>=6", "tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
+        "data": [
+            "importlib-resources>=6",
+            "tensorflow-cpu>=2.20; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "tensorflow>=2.20; sys_platform != 'linux' or platform_machine != 'x86_64'",
+            "tensorflow-datasets>=4.9.9",
+        ],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.19"],

@@ -32,7 +32,7 @@ import tempfile
 
 import numpy as np
 
-from benchmark import timing
+from benchmark import machine, timing
 from benchmark.child import ask, rates_in_turns
 from gnp.main import xla
 
@@ -63,9 +63,10 @@ def main() -> None:
     xla.use_all_cores()
     arguments = _parse_arguments()
     # This process must not take the accelerator from those that it starts.
-    machine = ask(sys.executable, "benchmark.machine")
+    found = ask(sys.executable, "benchmark.machine")
+    machine.require_one_device(found["num_devices"])
     if arguments.images is None:
-        arguments.images = 5000 if machine["backend"] == "cpu" else 50_000
+        arguments.images = 5000 if found["backend"] == "cpu" else 50_000
     with tempfile.TemporaryDirectory() as folder:
         write_cifar10(pathlib.Path(folder) / "cifar-10-batches-py", arguments.images)
         contenders = {name: _contender(name, arguments, folder) for name in arguments.contenders}
@@ -73,7 +74,7 @@ def main() -> None:
     if not rates:
         sys.exit("No contender could run.")
     settings = {name: getattr(arguments, name) for name in (*_REQUESTED, "rounds")}
-    print(json.dumps(settings | compare(rates) | machine | versions))
+    print(json.dumps(settings | compare(rates) | found | versions))
 
 
 def compare(rates: dict[str, list[float]]) -> dict:

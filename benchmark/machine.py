@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import re
+import sys
 
 import jax
 
@@ -22,12 +23,22 @@ def describe() -> dict:
     """Devices, processor and versions."""
     return {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "num_devices": jax.device_count(),
         "backend": jax.default_backend(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def require_one_device(count: int) -> None:
+    """Ends the process where there are several, which only this project's steps would share."""
+    if count > 1:
+        sys.exit(
+            f"There are {count} devices, which only this project's steps would share; show JAX one "
+            "of them, by CUDA_VISIBLE_DEVICES=0 or JAX_NUM_CPU_DEVICES=1."
+        )
 
 
 def _cpu_name():

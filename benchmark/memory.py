@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(_MODELS))
     parser.add_argument("--batch_size", type=int, default=8)
     arguments = parser.parse_args()
+    machine.require_one_device(jax.device_count())
     for name in arguments.models.split(","):
         print(json.dumps(measure(name, arguments.batch_size)), flush=True)
         jax.clear_caches()

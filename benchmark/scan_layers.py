@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(CASES))
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
     arguments = parser.parse_args()
+    machine.require_one_device(jax.device_count())
     for name in arguments.models.split(","):
         for penalized in (False, True):
             figures = measure(name, penalized=penalized, rounds=arguments.rounds)

@@ -63,11 +63,7 @@ def main() -> None:
     # PyTorch's process needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     arguments = _parse_arguments()
-    if jax.device_count() > 1:
-        sys.exit(
-            f"There are {jax.device_count()} devices, which only this project's steps would share; "
-            "show JAX one of them, by CUDA_VISIBLE_DEVICES=0 or JAX_NUM_CPU_DEVICES=1."
-        )
+    machine.require_one_device(jax.device_count())
     torch = _start_torch(arguments.torch_python)
     for name in arguments.models.split(","):
         try:

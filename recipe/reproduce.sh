@@ -9,7 +9,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.transformer.num_layers=1)
-begin "27 trainings, 24 h at 125 TFLOP/s; the table says what is to be expected."
+begin "27 trainings, 22 h at 125 TFLOP/s; the table says what is to be expected."
 working_dir=$working_dir/reproduce
 tasks=${TASKS:-${SLURM_ARRAY_TASK_COUNT:-1}}
 task=${TASK:-$((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0}))}

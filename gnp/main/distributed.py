@@ -15,8 +15,8 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 def initialize() -> None:
     """Joins the other processes, if there are any. Must come before anything else of JAX.
 
-    With the three flags the cluster is what they say. Without them JAX looks for Slurm, OpenMPI,
-    Kubernetes and TPU pods itself; where it finds none of them this process trains alone.
+    With the three flags the cluster is what they say. Without them JAX looks for Slurm, OpenMPI and
+    TPU pods itself; where it finds none of them this process trains alone.
 
     Raises:
       UserError: only some of the flags are given, or a cluster is there but cannot be joined.

@@ -102,10 +102,11 @@ def _summary_so_far(folder, metrics):
     if not evaluations:
         return None
     timings = read_metrics(folder / TIMINGS_FILE) if (folder / TIMINGS_FILE).exists() else []
+    speeds = [t["time/images_per_second"] for t in timings if "time/images_per_second" in t]
     return {
         "final": evaluations[-1],
         "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
-        "images_per_second": timings[-1]["time/images_per_second"] if timings else None,
+        "images_per_second": speeds[-1] if speeds else None,
     }
 
 

@@ -24,7 +24,7 @@ def require_wandb() -> None:
     if importlib.util.find_spec("wandb") is None:
         raise UserError(
             "logging.wandb is True, but the package wandb is not installed; install it with "
-            "pip install 'gnp[wandb]', or leave logging.wandb at False."
+            "pip install 'wandb>=0.19', or leave logging.wandb at False."
         )
 
 

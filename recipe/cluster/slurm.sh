@@ -22,8 +22,10 @@ python=${GNP_PYTHON:-.venv/bin/python}
 stopped=75 # the exit code that says: asked to stop, everything is saved
 
 trap : TERM # a preempted job's own SIGTERM: wait for the tasks, which got it too
+# srun does not take the number of cores over from sbatch (Slurm 22.05 and newer).
 # The tasks stop together; Slurm must not kill the slower ones because the first has gone.
-srun --kill-on-bad-exit=0 "$python" -m gnp.main.main "$@" --config.interrupt_exit_code=$stopped
+srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-8}" --kill-on-bad-exit=0 \
+    "$python" -m gnp.main.main "$@" --config.interrupt_exit_code=$stopped
 code=$?
 if ((code == stopped)); then
     scontrol requeue "$SLURM_JOB_ID"

@@ -3,6 +3,7 @@
 #   TPU=my-slice ZONE=us-central2-b bash recipe/cluster/tpu_pod.sh \
 #       --config=config/imagenet.py --working_dir=/mnt/shared/runs
 # The working_dir must be one that all hosts share, such as a Filestore that each of them has mounted.
+# The hosts need Python 3.11 or newer with its module venv (apt install python3.11 python3.11-venv).
 # After a preemption create the slice anew and call this again: it goes on from the last checkpoint.
 set -euo pipefail
 : "${TPU:?Set TPU to the name of the slice.}" "${ZONE:?Set ZONE to where it is.}"
@@ -17,8 +18,9 @@ source=$(mktemp -d)
 trap 'rm -r "$source"' EXIT
 tar -czf "$source/gnp.tar.gz" -C "$root" --exclude-vcs --exclude=.venv --exclude=runs .
 gcloud compute tpus tpu-vm scp "$source/gnp.tar.gz" "$TPU:" --zone="$ZONE" --worker=all
-on_all_hosts 'mkdir -p gnp && tar -xzf gnp.tar.gz -C gnp && cd gnp &&
-    { [ -x .venv/bin/python ] || python3 -m venv .venv; } &&
+on_all_hosts 'mkdir -p gnp && tar -xzf gnp.tar.gz -C gnp && cd gnp && source recipe/common.sh &&
+    base=$(find_python) && { .venv/bin/python -c "import sys; sys.exit(sys.version_info < (3, 11))" ||
+        "$base" -m venv --clear .venv; } &&
     .venv/bin/python -m pip install --quiet --editable ".[data,tpu]"'
 
 # JAX finds the other hosts of the slice by itself.

@@ -80,6 +80,13 @@ def test_patterns_choose_runs_and_no_run_counts_twice(tmp_path, capsys):
     assert "| 2 " in capsys.readouterr().out
 
 
+def test_a_run_under_way_that_has_only_compiled_is_shown(tmp_path):
+    run = make_run(tmp_path / "run", 0.0, 0, 0.1)
+    (run / "summary.json").unlink()
+    (run / "timings.jsonl").write_text('{"step": 1, "time/first_step_seconds": 7.6}\n')
+    assert "10.00" in live_page([str(run)])
+
+
 def test_a_run_that_is_not_finished_is_left_out_and_named(tmp_path, capsys):
     make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
     unfinished = make_run(tmp_path / "runs/b", 0.0, 1, 0.2)

@@ -97,8 +97,8 @@ def test_slurm_starts_a_command_of_ours_and_requeues_a_stopped_job(tmp_path, exi
         "slurm.sh", *ARGUMENTS, SLURM_SUBMIT_DIR=str(ROOT), SLURM_JOB_ID="12", **environment
     )
     assert result.returncode == exit_code, result.stderr
-    ((option, *command),) = calls(tmp_path, "srun")
-    assert option == "--kill-on-bad-exit=0"
+    ((cores, option, *command),) = calls(tmp_path, "srun")
+    assert (cores, option) == ("--cpus-per-task=8", "--kill-on-bad-exit=0")
     config, _ = parsed(command)
     assert config.interrupt_exit_code == 75
     assert config.opt.opt_params.momentum == 0.8
@@ -206,7 +206,7 @@ def test_what_is_missing_is_said(script, sentence):
 
 # Starts the tasks of a node as srun does, and returns the highest exit code.
 SRUN = """
-shift
+shift 2
 for task in 0 1; do
     SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 SLURM_STEP_NODELIST=localhost "$@" &
     echo $! >> "$TASKS"
