@@ -34,3 +34,17 @@ class NetToLookInto(nn.Module):
 def _features(images, train, width):
     x = nn.Conv(width, (3, 3), strides=2)(images)
     return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+
+
+@register_model("SmoothNet")
+class SmoothNet(nn.Module):
+    """Batch norm, and nothing with a kink at which a rounding error could decide."""
+
+    num_outputs: int
+
+    @nn.compact
+    def __call__(self, inputs, train):
+        x = nn.Conv(8, (3, 3), strides=2)(inputs)
+        x = nn.gelu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        x = nn.gelu(nn.Conv(8, (3, 3))(x))
+        return nn.Dense(self.num_outputs)(x.reshape(len(x), -1))
