@@ -47,6 +47,10 @@ class SpikeDetector:
         self._threshold = threshold
         self._recent: collections.deque[float] = collections.deque(maxlen=window)
 
+    @property
+    def window(self) -> int:
+        return self._recent.maxlen
+
     def add(self, loss: float) -> Spike | None:
         """Takes the next loss; one that is not finite is passed over."""
         if not math.isfinite(loss):

@@ -1,6 +1,7 @@
 """What is watched while training: spikes of the loss, and each layer's gradient norm."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,8 +59,9 @@ class Health:
         return extras
 
     def _replay(self, lines):
-        """All of them, as losses that are not finite take no place in the window."""
-        for line in lines:
+        """Only what is in the window counts, where losses that are not finite take no place."""
+        finite = [i for i, line in enumerate(lines) if math.isfinite(line["train/loss"])]
+        for line in lines[min(finite[-self._detector.window - 1 :], default=0) :]:
             self._is_in_spike = self._detector.add(line["train/loss"]) is not None
         if lines:
             self._num_spikes = lines[-1][_SPIKES]

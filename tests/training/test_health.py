@@ -59,15 +59,18 @@ def test_a_run_that_goes_on_finds_the_same(tmp_path, caplog, monkeypatch, stop):
     assert sum("robust" in record.message for record in caplog.records) == 2
 
 
-def test_losses_that_are_not_finite_take_no_place_in_what_is_remembered():
+@pytest.mark.parametrize("num_finite", [60, 300])
+def test_losses_that_are_not_finite_take_no_place_in_what_is_remembered(num_finite):
     settings = toy_config().logging
-    losses = [1 + 0.01 * (i % 5) for i in range(60)] + [np.nan] * 90 + [1.0] * 5
+    losses = [1 + 0.01 * (i % 5) for i in range(num_finite)] + [np.nan] * 90 + [1.0] * 5
     whole, lines = Health(settings, {}, []), []
     for step, loss in enumerate(losses, 1):
         lines.append({"step": step, "train/loss": loss})
         lines[-1] |= whole.extras(step, {"train/loss": loss}, None)
     gone_on = Health(settings, {}, lines)
-    found = [health.extras(156, {"train/loss": 3.0}, None) for health in (whole, gone_on)]
+    found = [
+        health.extras(len(losses) + 1, {"train/loss": 3.0}, None) for health in (whole, gone_on)
+    ]
     assert found == [{"train/loss_spikes": 1}] * 2
 
 
