@@ -21,6 +21,11 @@ class TrainingError(RuntimeError):
     """
 
 
+def reason(error: BaseException) -> str:
+    """The beginning of an error's text, of which libraries tell pages."""
+    return str(error).partition("\n")[0][:200]
+
+
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> UserError:
     """An error for a name that is not in a table of names.
 

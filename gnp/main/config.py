@@ -1,7 +1,6 @@
 """The config of a run: its file, and the fields that the command line overrides."""
 
 import importlib.util
-import json
 import pathlib
 import re
 import sys
@@ -15,6 +14,7 @@ from absl import flags
 import gnp
 from gnp.errors import UserError
 from gnp.main.fields import CommandLineText, resolve
+from gnp.training.run_folder import read_json
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."
@@ -121,9 +121,9 @@ def _from_file(path: str) -> Mapping[str, Any]:
             f"There is no config file {candidates[0]}; name a Python file with a function "
             "get_config, such as --config=config/digits.py."
         )
+    if file.suffix == ".json":
+        return read_json(file)
     try:
-        if file.suffix == ".json":
-            return _fields(json.loads(file.read_text()))
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except Exception as error:
@@ -131,12 +131,6 @@ def _from_file(path: str) -> Mapping[str, Any]:
             f"The config file {file} fails in line {_line(error, file)}: "
             f"{type(error).__name__}: {error}."
         ) from error
-
-
-def _fields(content: Any) -> Mapping[str, Any]:
-    if not isinstance(content, dict):
-        raise TypeError("it holds no fields, in braces")
-    return content
 
 
 def _run_config_file(file: pathlib.Path) -> Any:

@@ -7,7 +7,6 @@ Prints the figures as JSON.
 """
 
 import functools
-import json
 import pathlib
 from typing import Any
 
@@ -51,10 +50,9 @@ def main() -> None:
         ema=flags.FLAGS.ema,
         attack_radius=flags.FLAGS.attack_radius,
     )
-    text = json_text(figures)
-    print(json.dumps(json.loads(text)))
+    print(json_text(figures, indent=None), end="")
     if out:
-        write_atomically(out / "evaluation.json", text)
+        write_atomically(out / "evaluation.json", json_text(figures))
         draw_confusion(figures, out / "confusion.png")
 
 

@@ -1,12 +1,11 @@
 """What a run was trained on, as its folder keeps it: its classes, and how images are normalized."""
 
-import json
 import pathlib
 from typing import NamedTuple
 
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
-from gnp.training.run_folder import read_json, write_atomically
+from gnp.training.run_folder import json_text, read_json, write_atomically
 
 DATA_FILE = "data.json"
 
@@ -45,7 +44,7 @@ class RunData(NamedTuple):
 def write_run_data(folder: pathlib.Path, source: DataSource) -> None:
     """Writes `data.json` into the folder of a run."""
     content = RunData(list(source.class_names), list(source.mean), list(source.std))
-    write_atomically(folder / DATA_FILE, json.dumps(content._asdict(), indent=2) + "\n")
+    write_atomically(folder / DATA_FILE, json_text(content._asdict()))
 
 
 def read_run_data(folder: pathlib.Path) -> RunData | None:

@@ -9,7 +9,7 @@ from absl import flags
 from flax import linen as nn
 
 from gnp.ds_pipeline.source import DataSource
-from gnp.errors import UserError, unknown_name
+from gnp.errors import UserError, reason, unknown_name
 from gnp.main import config
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_batch_divides
@@ -143,10 +143,9 @@ def _naming_damage(folder, step):
     except (UserError, MemoryError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:  # whatever orbax makes of a damaged file
-        reason = str(error).partition("\n")[0][:200]
         raise UserError(
-            f"Checkpoint {step} in {folder / CHECKPOINTS_FOLDER} cannot be read ({reason}); it may "
-            "be damaged, so name another by --checkpoint."
+            f"Checkpoint {step} in {folder / CHECKPOINTS_FOLDER} cannot be read ({reason(error)}); "
+            "it may be damaged, so name another by --checkpoint."
         ) from error
 
 

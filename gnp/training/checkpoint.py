@@ -12,7 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
 from gnp.training import parallel
 from gnp.training.state import TrainState, fingerprint
 from gnp.training.variables import variables_fingerprint
@@ -167,7 +167,7 @@ class Checkpoints:
                 _log.warning(
                     "Checkpoint %d is damaged and set aside; taking the one before. (%s)",
                     step,
-                    str(error).partition("\n")[0][:200],
+                    reason(error),
                 )
                 self._set_aside(step)
         if steps:
@@ -248,7 +248,7 @@ class Checkpoints:
             "The checkpoint of step %s could not be written (%s); training goes on, and the older "
             "checkpoints are as they were.",
             step,
-            str(error).partition("\n")[0][:200],
+            reason(error),
         )
         if parallel.has_several_processes():
             return  # managers are opened by all processes together

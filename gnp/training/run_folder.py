@@ -84,10 +84,11 @@ def open_run(
     defaults = {} if defaults is None else _plain(defaults)
     if retrain and is_writer:
         _delete_contents(path)
+    has_begun = not retrain and _has_begun(path)
     # Where no run has begun, the others leave the folder to the writer.
-    if not retrain and path.exists() and (is_writer or _has_begun(path)):
-        changes = _changes(path, config, defaults, is_writer)
-        if changes and _has_begun(path):
+    if not retrain and path.exists() and (is_writer or has_begun):
+        changes = _changes(path, config, defaults, warn=is_writer and has_begun)
+        if changes and has_begun:
             raise UserError(
                 f"{path} holds a run with another config ({'; '.join(changes)}); set another "
                 "--working_dir, or --config.retrain=True to delete that run and start over."
@@ -124,9 +125,14 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         raise
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON, indented; numbers that JSON does not have (nan, infinities) are null."""
-    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON; numbers that JSON does not have (nan, infinities) are null.
+
+    Args:
+      value: of names, values and lists.
+      indent: blanks for each level; None: all in one line.
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False) + "\n"
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -171,12 +177,12 @@ def _has_begun(path):
     )
 
 
-def _changes(path, config, defaults, is_writer):
+def _changes(path, config, defaults, *, warn):
     """The fields of the config in the folder that are others now, as text."""
     new = _plain(config)
     if not (path / CONFIG_FILE).exists():
         kept = _read(path / _FINGERPRINT_FILE)
-        if kept is None and is_writer and _has_begun(path):
+        if kept is None and warn:
             _log.warning("%s does not tell its config, which is taken for the same.", path)
         return [] if kept in (None, _fingerprint(config, defaults)) else ["it was not kept there"]
     old = flatten(read_json(path / CONFIG_FILE))
@@ -187,7 +193,7 @@ def _changes(path, config, defaults, is_writer):
         for field in sorted(found.keys() | new.keys())
         if found.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
     ]
-    if missing and is_writer and not changes:
+    if missing and warn and not changes:
         _log.warning(
             "%s is of an older version; the fields that it lacks have their defaults: %s.",
             path / CONFIG_FILE,

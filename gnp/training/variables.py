@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
 from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import fingerprint
 
@@ -88,8 +88,9 @@ def read_newest_variables(path: pathlib.Path) -> dict[str, Any]:
         try:
             return read_variables(checkpoint)
         except Exception as error:  # whatever orbax makes of a damaged file
-            reason = str(error).partition("\n")[0][:200]
-            _log.warning("%s is damaged; looking for one before it. (%s)", checkpoint, reason)
+            _log.warning(
+                "%s is damaged; looking for one before it. (%s)", checkpoint, reason(error)
+            )
     raise UserError(f"All checkpoints in {path} are damaged; name another run.")
 
 

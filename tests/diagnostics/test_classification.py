@@ -57,6 +57,7 @@ def test_picture_takes_any_names(tmp_path):
         warnings.simplefilter("error")  # such as that there is no room for the names
         figures = classification_figures(np.log(PROBABILITIES), LABELS, names)
         draw_confusion(figures, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_picture_is_drawn(tmp_path):
