@@ -39,7 +39,7 @@ def measure(case: str, arguments) -> dict:
     """Rates of all contenders, and the versions of what they use."""
     request = {"case": case, "dtype": arguments.dtype, "seconds": arguments.seconds}
     ours = functools.partial(ask, sys.executable, "benchmark.convolutions_jax", **request)
-    theirs = functools.partial(ask, arguments.torch_python, "benchmark.convolutions_torch")
+    theirs = functools.partial(ask, arguments.torch_python, "benchmark.torch.convolutions")
     contenders = {
         "gnp": functools.partial(ours, as_it_comes=False),
         "xla": functools.partial(ours, as_it_comes=True),

@@ -36,7 +36,7 @@ from benchmark import machine, timing
 from benchmark.child import ask, rates_in_turns
 from gnp.main import xla
 
-_JAX, _TORCH = "benchmark.end_to_end_jax", "benchmark.end_to_end_torch"
+_JAX, _TORCH = "benchmark.end_to_end_jax", "benchmark.torch.end_to_end"
 
 # Contender -> the module that runs it, and what that is asked for.
 _CONTENDERS = {

@@ -58,7 +58,7 @@ def measure(case: str, photos: str | None, arguments) -> dict:
     python = arguments.torch_python
     sides = {
         "gnp": functools.partial(ask, sys.executable, "benchmark.loader_jax", **request, **ours),
-        "pytorch": functools.partial(ask, python, "benchmark.loader_torch", **request),
+        "pytorch": functools.partial(ask, python, "benchmark.torch.loader", **request),
     }
     rates, versions = rates_in_turns(sides, rounds=arguments.rounds)
     return {

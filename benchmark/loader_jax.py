@@ -16,7 +16,7 @@ import numpy as np
 from benchmark import default_config
 from gnp.ds_pipeline import settings
 from gnp.ds_pipeline.build import build_source
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 CIFAR_IMAGES = 50_000
 
@@ -54,7 +54,7 @@ def _cifar_source(config):
     names = [str(label) for label in range(10)]
     data = LabelledData(examples, examples.take(np.arange(100)), names, (0.5,) * 3, (0.25,) * 3)
     if config.dataset.loader == "device":
-        from gnp.ds_pipeline.device import DeviceSource as Source
+        from gnp.ds_pipeline.device_source import DeviceSource as Source
     else:
         from gnp.ds_pipeline.tf_source import TfSource as Source
     return Source(data, settings.from_config(config))

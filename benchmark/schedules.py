@@ -23,7 +23,7 @@ from benchmark import machine, timing
 from gnp.main import main as training
 from gnp.main import xla
 from gnp.main.config import load_config
-from gnp.training.summary import SUMMARY_FILE
+from gnp.runs.folder import SUMMARY_FILE
 
 _PENALTY = ("gnp.r=0.1", "gnp.alpha=0.8")
 WAYS = {  # {half} stands for half of the epochs

@@ -40,7 +40,7 @@ from benchmark.contenders import (
     our_step,
     step_by_hand,
 )
-from benchmark.torch_process import TorchProcess
+from benchmark.torch.process import TorchProcess
 from gnp.main import xla
 from gnp.model import size
 from gnp.training.peak_flops import peak_flops

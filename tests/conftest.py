@@ -38,3 +38,11 @@ def _forget_programs():
     """Each compiled program takes memory maps, of which Linux gives a process 65,530."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request, monkeypatch):
+    """Runs of tests are small; drawing their curves would take longer than all the rest."""
+    folder = request.path.parent.name
+    if folder in ("training", "runs", "diagnostics") and "pictures" not in request.keywords:
+        monkeypatch.setattr("gnp.runs.summary.draw_curves", lambda *arguments: None)

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from gnp.diagnostics.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.main import config
 from gnp.main.build import build_model
 from gnp.main.check import check_config
 from gnp.main.reproduction import read_errors
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.run_folder import config_json
+from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
+from gnp.runs.folder import config_json
+from gnp.runs.metrics import read_metrics
 from tests.test_quickstart import ROOT, call
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))

@@ -5,9 +5,9 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnp.ds_pipeline import memory, partition, settings, verify
-from gnp.ds_pipeline.augment import names
-from gnp.ds_pipeline.examples import LabelledData
+from gnp.ds_pipeline import decoded, partition, settings, verify
+from gnp.ds_pipeline.augment import levels
+from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 
@@ -36,12 +36,12 @@ def source_names() -> list[str]:
 
 def image_level_names() -> list[str]:
     """The values of dataset.image_level_augmentations."""
-    return sorted(names.IMAGE_LEVEL)
+    return sorted(levels.IMAGE_LEVEL)
 
 
 def batch_level_names() -> list[str]:
     """The values of dataset.batch_level_augmentations."""
-    return sorted(names.BATCH_LEVEL)
+    return sorted(levels.BATCH_LEVEL)
 
 
 def build_source(
@@ -126,16 +126,16 @@ def _read_files(data, config, run_dir, is_writer):
         raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
     size, channels = dataset.image_size, dataset.num_channels
     if dataset.loader == "device":
-        cache = run_dir / memory.CACHE_FILE if run_dir else None
-        return memory.read_into_memory(data, size, channels, cache, is_writer)
+        cache = run_dir / decoded.CACHE_FILE if run_dir else None
+        return decoded.read_into_memory(data, size, channels, cache, is_writer)
     if dataset.dataset_name in settings.PHOTO_SETS:
         return data
     pixels = (len(data.train) + len(data.test)) * size**2 * channels
     if pixels <= dataset.memory_limit_gb * 1e9:
-        return memory.read_into_memory(data, size, channels)
+        return decoded.read_into_memory(data, size, channels)
     if data.mean:
         return data
-    mean, std = memory.estimated_statistics(data.train, size, channels)
+    mean, std = decoded.estimated_statistics(data.train, size, channels)
     return dataclasses.replace(data, mean=mean, std=std)
 
 
@@ -165,7 +165,7 @@ def _check_shape(data, config):
 
 def _pipeline_class(data, pipeline, dataset):
     if dataset.loader == "device":
-        from gnp.ds_pipeline.device import DeviceSource
+        from gnp.ds_pipeline.device_source import DeviceSource
 
         return DeviceSource
     if dataset.dataset_name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
@@ -176,6 +176,6 @@ def _pipeline_class(data, pipeline, dataset):
         from gnp.ds_pipeline.tf_source import TfSource
 
         return TfSource
-    from gnp.ds_pipeline.tf_files import TfFileSource
+    from gnp.ds_pipeline.tf_file_source import TfFileSource
 
     return TfFileSource

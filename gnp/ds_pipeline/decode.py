@@ -13,7 +13,7 @@ from gnp.errors import UserError
 MAX_PIXELS = 100_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's hint at the same
 
-_REMEDY = "mend or remove it"
+_REMEDY = "fix or remove it"
 
 
 class BadImage(Exception):

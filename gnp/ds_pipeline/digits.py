@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from gnp.ds_pipeline import partition
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 NUM_TEST = 360
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gnp.ds_pipeline import draws
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline import rng
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 from gnp.errors import unknown_name
 
 NUM_TRAIN = 1024
@@ -21,13 +21,13 @@ def load(config) -> LabelledData:
     dataset = config.dataset
     if dataset.fake_kind not in _KINDS:
         raise unknown_name("dataset.fake_kind", dataset.fake_kind, _KINDS)
-    rng = draws.generator(draws.SPLIT, _SEED)
+    generator = rng.generator(rng.SPLIT, _SEED)
     shape = (dataset.image_size, dataset.image_size, dataset.num_channels)
-    patterns = rng.integers(0, 256, (dataset.num_classes, *shape), np.uint8)
+    patterns = generator.integers(0, 256, (dataset.num_classes, *shape), np.uint8)
 
     def make(count):
-        labels = rng.integers(0, dataset.num_classes, count)
-        images = rng.integers(0, 256, (count, *shape), np.uint8)
+        labels = generator.integers(0, dataset.num_classes, count)
+        images = generator.integers(0, 256, (count, *shape), np.uint8)
         if dataset.fake_kind == "memorizable":
             images = patterns[labels] // 4 * 3 + images // 4
         return Examples(images, labels)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gnp.ds_pipeline.examples import Examples
+from gnp.ds_pipeline.labelled_data import Examples
 from gnp.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gnp.ds_pipeline import folder
-from gnp.ds_pipeline.examples import LabelledData
+from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.errors import UserError
 
 

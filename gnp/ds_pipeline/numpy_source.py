@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gnp.ds_pipeline.augment import batch_level
-from gnp.ds_pipeline.examples import Examples
-from gnp.ds_pipeline.plan import PlannedSource
+from gnp.ds_pipeline.labelled_data import Examples
+from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.source import Batch
 
 

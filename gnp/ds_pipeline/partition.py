@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gnp.ds_pipeline import draws
-from gnp.ds_pipeline.examples import Examples
+from gnp.ds_pipeline import rng
+from gnp.ds_pipeline.labelled_data import Examples
 from gnp.errors import UserError
 
 HOLD_OUT_FRACTION = 0.1
@@ -38,7 +38,7 @@ def first_images(examples: Examples, count: int) -> Examples:
 
 def split_order(count: int) -> np.ndarray:
     """A fixed shuffle of `count` examples, the same for every run."""
-    return draws.generator(draws.SPLIT, _SPLIT_SEED).permutation(count)
+    return rng.generator(rng.SPLIT, _SPLIT_SEED).permutation(count)
 
 
 def share(batch_size: int, process_index: int, process_count: int) -> slice:

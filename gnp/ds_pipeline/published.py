@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gnp.ds_pipeline import published_files
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import io
 
 from gnp.ds_pipeline import unpickle
-from gnp.ds_pipeline.examples import Examples
+from gnp.ds_pipeline.labelled_data import Examples
 from gnp.errors import UserError
 
 _FLAG = "dataset.data_dir"

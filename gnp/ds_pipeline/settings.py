@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from gnp.ds_pipeline.augment import names, policies
+from gnp.ds_pipeline.augment import levels, policies
 from gnp.ds_pipeline.augment.image_level import ImageAugmentation
 from gnp.errors import UserError, unknown_name
 
@@ -23,7 +23,7 @@ class Settings:
     process_count: int
     image_shape: tuple[int, int, int]
     augmentation: ImageAugmentation
-    batch_level: names.BatchLevel
+    batch_level: levels.BatchLevel
     mixup_alpha: float
     cutout_length: int
     parallel_calls: int  # of tf.data; 0: as many as it finds best
@@ -43,7 +43,7 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
     if dataset.num_channels not in (1, 3):
         raise UserError(f"dataset.num_channels is {dataset.num_channels}; choose 1 or 3.")
     batch_level = _named(
-        "batch-level augmentation", dataset.batch_level_augmentations, names.BATCH_LEVEL
+        "batch-level augmentation", dataset.batch_level_augmentations, levels.BATCH_LEVEL
     )
     batch_level, mixup_alpha = _mixing(dataset, batch_level)
     return Settings(
@@ -61,7 +61,9 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
 
 
 def _augmentation(dataset):
-    level = _named("image-level augmentation", dataset.image_level_augmentations, names.IMAGE_LEVEL)
+    level = _named(
+        "image-level augmentation", dataset.image_level_augmentations, levels.IMAGE_LEVEL
+    )
     if not 0 <= dataset.random_erasing <= 1:
         raise UserError(
             f"dataset.random_erasing is {dataset.random_erasing}; choose a probability, 0 to 1."

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gnp.ds_pipeline.augment import batch_level, operations
-from gnp.ds_pipeline.plan import PlannedSource
+from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.source import Batch
 from gnp.ds_pipeline.tensorflow_cpu import tf
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from gnp.ds_pipeline.examples import Examples
+from gnp.ds_pipeline.labelled_data import Examples
 from gnp.ds_pipeline.tensorflow_cpu import tf
 from gnp.errors import UserError
 

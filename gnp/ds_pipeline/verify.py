@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gnp.ds_pipeline import decode
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 from gnp.errors import UserError
 
 SKIPPED_FILE = "skipped_images.json"

@@ -14,8 +14,8 @@ from flax import linen as nn
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
-from gnp.main.run_data import RunData
 from gnp.model import create_model
+from gnp.runs.data_file import RunData
 
 # What compute_dtype names, as a model's dtype; None: that of inputs and parameters, float32.
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}

@@ -10,15 +10,15 @@ from gnp.main.build import DTYPES, import_model_module
 from gnp.model import model_names
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.schedule import schedule_names
-from gnp.regularization.hybrid import PROBABILITY_SCHEDULES
 from gnp.regularization.input_gradient import FORMS
+from gnp.regularization.penalized_steps import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
+from gnp.runs.wandb_writer import require_wandb
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
 from gnp.training.penalties import gradient_penalties, weight_penalties, weight_threshold
 from gnp.training.profiling import steps_to_profile
 from gnp.training.step_kinds import learning_rate, penalty_form, plan_both_groups
-from gnp.training.wandb_writer import require_wandb
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 

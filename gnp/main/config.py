@@ -13,8 +13,8 @@ from absl import flags
 
 import gnp
 from gnp.errors import UserError
+from gnp.files import read_json
 from gnp.main.fields import CommandLineText, resolve
-from gnp.training.run_folder import read_json
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."

@@ -12,13 +12,14 @@ import pathlib
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.main import app, torch_file
+from gnp.files import make_folder, read_json
+from gnp.main import app
 from gnp.main.build import model_params
-from gnp.main.files import make_folder
-from gnp.model.timm import from_timm, to_timm
+from gnp.model import torch_file
+from gnp.model.timm_weights import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
-from gnp.training.run_folder import CONFIG_FILE, read_json
-from gnp.training.variables import read_newest_variables
+from gnp.runs.folder import CONFIG_FILE
+from gnp.training.saved_variables import read_newest_variables
 
 _INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write.")

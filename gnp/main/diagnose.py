@@ -15,20 +15,17 @@ from absl import flags
 from flax import linen as nn
 
 from gnp.diagnostics.activations import activation_statistics, batch_statistics
-from gnp.diagnostics.diagnose_picture import draw_diagnosis
-from gnp.diagnostics.jacobian import chain_health
+from gnp.diagnostics.gradient_flow import chain_health, draw_diagnosis
 from gnp.diagnostics.layer_chain import LayerChain
-from gnp.diagnostics.table import aligned
+from gnp.diagnostics.layer_updates import next_step_norms
 from gnp.errors import UserError
+from gnp.files import json_text, write_atomically
 from gnp.main import app, config, saved_run
 from gnp.main.check import check_config
 from gnp.main.sharpness import FULL_PRECISION, check_data
-from gnp.model.stack import unstack_params
-from gnp.training.next_step import next_step_norms
-from gnp.training.run_folder import json_text, write_atomically
-
-DIAGNOSE_FILE = "diagnose.json"
-DIAGNOSE_PICTURE = "diagnose.png"
+from gnp.model.scanned_blocks import unstack_params
+from gnp.report.table import aligned
+from gnp.runs.folder import DIAGNOSE_FILE, DIAGNOSE_PICTURE
 
 _FIELDS = (*FULL_PRECISION, "logging.layer_norms_every=1")
 
@@ -48,7 +45,7 @@ def main() -> None:
     if values.run:
         folder = saved_run.folder_from_flags()
         settings = saved_run.settings_of(folder, *_FIELDS)
-        run = saved_run.open_run(folder, settings, values.checkpoint, evaluate_on_train=on_train)
+        run = saved_run.load_run(folder, settings, values.checkpoint, evaluate_on_train=on_train)
         out = saved_run.out_folder(folder)
     elif values.config:
         settings = config.read_config(*_FIELDS)

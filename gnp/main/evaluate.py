@@ -16,11 +16,10 @@ from absl import flags
 
 from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
+from gnp.files import json_text, make_folder, write_atomically
 from gnp.main import app, saved_run
-from gnp.main.files import make_folder
 from gnp.training import parallel
 from gnp.training.evaluate import make_predict_step, predict
-from gnp.training.run_folder import json_text, write_atomically
 
 _SCALARS = ("error_rate", "top_5_error_rate", "loss", "calibration_error")
 
@@ -81,7 +80,7 @@ def evaluate_run(
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
-    run = saved_run.open_run(folder, settings, checkpoint, ema=ema)
+    run = saved_run.load_run(folder, settings, checkpoint, ema=ema)
     attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
     predict_step = parallel.map_predict_step(
         make_predict_step(run.model, attack), run.source.prepare_eval

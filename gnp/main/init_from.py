@@ -9,7 +9,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.model.transfer import head_parameters, take_variables
 from gnp.model.weights import load_weights
-from gnp.training.variables import read_newest_variables
+from gnp.training.saved_variables import read_newest_variables
 
 _log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from gnp.diagnostics.image_grid import save_image_grid
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline import verify
 from gnp.errors import UserError
+from gnp.files import make_folder
 from gnp.main import app, config
-from gnp.main.files import make_folder
+from gnp.report.image_grid import save_image_grid
 
 flags.adopt_module_key_flags(config)
 
@@ -86,7 +86,7 @@ def verify_files(settings) -> None:
     print(f"{len(paths)} files read, {len(bad)} of them bad.")
     if bad:
         raise UserError(
-            f"{len(bad)} of {len(paths)} files cannot be used; mend or remove them, or set "
+            f"{len(bad)} of {len(paths)} files cannot be used; fix or remove them, or set "
             "dataset.on_bad_image to skip."
         )
 

@@ -20,20 +20,14 @@ import tqdm
 from absl import flags
 
 from gnp.diagnostics import landscape
-from gnp.diagnostics.landscape_picture import draw_landscape
+from gnp.diagnostics.landscape import draw_landscape
 from gnp.errors import UserError
+from gnp.files import write_atomically
 from gnp.main import app, saved_run
 from gnp.main.sharpness import FULL_PRECISION, open_whole_set
-from gnp.model.stack import is_stacked, stack_params, unstack_params
+from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.regularization import tree
-from gnp.training.run_folder import CONFIG_FILE, write_atomically
-
-# What was computed, by kind of slice, with a picture of the same name beside it.
-LANDSCAPE_FILES = {
-    1: "landscape_1d.json",
-    2: "landscape_2d.json",
-    "to": "interpolation.json",
-}
+from gnp.runs.folder import CONFIG_FILE, LANDSCAPE_FILES
 
 _BEYOND = 0.25  # share of the way that an interpolation goes on beyond both ends
 
@@ -163,7 +157,7 @@ def _other_end(folder, to, checkpoint, like):
         folder = pathlib.Path(to).absolute()
     else:
         checkpoint = to
-    run = saved_run.open_run(folder, saved_run.settings_of(folder, *FULL_PRECISION), checkpoint)
+    run = saved_run.load_run(folder, saved_run.settings_of(folder, *FULL_PRECISION), checkpoint)
     shapes, other_shapes = (
         jax.tree.map(lambda x: x.shape, state.params) for state in (like, run.state)
     )

@@ -4,11 +4,12 @@ import html
 import http.server
 from collections.abc import Iterable
 
-from gnp.diagnostics.html_report import html_report
-from gnp.diagnostics.report import group_runs
 from gnp.errors import UserError
-from gnp.main.found_runs import find_runs, is_finished, read_run
-from gnp.training.metrics_writer import METRICS_FILE, read_metrics
+from gnp.report.comparison import group_runs
+from gnp.report.html_report import html_report
+from gnp.runs.find import find_runs, is_finished, read_run
+from gnp.runs.folder import METRICS_FILE
+from gnp.runs.metrics import read_metrics
 
 _HOST = "127.0.0.1"
 _SECONDS_BETWEEN_LOOKS = 10

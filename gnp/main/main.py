@@ -16,13 +16,13 @@ from gnp.main import app, config, distributed
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_config
 from gnp.main.init_from import starting_point
-from gnp.main.log import run_log
-from gnp.main.run_data import write_run_data
 from gnp.model.size import measure
+from gnp.runs.data_file import write_run_data
+from gnp.runs.folder import CURVES_FILE, claim_folder, run_path
+from gnp.runs.lock import lock_run
+from gnp.runs.log import run_log
 from gnp.training import parallel
-from gnp.training.loop import CURVES_FILE, train
-from gnp.training.run_folder import open_run, run_path
-from gnp.training.run_lock import lock_run
+from gnp.training.loop import train
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
 flags.adopt_module_key_flags(config)
@@ -45,7 +45,7 @@ def run(settings, working_dir: pathlib.Path) -> None:
     is_first = jax.process_index() == 0
     folder = run_path(settings, working_dir)
     with lock_run(folder) if is_first else contextlib.nullcontext():
-        open_run(
+        claim_folder(
             folder,
             settings,
             defaults=config.default_config(),

@@ -12,17 +12,15 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from gnp.diagnostics.curves import draw_comparison
-from gnp.diagnostics.html_report import html_report
-from gnp.diagnostics.report import format_differences, format_table, group_runs
 from gnp.errors import UserError
+from gnp.files import make_folder, write_atomically
 from gnp.main import app
-from gnp.main.files import make_folder
-from gnp.main.found_runs import find_runs, is_finished, read_run
 from gnp.main.live_report import serve
-from gnp.training.loop import CURVES_FILE
-from gnp.training.run_folder import CONFIG_FILE, write_atomically
-from gnp.training.summary import SUMMARY_FILE
+from gnp.report.comparison import format_differences, format_table, group_runs
+from gnp.report.curves import draw_comparison
+from gnp.report.html_report import html_report
+from gnp.runs.find import find_runs, is_finished, read_run
+from gnp.runs.folder import CONFIG_FILE, CURVES_FILE, SUMMARY_FILE
 
 REPORT_FILE = "report.html"
 

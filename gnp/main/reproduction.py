@@ -12,13 +12,12 @@ import sys
 from absl import flags
 
 import gnp
-from gnp.diagnostics.reproduction import PUBLISHED, format_table
 from gnp.errors import UserError
+from gnp.files import make_folder, write_atomically
 from gnp.main import app
 from gnp.main.config import load_config
-from gnp.main.files import make_folder
-from gnp.training.run_folder import CONFIG_FILE, flatten, write_atomically
-from gnp.training.summary import SUMMARY_FILE
+from gnp.report.reproduction import PUBLISHED, format_table
+from gnp.runs.folder import CONFIG_FILE, SUMMARY_FILE, flatten
 
 TABLE_FILE = "reproduction.md"
 

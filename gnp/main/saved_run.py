@@ -10,21 +10,19 @@ from flax import linen as nn
 
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, reason, unknown_name
+from gnp.files import make_folder
 from gnp.main import config
 from gnp.main.build import build_model, build_source
 from gnp.main.check import check_batch_divides
-from gnp.main.files import make_folder
-from gnp.main.run_data import RunData, read_run_data
 from gnp.optimizer.build import build_optimizer
+from gnp.runs.data_file import RunData, read_run_data
+from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
 from gnp.training.loop import open_checkpoints
-from gnp.training.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE
+from gnp.training.saved_variables import average_variables, read_variables
 from gnp.training.state import TrainState, initial_state
-from gnp.training.variables import average_variables, read_variables
 
 _AVERAGE = "average:"
-
-DIAGNOSTICS_FOLDER = "diagnostics"
 
 
 class SavedRun(NamedTuple):
@@ -95,7 +93,7 @@ def settings_of(folder: pathlib.Path, *fields: str) -> Any:
     return config.load_config(str(folder / CONFIG_FILE), [*config.overrides(), *fields])
 
 
-def open_run(
+def load_run(
     folder: pathlib.Path,
     settings: Any,
     checkpoint: str,

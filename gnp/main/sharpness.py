@@ -11,15 +11,13 @@ from typing import Any
 
 from absl import flags
 
-from gnp.diagnostics.spectrum_picture import draw_spectrum
+from gnp.diagnostics.dataset_loss import WholeSet
+from gnp.diagnostics.sharpness import SharpnessSettings, measure_sharpness
+from gnp.diagnostics.spectrum import draw_spectrum
 from gnp.errors import unknown_name
+from gnp.files import json_text, write_atomically
 from gnp.main import app, saved_run
-from gnp.training.run_folder import json_text, write_atomically
-from gnp.training.sharpness import SharpnessSettings, measure_sharpness
-from gnp.training.whole_set import WholeSet
-
-SHARPNESS_FILE = "sharpness.json"
-SPECTRUM_PICTURE = "spectrum.png"
+from gnp.runs.folder import SHARPNESS_FILE, SPECTRUM_PICTURE
 
 DATA = ("train", "test")
 
@@ -98,7 +96,7 @@ def open_whole_set(
       UserError: there is no such checkpoint or data.
     """
     check_data(data)
-    run = saved_run.open_run(folder, settings, checkpoint, evaluate_on_train=data == "train")
+    run = saved_run.load_run(folder, settings, checkpoint, evaluate_on_train=data == "train")
     return run, WholeSet(run.model, run.source, label_smoothing=settings.label_smoothing)
 
 

@@ -5,12 +5,12 @@ import functools
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gnp.model import transformer as parts
+from gnp.model import transformer_layers as parts
+from gnp.model.conv_layers import head
 from gnp.model.dropout import Dropout
-from gnp.model.kinds import Count, DType, Flag, PatchSize, Positive, Rate
-from gnp.model.layers import head
+from gnp.model.field_checks import Count, DType, Flag, PatchSize, Positive, Rate
 from gnp.model.registry import register_model
-from gnp.model.stack import BlockStack
+from gnp.model.scanned_blocks import BlockStack
 
 
 class HeadMix(nn.Module):

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.errors import UserError
-from gnp.model.kinds import Count, DType, Flag, Positive
-from gnp.model.layers import (
+from gnp.model.conv_layers import (
     batch_norm,
     head,
     kaiming,
@@ -19,6 +18,7 @@ from gnp.model.layers import (
     shake,
     uniform_per_example,
 )
+from gnp.model.field_checks import Count, DType, Flag, Positive
 from gnp.model.registry import register_model
 
 _STEM_WIDTH = 16

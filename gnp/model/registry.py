@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
-from gnp.model.kinds import check_fields
+from gnp.model.field_checks import check_fields
 
 # One file per family; importing it registers its members.
 _FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin", "cait")

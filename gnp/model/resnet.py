@@ -5,8 +5,8 @@ import functools
 from flax import linen as nn
 
 from gnp.errors import unknown_name
-from gnp.model.kinds import Count, Counts, DType, Flag, check_stages
-from gnp.model.layers import batch_norm, head, kaiming, run_block
+from gnp.model.conv_layers import batch_norm, head, kaiming, run_block
+from gnp.model.field_checks import Count, Counts, DType, Flag, check_stages
 from gnp.model.registry import register_model
 
 _LARGEST_CIFAR_IMAGE = 64

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gnp.model.kinds import Count, DType, Flag, whole
-from gnp.model.layers import batch_norm, head, kaiming, run_block, shake, uniform_per_example
+from gnp.model.conv_layers import batch_norm, head, kaiming, run_block, shake, uniform_per_example
+from gnp.model.field_checks import Count, DType, Flag, whole
 from gnp.model.registry import register_model
 
 _STEM_WIDTH = 16

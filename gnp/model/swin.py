@@ -6,9 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gnp.model import transformer as parts
+from gnp.model import transformer_layers as parts
 from gnp.model.dropout import Dropout
-from gnp.model.kinds import Count, Counts, DType, Flag, PatchSize, Positive, Rate, check_stages
+from gnp.model.field_checks import (
+    Count,
+    Counts,
+    DType,
+    Flag,
+    PatchSize,
+    Positive,
+    Rate,
+    check_stages,
+)
 from gnp.model.registry import register_model
 
 # Added to the attention logits between regions that meet only because the image was rolled.

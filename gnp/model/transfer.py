@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
-from gnp.model.stack import is_stacked, stack_params, unstack_params
+from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.model.weights import variable_shapes
 
 

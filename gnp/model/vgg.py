@@ -6,9 +6,9 @@ import math
 from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.model.conv_layers import batch_norm, head, kaiming, run_block, uniform
 from gnp.model.dropout import Dropout
-from gnp.model.kinds import Count, Counts, DType, Flag, Rate, check_stages
-from gnp.model.layers import batch_norm, head, kaiming, run_block, uniform
+from gnp.model.field_checks import Count, Counts, DType, Flag, Rate, check_stages
 from gnp.model.registry import register_model
 
 

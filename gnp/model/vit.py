@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
-from gnp.model import transformer as parts
+from gnp.model import transformer_layers as parts
 from gnp.model.dropout import Dropout
-from gnp.model.kinds import (
+from gnp.model.field_checks import (
     Count,
     DType,
     Flag,
@@ -20,7 +20,7 @@ from gnp.model.kinds import (
     check_values,
 )
 from gnp.model.registry import register_model
-from gnp.model.stack import BlockStack
+from gnp.model.scanned_blocks import BlockStack
 
 _xavier = nn.initializers.xavier_uniform()
 

@@ -5,8 +5,8 @@ import functools
 from flax import linen as nn
 
 from gnp.errors import UserError
-from gnp.model.kinds import Count, DType, Flag
-from gnp.model.layers import batch_norm, head, kaiming, pool_and_pad, run_block
+from gnp.model.conv_layers import batch_norm, head, kaiming, pool_and_pad, run_block
+from gnp.model.field_checks import Count, DType, Flag
 from gnp.model.registry import register_model
 
 

@@ -14,8 +14,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from gnp.errors import UserError, reason
 from gnp.training import parallel
+from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
-from gnp.training.variables import variables_fingerprint
 
 _DAMAGED_FOLDER = "damaged"
 

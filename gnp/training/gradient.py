@@ -10,7 +10,7 @@ import optax
 from gnp.errors import unknown_name
 from gnp.regularization import tree
 from gnp.regularization.gradient_norm import Form, penalized_gradient
-from gnp.regularization.weight_threshold import Threshold
+from gnp.regularization.pruning import Threshold
 from gnp.training import parallel
 from gnp.training.groups import Groups, mean_over_groups
 from gnp.training.objective import STREAMS, Objective

@@ -1,15 +1,19 @@
 """What is watched while training: spikes of the loss, and each layer's gradient norm."""
 
+import collections
 import logging
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
-from gnp.diagnostics import remedies
-from gnp.diagnostics.layer_norms import layer_names
-from gnp.diagnostics.spikes import SpikeDetector
+from gnp.regularization import tree
+from gnp.training import remedies
 
 LAYER_NORMS = "layer_gradient_norms"
 
@@ -88,3 +92,83 @@ def _by_layer(names: Iterable[str], norms: np.ndarray) -> dict[str, float]:
         f"train/layer_gradient_norm/{name}": float(norm)
         for name, norm in zip(names, norms, strict=True)
     }
+
+
+def layer_names(params: Mapping) -> list[str]:
+    """The paths of the modules that hold parameters, in the order of `layer_norms`."""
+    return sorted({path.rpartition("/")[0] for path in _flat(params)})
+
+
+def layer_norms(params: Mapping) -> jax.Array:
+    """The Euclidean norm of all that each module itself holds: one number for each layer name."""
+    layers: dict[str, list[jax.Array]] = {name: [] for name in layer_names(params)}
+    for path, leaf in _flat(params).items():
+        layers[path.rpartition("/")[0]].append(leaf)
+    return jnp.stack([tree.global_norm(leaves) for leaves in layers.values()])
+
+
+def _flat(params):
+    return traverse_util.flatten_dict(params, sep="/")
+
+
+# The standard deviation of a normal distribution over its median absolute deviation.
+_DEVIATIONS_PER_MAD = 1.4826
+
+# Losses that must be known before one can stand out from them.
+_MIN_HISTORY = 20
+
+# A rise that is smaller is none to care about, however steady the losses were: in nats.
+_MIN_RISE = 0.1
+
+
+class Spike(NamedTuple):
+    """A loss that stands out.
+
+    Attributes:
+      loss: it.
+      median: of the losses before.
+      z: how many robust standard deviations lie between.
+    """
+
+    loss: float
+    median: float
+    z: float
+
+
+class SpikeDetector:
+    """Compares each loss with the window of losses before it by its robust z-score.
+
+    z = (x − median) / (1.4826 · MAD), MAD being the median distance of the window from its median
+    (Iglewicz and Hoaglin 1993). Spikes enter the window too: the median does not mind a few, and
+    losses that stay high are soon no spikes.
+
+    What comes out depends on the last `window` losses alone.
+    """
+
+    def __init__(self, threshold: float, window: int = 100):
+        """Args:
+        threshold: a spike has at least this z.
+        window: losses to compare with.
+        """
+        self._threshold = threshold
+        self._recent: collections.deque[float] = collections.deque(maxlen=window)
+
+    @property
+    def window(self) -> int:
+        return self._recent.maxlen
+
+    def add(self, loss: float) -> Spike | None:
+        """Takes the next loss; one that is not finite is passed over."""
+        if not math.isfinite(loss):
+            return None
+        spike = self._compared(loss) if len(self._recent) >= _MIN_HISTORY else None
+        self._recent.append(loss)
+        return spike
+
+    def _compared(self, loss):
+        median = statistics.median(self._recent)
+        if loss - median < _MIN_RISE:
+            return None
+        mad = statistics.median(abs(x - median) for x in self._recent)
+        z = (loss - median) / (_DEVIATIONS_PER_MAD * mad) if mad else math.inf
+        return Spike(loss, median, z) if z >= self._threshold else None

@@ -11,29 +11,24 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from gnp.diagnostics.curves import draw_curves
-from gnp.diagnostics.overfitting import find_parting
-from gnp.diagnostics.sparsity import write_sparsity
 from gnp.optimizer.build import build_optimizer
+from gnp.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE
+from gnp.runs.metrics import read_metrics
+from gnp.runs.summary import write_results
+from gnp.runs.writers import open_writers
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints, Position
 from gnp.training.evaluate import evaluate, make_eval_step
 from gnp.training.health import Health
 from gnp.training.interrupt import Interrupted, StopRequest
-from gnp.training.metrics_log import MetricsLog
-from gnp.training.metrics_writer import METRICS_FILE, TIMINGS_FILE, read_metrics
+from gnp.training.monitor import MetricsLog
 from gnp.training.nonfinite import Rollback, explain
 from gnp.training.profiling import Profiler, steps_to_profile
 from gnp.training.progress import Progress
-from gnp.training.run_folder import CHECKPOINTS_FOLDER
 from gnp.training.state import initial_state
 from gnp.training.step_kinds import StepKinds, count_steps
-from gnp.training.summary import best_evaluation, write_summary
+from gnp.training.step_schedule import batches_of_turns, plan_turns
 from gnp.training.throughput import Throughput
-from gnp.training.turns import batches_of_turns, plan_turns
-from gnp.training.writers import open_writers
-
-CURVES_FILE = "curves.png"
 
 _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK = 20
 
@@ -76,20 +71,12 @@ def train(
         run = _train(start, stop)
     if jax.process_index() != 0:
         return {}
-    metrics = read_metrics(folder / METRICS_FILE)
-    best, parting = best_evaluation(metrics, config.best_metric), find_parting(metrics)
-    marks = {"best": best["step"], "parted": parting and parting.step}
-    draw_curves(metrics, folder / CURVES_FILE, marks)
-    write_sparsity(metrics, folder)
-    return write_summary(
+    return write_results(
         folder,
-        metrics,
-        best=best,
-        parting=parting,
-        timings=read_metrics(folder / TIMINGS_FILE),
+        best_metric=config.best_metric,
+        stopped_early=run.has_stopped_early,
         seconds=run.position.seconds,
         images=run.position.step * config.batch_size,
-        stopped_early=run.has_stopped_early,
     )
 
 

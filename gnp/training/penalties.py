@@ -10,9 +10,9 @@ from gnp.errors import UserError
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.gradient_penalties import GradientPenalties
 from gnp.regularization.paths import first_matches
+from gnp.regularization.pruning import Threshold, sparsity
 from gnp.regularization.weight import WeightPenalty, group_lasso, l1, l2
 from gnp.regularization.weight_groups import Groups
-from gnp.regularization.weight_threshold import Threshold, sparsity
 
 PyTree = Any
 
@@ -81,7 +81,7 @@ def gradient_penalties(config: Any) -> GradientPenalties:
 def sparsity_figures(config: Any) -> Callable[[PyTree], dict[str, float]]:
     """A function of the parameters: shares of zeros among those that may become sparse.
 
-    It returns what `gnp.regularization.weight_threshold.sparsity` does, the names after
+    It returns what `gnp.regularization.pruning.sparsity` does, the names after
     `sparsity/`; nothing if neither L1 nor group lasso nor a threshold is on.
     """
     weight = config.regularization.weight

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gnp.diagnostics.layer_norms import layer_norms
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
-from gnp.regularization.weight_threshold import Threshold
+from gnp.regularization.pruning import Threshold
 from gnp.training import parallel
 from gnp.training.ema import update_ema
 from gnp.training.gradient import PenaltySettings, make_gradient
 from gnp.training.groups import Groups
-from gnp.training.health import LAYER_NORMS
+from gnp.training.health import LAYER_NORMS, layer_norms
 from gnp.training.objective import Objective
 from gnp.training.state import TrainState
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.optimizer.schedule import build_schedule
 from gnp.regularization.gradient_norm import Form
-from gnp.regularization.hybrid import penalized_steps, probability_schedule
+from gnp.regularization.penalized_steps import penalized_steps, probability_schedule
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.gradient import PenaltySettings

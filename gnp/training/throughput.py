@@ -20,13 +20,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from gnp.training.metrics_writer import Writers
+from gnp.runs.metrics import Writers
 from gnp.training.peak_flops import peak_flops
 
 WINDOW_STEPS = 100
@@ -212,27 +212,4 @@ def memory(devices: Sequence[Any]) -> dict[str, float]:
         f"time/{name}": max(stat[key] for stat in stats) / _GIGABYTE
         for key, name in names.items()
         if all(key in stat for stat in stats)
-    }
-
-
-def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """A whole run's speed from the records of its windows; empty if no step was timed.
-
-    The step time is the median over all steps of the median of each one's window. First steps are
-    added up, over all starts of the run.
-    """
-    first = sum(window.get("time/first_step_seconds", 0.0) for window in windows)
-    windows = [window for window in windows if "time/steps" in window]
-    if not windows:
-        return {}
-    steps = np.array([window["time/steps"] for window in windows])
-    seconds = sum(window["time/seconds"] for window in windows)
-    images = sum(w["time/images_per_second"] * w["time/seconds"] for w in windows)
-    waited = sum(window["time/data_wait_share"] * window["time/seconds"] for window in windows)
-    medians = np.repeat([window["time/step_ms_median"] for window in windows], steps)
-    return {
-        "images_per_second": round(images / seconds, 1),
-        "step_ms_median": round(float(np.median(medians)), 3),
-        "data_wait_share": round(waited / seconds, 4),
-        "first_step_seconds": round(first, 3),
     }

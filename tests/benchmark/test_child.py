@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmark.child import ask, cause, rates_in_turns
-from benchmark.torch_process import TorchProcess
+from benchmark.torch.process import TorchProcess
 
 TRACEBACK = """WARNING: something else
 Traceback (most recent call last):

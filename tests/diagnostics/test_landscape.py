@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnp.diagnostics import landscape
-from gnp.diagnostics.landscape_picture import draw_landscape
+from gnp.diagnostics.landscape import draw_landscape
 
 KEY = jax.random.PRNGKey(0)
 PARAMS = {

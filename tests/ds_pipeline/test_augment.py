@@ -7,12 +7,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnp.ds_pipeline import draws
-from gnp.ds_pipeline.augment import batch_level, boxes, erasing, geometry, names
+from gnp.ds_pipeline import rng
+from gnp.ds_pipeline.augment import batch_level, boxes, erasing, geometry, levels
 
 
 def uniforms(count, width):
-    return draws.uniforms((draws.IMAGES, 0, 0), 0, count, width)
+    return rng.uniforms((rng.IMAGES, 0, 0), 0, count, width)
 
 
 def crop_and_flip(xp, images, drawn, padding, flip):
@@ -44,8 +44,8 @@ def test_crop_reaches_every_offset_alike():
 
 @pytest.mark.parametrize("xp", [jnp, tf], ids=["jax", "tensorflow"])
 def test_libraries_agree(xp):
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(6, 12, 10, 3)).astype(np.float32)
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(6, 12, 10, 3)).astype(np.float32)
     labels = np.eye(6, dtype=np.float32)
     as_array = jnp.asarray if xp is jnp else tf.constant
     drawn = uniforms(6, 5)
@@ -72,8 +72,8 @@ def test_libraries_agree(xp):
 
 def draw_step(name, seed=0, count=4, shape=(32, 32, 3), **strengths):
     strengths = {"mixup_alpha": 1.0, "cutout_length": 16} | strengths
-    rng = np.random.default_rng(seed)
-    return batch_level.draw(names.BATCH_LEVEL[name], rng, count, shape, **strengths)
+    generator = np.random.default_rng(seed)
+    return batch_level.draw(levels.BATCH_LEVEL[name], generator, count, shape, **strengths)
 
 
 def apply(name, seed=0):

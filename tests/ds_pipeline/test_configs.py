@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnp.ds_pipeline import build, settings
-from gnp.ds_pipeline.examples import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 SHAPES = {
     "base": ((32, 32, 3), 10),

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from config import cifar10_jpeg_small
-from gnp.ds_pipeline import memory
+from gnp.ds_pipeline import decoded
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 
@@ -59,7 +59,7 @@ def test_images_are_normalized_as_asked(root, memory_limit_gb):
 
 def test_a_channel_without_spread_is_not_blown_up():
     for level in range(256):
-        mean, std = memory.statistics(np.full((7, 8, 8, 1), level, np.uint8))
+        mean, std = decoded.statistics(np.full((7, 8, 8, 1), level, np.uint8))
         assert std == (1.0,)
         np.testing.assert_allclose(mean, level / 255)
 

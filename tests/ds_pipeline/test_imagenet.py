@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from config import base
-from gnp.ds_pipeline import draws, tf_files
+from gnp.ds_pipeline import rng, tf_file_source
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 
@@ -30,13 +30,13 @@ def make_config(root, **dataset):
 @pytest.fixture
 def root(tmp_path):
     """Photos of several sizes and encodings, dark and light ones."""
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 3)):
         for number in range(count):
             for name, level in (("n01 dark", 60), ("n02 hell ä", 190)):
                 folder = tmp_path / part / name
                 folder.mkdir(parents=True, exist_ok=True)
-                pixels = rng.normal(level, 5, (40 + 30 * number, 70, 3)).clip(0, 255)
+                pixels = generator.normal(level, 5, (40 + 30 * number, 70, 3)).clip(0, 255)
                 image = Image.fromarray(pixels.astype(np.uint8))
                 path = folder / f"{number}.JPEG"
                 if number == 1:
@@ -106,9 +106,12 @@ def test_imagenet_mixup_alpha_turns_on_mixup(root):
 
 
 def test_random_windows_fill_their_ranges():
-    numbers = draws.uniforms((draws.IMAGES, 0, 0), 0, 300, 40).reshape(300, 10, 4)
+    numbers = rng.uniforms((rng.IMAGES, 0, 0), 0, 300, 40).reshape(300, 10, 4)
     windows = np.array(
-        [[int(x) for x in tf_files.random_window(300, 400, tf.constant(n), 224)] for n in numbers]
+        [
+            [int(x) for x in tf_file_source.random_window(300, 400, tf.constant(n), 224)]
+            for n in numbers
+        ]
     )
     top, left, height, width = windows.T
     assert min(top.min(), left.min()) >= 0
@@ -123,8 +126,8 @@ def test_random_windows_fill_their_ranges():
 
 def test_a_shape_that_nothing_fits_gets_the_centre():
     numbers = tf.ones((10, 4)) * 0.9
-    window = [int(x) for x in tf_files.random_window(10, 1000, numbers, 224)]
-    assert window == [int(x) for x in tf_files.centre_window(10, 1000, 224)]
+    window = [int(x) for x in tf_file_source.random_window(10, 1000, numbers, 224)]
+    assert window == [int(x) for x in tf_file_source.centre_window(10, 1000, 224)]
 
 
 def test_a_broken_photo_is_named_in_the_first_pass(root):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import base
-from gnp.ds_pipeline import draws, partition, settings
-from gnp.ds_pipeline.plan import Plan
+from gnp.ds_pipeline import partition, rng, settings
+from gnp.ds_pipeline.sampler import Plan
 from gnp.errors import UserError
 
 
@@ -106,13 +106,13 @@ def test_epochs_and_seeds_differ():
 
 @given(start=st.integers(0, 50), count=st.integers(1, 20), width=st.integers(1, 9))
 def test_draws_are_addressed_by_position(start, count, width):
-    whole = draws.uniforms((draws.IMAGES, 3, 1), 0, start + count, width)
-    part = draws.uniforms((draws.IMAGES, 3, 1), start, count, width)
+    whole = rng.uniforms((rng.IMAGES, 3, 1), 0, start + count, width)
+    part = rng.uniforms((rng.IMAGES, 3, 1), start, count, width)
     np.testing.assert_array_equal(whole[start:], part)
 
 
 def test_draws_are_uniform():
-    numbers = draws.uniforms((draws.IMAGES, 0, 0), 0, 20_000, 3)
+    numbers = rng.uniforms((rng.IMAGES, 0, 0), 0, 20_000, 3)
     assert numbers.dtype == np.float32
     assert 0 <= numbers.min() < numbers.max() < 1
     np.testing.assert_allclose(numbers.mean(0), 0.5, atol=0.01)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gnp.ds_pipeline import draws
+from gnp.ds_pipeline import rng
 from gnp.ds_pipeline.augment import policies, policy_tables
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -15,7 +15,7 @@ PUBLISHED = json.loads((GOLDEN / "autoaugment_policies.json").read_text())
 
 
 def uniforms(policy, count=4000):
-    return draws.uniforms((draws.IMAGES, 0, 0), 0, count, policy.layers * policies.DRAWS_PER_LAYER)
+    return rng.uniforms((rng.IMAGES, 0, 0), 0, count, policy.layers * policies.DRAWS_PER_LAYER)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 from gnp.errors import UserError
-from gnp.main import torch_file
 from gnp.main.config import load_config
 from gnp.main.convert import main, weights_of_run
 from gnp.main.main import run
-from gnp.model.timm import to_timm
+from gnp.model import torch_file
+from gnp.model.timm_weights import to_timm
 from gnp.model.weights import load_weights
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -14,14 +14,14 @@ from gnp.main.config import load_config
 from gnp.main.diagnose import diagnose, in_plain_layers
 from gnp.model import create_model
 from gnp.regularization import tree
-from gnp.training.metrics_writer import read_metrics
+from gnp.runs.metrics import read_metrics
 
 FIELDS = ("logging.layer_norms_every=1",)
 
 
 def open_run(folder, *fields):
     settings = load_config(str(folder / "config.json"), [*FIELDS, *fields])
-    return saved_run.open_run(folder, settings, "2", evaluate_on_train=True)
+    return saved_run.load_run(folder, settings, "2", evaluate_on_train=True)
 
 
 def test_norms_are_those_of_the_step_that_comes_next(tiny_run):

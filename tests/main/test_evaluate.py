@@ -13,9 +13,9 @@ from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.evaluate import evaluate_run
 from gnp.main.main import run
-from gnp.main.saved_run import open_run
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.variables import read_variables
+from gnp.main.saved_run import load_run
+from gnp.runs.metrics import read_metrics
+from gnp.training.saved_variables import read_variables
 
 TINY = (
     "dataset.num_train_images=128",
@@ -77,7 +77,7 @@ def test_moving_average_is_evaluated_beside_the_parameters(folder):
 
 def test_last_checkpoints_are_averaged(folder):
     states = [read_variables(folder / "checkpoints" / str(step)) for step in (4, 6)]
-    run = open_run(folder, settings_of(folder), "average:2")
+    run = load_run(folder, settings_of(folder), "average:2")
     assert run.averaged == (4, 6)
     expected = jax.tree.map(lambda a, b: (a.astype(float) + b) / 2, *states)
     jax.tree.map(

@@ -12,8 +12,8 @@ from gnp.main.config import load_config
 from gnp.main.convert import weights_of_run
 from gnp.main.main import run
 from gnp.model.weights import save_weights
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.variables import find_checkpoints, read_variables
+from gnp.runs.metrics import read_metrics
+from gnp.training.saved_variables import find_checkpoints, read_variables
 
 TINY = ("model.model_name=ViT_Micro", "dataset.num_train_images=128", "total_epochs=2")
 
@@ -21,7 +21,7 @@ TINY = ("model.model_name=ViT_Micro", "dataset.num_train_images=128", "total_epo
 @pytest.fixture(autouse=True, scope="module")
 def _no_pictures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gnp.training.loop.draw_curves", lambda *args, **kwargs: None)
+        patch.setattr("gnp.runs.summary.draw_curves", lambda *args, **kwargs: None)
         yield
 
 

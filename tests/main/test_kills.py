@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from gnp.training.metrics_writer import read_metrics
+from gnp.runs.metrics import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS_PER_EPOCH, EPOCHS = 10, 30

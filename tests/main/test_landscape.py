@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gnp.main.landscape import compute
-from gnp.training.metrics_writer import read_metrics
+from gnp.runs.metrics import read_metrics
 
 
 def landscape(folder, out, *arguments):

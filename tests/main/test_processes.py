@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.variables import read_newest_variables
+from gnp.runs.metrics import read_metrics
+from gnp.training.saved_variables import read_newest_variables
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [

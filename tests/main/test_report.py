@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from gnp.diagnostics.spectrum_picture import draw_spectrum
+from gnp.diagnostics.spectrum import draw_spectrum
 from gnp.errors import UserError
 from gnp.main.live_report import live_page
 from gnp.main.report import report

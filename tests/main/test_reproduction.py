@@ -8,7 +8,7 @@ from config import base
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.reproduction import FREE_FIELDS, read_errors
-from gnp.training.run_folder import config_json, flatten
+from gnp.runs.folder import config_json, flatten
 
 CELL = ("ViT_TI16", "penalty")
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from gnp.diagnostics.spectrum_picture import draw_spectrum
+from gnp.diagnostics.sharpness import SharpnessSettings
+from gnp.diagnostics.spectrum import draw_spectrum
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.sharpness import FULL_PRECISION, format_figures, measure_run
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.sharpness import SharpnessSettings
+from gnp.runs.metrics import read_metrics
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
 

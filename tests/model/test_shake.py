@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gnp.model import create_model, model_names
-from gnp.model.layers import shake
+from gnp.model.conv_layers import shake
 from gnp.model.pyramidnet import ShakeDrop
 from gnp.model.shake_shake import ShakeShake
 from tests.model.golden_models import BARE

@@ -10,8 +10,8 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.model import create_model
-from gnp.model.stack import stack_params, unstack_params
-from gnp.model.transformer import DropPath
+from gnp.model.scanned_blocks import stack_params, unstack_params
+from gnp.model.transformer_layers import DropPath
 
 SMALL = {
     "ViT_Micro": {"patches": {"size": 4}},

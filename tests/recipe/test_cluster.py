@@ -19,7 +19,7 @@ from absl.testing import flagsaver
 
 import gnp.main.main  # noqa: F401, for its flags
 from gnp.main.config import as_plain_flags, read_config
-from gnp.training.metrics_writer import read_metrics
+from gnp.runs.metrics import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "recipe" / "cluster"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gnp.errors import UserError
-from gnp.regularization.hybrid import penalized_steps, probability_schedule
+from gnp.regularization.penalized_steps import penalized_steps, probability_schedule
 from gnp.regularization.warmup import penalty_warmup
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden/schedules.json").read_text())

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
+from gnp.runs.metrics import read_metrics
 from gnp.training import loop
 from gnp.training.checkpoint import Position
 from gnp.training.interrupt import Interrupted
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
 from tests.training.test_loop import DyingSource, stop_after
 from tests.training.toy import ToyModel, ToySource, toy_config
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gnp.runs.metrics import read_metrics
 from gnp.training.checkpoint import Checkpoints
 from gnp.training.ema import update_ema
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.variables import average_variables, read_variables
+from gnp.training.saved_variables import average_variables, read_variables
 from tests.training.test_loop import DyingSource
 from tests.training.toy import ToyModel, ToySource, toy_config
 

@@ -6,10 +6,10 @@ import signal
 import numpy as np
 import pytest
 
+from gnp.runs.metrics import read_metrics
 from gnp.training.health import Health
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
 from tests.training.toy import ToyModel, ToySource, toy_config
 
 LAYERS = ("BatchNorm_0", "Dense_0", "Dense_1")

@@ -12,9 +12,9 @@ import pytest
 from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
+from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
 from tests.training.toy import ToyModel, ToySource, toy_config
 
 

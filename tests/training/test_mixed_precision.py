@@ -10,8 +10,8 @@ from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.main.build import build_model
 from gnp.optimizer.build import build_optimizer
+from gnp.runs.metrics import read_metrics
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
 

@@ -10,13 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from gnp.diagnostics.nonfinite import first_bad_layer
 from gnp.errors import TrainingError
-from gnp.model.stack import BlockStack
+from gnp.model.scanned_blocks import BlockStack
+from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted
 from gnp.training.loop import _Run, train
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.nonfinite import NonFiniteStep, explain
+from gnp.training.nonfinite import NonFiniteStep, explain, first_bad_layer
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
 from tests.training.toy import ToyModel, ToySource, toy_config

@@ -14,8 +14,8 @@ from gnp.main.config import load_config
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
+from gnp.runs.metrics import read_metrics
 from gnp.training.loop import train as run
-from gnp.training.metrics_writer import read_metrics
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.penalties import (
     gradient_penalties,

@@ -6,11 +6,13 @@ import time
 import numpy as np
 import pytest
 
+from gnp.runs.folder import TIMINGS_FILE
+from gnp.runs.metrics import read_metrics
+from gnp.runs.summary import over_all
 from gnp.training import throughput
-from gnp.training.metrics_writer import TIMINGS_FILE, read_metrics
-from gnp.training.throughput import Throughput, TimedStep, flops, memory, over_all, speed
+from gnp.training.throughput import Throughput, TimedStep, flops, memory, speed
+from tests.runs.test_metrics import read_events
 from tests.training.test_loop import run
-from tests.training.test_metrics_writer import read_events
 
 
 class Clock:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnp.runs.metrics import read_metrics
 from gnp.training import parallel
 from gnp.training.interrupt import Interrupted, StopRequest
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
-from gnp.training.turns import Turn, batches_of_turns, plan_turns
+from gnp.training.step_schedule import Turn, batches_of_turns, plan_turns
 from tests.training.toy import ToyModel, ToySource, toy_config
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")

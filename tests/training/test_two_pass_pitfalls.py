@@ -12,10 +12,10 @@ from gnp.errors import TrainingError
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import gradient_norm, tree
 from gnp.regularization.warmup import penalty_warmup
+from gnp.runs.metrics import read_metrics
 from gnp.training import parallel
 from gnp.training.gradient import PenaltySettings
 from gnp.training.loop import train
-from gnp.training.metrics_writer import read_metrics
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step

@@ -8,7 +8,7 @@ can be split over devices along with the images. The functions that apply it use
 import numpy as np
 
 from gnp.ds_pipeline.augment import boxes
-from gnp.ds_pipeline.augment.names import BatchLevel
+from gnp.ds_pipeline.augment.levels import BatchLevel
 
 DRAWN = ("lam", "patch", "hole")
 

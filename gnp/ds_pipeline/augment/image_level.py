@@ -3,7 +3,7 @@
 import numpy as np
 
 from gnp.ds_pipeline.augment import erasing, geometry, policies
-from gnp.ds_pipeline.augment.names import ImageLevel
+from gnp.ds_pipeline.augment.levels import ImageLevel
 
 RESIZED_CROP_TRIES = 10
 _DRAWS_PER_TRY = 4  # area, aspect, and the two of the place

@@ -1,0 +1,194 @@
+"""Whether gradients explode or vanish on their way through a network."""
+
+import functools
+import math
+import os
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gnp.diagnostics.layer_chain import LayerChain
+from gnp.diagnostics.sharpness import normal_like
+from gnp.training import remedies
+
+# A gradient that grows or shrinks more than this from the last layer to the first.
+_FAR = 1e3
+
+_ITERATIONS = 40
+
+
+class ChainHealth(NamedTuple):
+    """What happens to gradients between the input of the last layer and that of the first.
+
+    The last layer is left out: its kernel may start at zero.
+
+    Attributes:
+      names: of all layers.
+      spectral_norms: of the Jacobian ∂h_{k+1}/∂h_k of each layer, the mean over images.
+      gradient_norms: of a gradient that arrives at the last layer with norm 1, at the input of each
+        layer; the root mean square over images.
+      product: of the spectral norms: about the most that a gradient can grow.
+      gain: how much that gradient has grown at the input of the first layer.
+    """
+
+    names: list[str]
+    spectral_norms: list[float]
+    gradient_norms: list[float]
+    product: float
+    gain: float
+
+    @property
+    def verdict(self) -> str:
+        """`exploding`, `vanishing` or `healthy`."""
+        if not self.gain < _FAR:
+            return "exploding"
+        return "healthy" if self.gain > 1 / _FAR else "vanishing"
+
+    def advice(self) -> str:
+        """The verdict, and what helps, as a sentence."""
+        change = f"changes by a factor of {self.gain:.3g} over {len(self.names) - 1} layers"
+        if self.verdict == "healthy":
+            return f"The gradient is healthy: it {change}."
+        helps = remedies.EXPLODING if self.verdict == "exploding" else remedies.VANISHING
+        return f"The gradient is {self.verdict}: it {change}; what helps: {helps}."
+
+
+def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
+    """Follows gradients through a network.
+
+    Args:
+      chain: its layers at a batch.
+      seed: of the starting vectors.
+    """
+    key = jax.random.PRNGKey(seed)
+    norms = [
+        float(spectral_norms(chain, index, jax.random.fold_in(key, index)).mean())
+        for index in range(len(chain.layers))
+    ]
+    key = jax.random.fold_in(key, len(norms))
+    gradients = [float(norm) for norm in gradient_norms(chain, key)]
+    return ChainHealth(
+        names=[layer.name for layer in chain.layers],
+        spectral_norms=norms,
+        gradient_norms=gradients,
+        product=math.prod(norms[:-1]),
+        gain=gradients[0],
+    )
+
+
+def spectral_norms(chain: LayerChain, index: int, key: jax.Array) -> jax.Array:
+    """The largest singular value of a layer's Jacobian, for each image, by power iteration on JᵀJ.
+
+    Args:
+      chain: the layers at a batch.
+      index: of the layer.
+      key: draws the starting vectors.
+    """
+    vector = _unit(normal_like(key, chain.inputs[index]))
+    # Within one program convolutions would be slow on CPUs (see regularization/control_flow.py).
+    for _ in range(_ITERATIONS):
+        vector, norms = _power_step(chain, index, vector)
+    return norms
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _power_step(chain, index, vector):
+    inputs = chain.inputs[index]
+    _, pushed = jax.linearize(lambda h: chain.after(index, h), inputs)
+    pulled = jax.linear_transpose(pushed, inputs)
+    image = pushed(vector)
+    return _unit(pulled(image)[0]), _norms(image)
+
+
+@jax.jit
+def gradient_norms(chain: LayerChain, key: jax.Array) -> list[jax.Array]:
+    """Norms of a gradient at the input of each layer, that of the last being 1 in all images."""
+    last = len(chain.layers) - 1
+    shifts = jax.tree.map(jnp.zeros_like, chain.inputs[:last])
+    gradient = _unit(normal_like(key, chain.inputs[last]))
+    _, pulled = jax.vjp(lambda shifts: chain.end(shifts, last), shifts)
+    gradients = [*pulled(gradient)[0], gradient]
+    return [jnp.sqrt(jnp.mean(_norms(g) ** 2)) for g in gradients]
+
+
+def _norms(arrays):
+    """One norm for each image, over all arrays."""
+    return jnp.sqrt(sum(jnp.sum(x.reshape(len(x), -1) ** 2, axis=1) for x in arrays))
+
+
+def _unit(arrays):
+    norms = _norms(arrays)
+    scale = jnp.where(norms == 0, 0, 1 / jnp.where(norms == 0, 1, norms))
+    return tuple(x * scale.reshape(-1, *[1] * (x.ndim - 1)) for x in arrays)
+
+
+_BLUE, _RED, _GREEN = "#0072B2", "#D55E00", "#009E73"
+
+
+def draw_diagnosis(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
+    """Draws spectral norms, the way of a gradient, norms by layer and shares of zeros.
+
+    Args:
+      figures: `chain`, `layers` and `activations`, as `gnp.main.diagnose` finds them.
+      out_path: the PNG to write.
+    """
+    from matplotlib.figure import Figure  # imported late: it takes a second
+
+    rows = max(len(figures["chain"]["names"]), len(figures["layers"]))
+    height = min(max(3.2, 0.22 * rows + 1.4), 20)
+    figure = Figure(figsize=(13, 2 * height), dpi=100, layout="constrained")
+    chain, step = figures["chain"], figures["step"]
+    title = f"Step {step}: {chain['verdict']}, a gradient changes by {chain['gain']:.3g}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = figure.subplots(2, 2)
+    _draw(axes[0, 0], "Spectral norm of ∂h(k+1)/∂h(k)", chain["names"], chain["spectral_norms"])
+    _draw(
+        axes[0, 1],
+        "Norm of a gradient at the input, 1 at the last layer",
+        chain["names"],
+        chain["gradient_norms"],
+    )
+    _draw_norms(axes[1, 0], figures["layers"])
+    _draw_zeros(axes[1, 1], figures["activations"])
+    figure.savefig(out_path)
+
+
+def _draw(axes, title, names, values):
+    axes.plot(values, range(len(names)), "o-", color=_BLUE, markersize=4)
+    axes.axvline(1, color="#444444", linewidth=0.8, linestyle=":")
+    _finish(axes, title, names, logarithmic=any(value > 0 for value in values))
+
+
+def _draw_norms(axes, layers):
+    parts = (
+        ("parameter_norm", "parameters", _BLUE),
+        ("gradient_norm", "gradient", _RED),
+        ("update_norm", "next update", _GREEN),
+    )
+    for key, label, colour in parts:
+        values = [norms[key] for norms in layers.values()]
+        axes.plot(values, range(len(layers)), "o", color=colour, markersize=4, label=label)
+    axes.legend(frameon=False, fontsize=8)
+    any_positive = any(value > 0 for norms in layers.values() for value in norms.values())
+    _finish(axes, "Norms by layer", layers, logarithmic=any_positive)
+
+
+def _draw_zeros(axes, activations):
+    zeros = [100 * a["zeros"] for a in activations.values()]
+    dead = [100 * a["dead"] / a["units"] for a in activations.values()]
+    axes.barh(range(len(activations)), zeros, color=_BLUE, alpha=0.4, label="zeros")
+    axes.barh(range(len(activations)), dead, height=0.4, color=_RED, label="dead units")
+    axes.set_xlim(0, 100)
+    axes.legend(frameon=False, fontsize=8)
+    _finish(axes, "Zeros and dead units in the input of (%)", activations, logarithmic=False)
+
+
+def _finish(axes, title, names, *, logarithmic):
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_yticks(range(len(names)), list(names), fontsize=7)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    if logarithmic:
+        axes.set_xscale("log", nonpositive="mask")

@@ -1,0 +1,86 @@
+"""A whole data set on the accelerator, shuffled and augmented there, in jax."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gnp.ds_pipeline.augment import batch_level
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
+from gnp.ds_pipeline.sampler import PlannedSource
+from gnp.ds_pipeline.settings import Settings
+from gnp.ds_pipeline.source import Batch
+from gnp.errors import UserError
+
+
+class DeviceSource(PlannedSource):
+    """A data set held as bytes on every device, an image in a row; see `DataSource`.
+
+    The host sends which images make up a batch and what was drawn for each, a few bytes per image:
+    the very batches of the other sources, on any number of devices and hosts.
+
+    Raises:
+      UserError: the augmentation cannot run on the device.
+    """
+
+    def __init__(self, data: LabelledData, settings: Settings):
+        if settings.augmentation.policy is not None:
+            raise UserError(
+                "dataset.loader=device has none, crop and basic as image-level augmentations; "
+                "choose one of them, or dataset.loader=tfdata."
+            )
+        super().__init__(data, settings)
+        self.device_data = {"train": _as_tree(data.train), "eval": _as_tree(data.test)}
+
+    def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[dict]:
+        return self._plan.train_steps(epoch, first_step)
+
+    def eval_batches(self) -> Iterator[dict]:
+        return self._plan.eval_steps()
+
+    def prepare(self, device_data, batch) -> Batch:
+        train = device_data["train"]
+        images, labels = self._augmented(train, batch["own"])
+        partners = self._augmented(train, batch["partner"]) if "partner" in batch else (None, None)
+        images, labels = batch_level.apply(jnp, images, labels, *partners, batch)
+        return {"image": images, "label": labels}
+
+    def prepare_eval(self, device_data, batch) -> Batch:
+        examples, index = device_data["eval"], batch["index"]
+        images = self._normalized(self._look_up(examples, index))
+        labels = self._one_hot(examples["label"][index])
+        return {"image": images, "label": labels, "mask": batch["mask"]}
+
+    def _augmented(self, examples, drawn):
+        index = drawn["index"]
+        rows, columns = self._augmentation.pixel_indices(jnp, drawn)
+        images = _rearranged(self._look_up(examples, index), rows, columns)
+        images = self._augmentation.after_normalization(jnp, self._normalized(images), drawn)
+        return images, self._one_hot(examples["label"][index])
+
+    def _look_up(self, examples, index):
+        return examples["image"][index].reshape(-1, *self.image_shape)
+
+    def _normalized(self, images):
+        return images * self._scale + self._shift
+
+    def _one_hot(self, labels):
+        return jnp.eye(len(self.class_names), dtype=jnp.float32)[labels]
+
+
+def _as_tree(examples: Examples):
+    # In rows, since a TPU would copy the whole set into another layout at each step otherwise.
+    images = examples.images.reshape(len(examples), -1)
+    return {"image": images, "label": examples.labels.astype(np.int32)}
+
+
+def _rearranged(images, rows, columns):
+    """Images made of these rows and columns of other ones.
+
+    By products with one 1 for each pixel, since to look up single pixels a TPU has to rearrange
+    arrays. They are exact: bytes fit into bfloat16, in which TPUs multiply.
+    """
+    height, width = images.shape[1:3]
+    images = jnp.einsum("nyh,nhwc->nywc", jax.nn.one_hot(rows, height), images)
+    return jnp.einsum("nxw,nywc->nyxc", jax.nn.one_hot(columns, width), images)

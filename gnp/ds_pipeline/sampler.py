@@ -1,0 +1,116 @@
+"""Which images a process loads in a step, and with which random numbers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gnp.ds_pipeline import partition, rng, source
+from gnp.ds_pipeline.augment import batch_level
+from gnp.ds_pipeline.labelled_data import LabelledData
+from gnp.ds_pipeline.settings import Settings
+from gnp.errors import UserError
+
+
+class Plan:
+    """The steps of training and evaluation as small arrays: no image is touched here.
+
+    Args:
+      settings: of the pipeline.
+      num_train_images, num_eval_images: over all processes.
+
+    Raises:
+      UserError: the batch size does not suit the data or the number of processes.
+    """
+
+    def __init__(self, settings: Settings, num_train_images: int, num_eval_images: int):
+        self._settings = settings
+        self._num_train = num_train_images
+        self._num_eval = num_eval_images
+        self._rows = partition.share(
+            settings.batch_size, settings.process_index, settings.process_count
+        )
+        if num_train_images < settings.batch_size:
+            raise UserError(
+                f"batch_size {settings.batch_size} is more than the {num_train_images} training "
+                "images; choose a smaller one."
+            )
+
+    @property
+    def images_per_process(self) -> int:
+        return self._rows.stop - self._rows.start
+
+    def train_steps(self, epoch: int, first_step: int = 0) -> Iterator[dict]:
+        """The steps of one epoch.
+
+        Yields:
+          `own`: what this process's share of the batch is made of: `index` (int32, b), places
+          in the training set, and what `ImageAugmentation.draw` drew. With mixing `partner`, the
+          same for the image to mix each with. And what `batch_level.draw` drew.
+        """
+        settings = self._settings
+        generator = rng.generator(rng.ORDER, settings.seed, epoch)
+        order = generator.permutation(self._num_train).astype(np.int32)
+        for step in range(first_step, self._num_train // settings.batch_size):
+            yield self._train_step(order, epoch, step)
+
+    def _train_step(self, order, epoch, step):
+        settings = self._settings
+        plan = {"own": self._images(order, epoch, step, self._rows)}
+        if settings.batch_level.mix:
+            rows = partition.mirrored(self._rows, settings.batch_size)
+            mirrored = self._images(order, epoch, step, rows)
+            plan["partner"] = {name: values[::-1].copy() for name, values in mirrored.items()}
+        return plan | batch_level.draw(
+            settings.batch_level,
+            rng.generator(rng.STEPS, settings.seed, epoch, step),
+            self.images_per_process,
+            settings.image_shape,
+            mixup_alpha=settings.mixup_alpha,
+            cutout_length=settings.cutout_length,
+        )
+
+    def _images(self, order, epoch, step, rows):
+        settings = self._settings
+        start = step * settings.batch_size + rows.start
+        count = rows.stop - rows.start
+        uniforms = rng.uniforms(
+            (rng.IMAGES, settings.seed, epoch), start, count, settings.augmentation.num_draws
+        )
+        return {"index": order[start : start + count], **settings.augmentation.draw(uniforms)}
+
+    def eval_steps(self) -> Iterator[dict[str, np.ndarray]]:
+        """Every evaluation image once, over all processes; padding repeats the first image.
+
+        Yields:
+          `index` (int32, b) and `mask` (float32, b): 1 for an image, 0 for padding.
+        """
+        batch_size = self._settings.batch_size
+        for start in range(0, self._num_eval, batch_size):
+            positions = np.arange(start, start + batch_size, dtype=np.int32)[self._rows]
+            mask = positions < self._num_eval
+            yield {"index": np.where(mask, positions, 0), "mask": mask.astype(np.float32)}
+
+
+class PlannedSource(source.DataSource):
+    """What the sources have in common: the data, and the plan of which image goes where."""
+
+    def __init__(self, data: LabelledData, settings: Settings):
+        self.num_train_images = len(data.train)
+        self.num_eval_images = len(data.test)
+        self.image_shape = settings.image_shape
+        self.class_names = data.class_names
+        self.mean, self.std = data.mean, data.std
+        self._data = data
+        self._augmentation = settings.augmentation
+        self._plan = Plan(settings, self.num_train_images, self.num_eval_images)
+        # (pixel / 255 - mean) / std as one multiplication and one addition; laid out like an
+        # image, because broadcasting over so few channels is slow.
+        std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
+        self._scale = 1 / (255 * std)
+        self._shift = -np.asarray(data.mean, np.float32) / std
+
+    def class_counts(self) -> dict[str, np.ndarray]:
+        """Images of each class in `train` and `eval`, over all processes."""
+        parts = {"train": self._data.train, "eval": self._data.test}
+        count = len(self.class_names)
+        return {name: np.bincount(part.labels, minlength=count) for name, part in parts.items()}

@@ -1,0 +1,66 @@
+"""What a run was trained on, as its folder keeps it: its classes, and how images are normalized."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+from gnp.errors import UserError
+from gnp.files import json_text, read_json, write_atomically
+
+DATA_FILE = "data.json"
+
+
+class RunData(NamedTuple):
+    """What other images must agree with for the model of a run.
+
+    Attributes:
+      class_names: in the order of the labels.
+      mean, std: per channel, on the scale 0 to 1: what images are normalized with.
+    """
+
+    class_names: list[str]
+    mean: list[float]
+    std: list[float]
+
+    def check_classes(self, class_names: list[str]) -> None:
+        """Makes sure that a label means the same.
+
+        Raises:
+          UserError: the names or their number are others.
+        """
+        if len(class_names) != len(self.class_names):
+            raise UserError(
+                f"The data set has {len(class_names)} classes, but the run was trained with "
+                f"{len(self.class_names)}; choose data of the same classes."
+            )
+        for label, (name, ours) in enumerate(zip(class_names, self.class_names, strict=True)):
+            if name != ours:
+                raise UserError(
+                    f"Class {label} is {name!r} in the data set, but the run was trained with "
+                    f"{ours!r}; choose data of the same classes with the same names."
+                )
+
+
+def write_run_data(folder: pathlib.Path, source: Any) -> None:
+    """Writes `data.json` into the folder of a run.
+
+    Args:
+      folder: the run's folder.
+      source: the `gnp.ds_pipeline.source.DataSource` that is trained on.
+    """
+    content = RunData(list(source.class_names), list(source.mean), list(source.std))
+    write_atomically(folder / DATA_FILE, json_text(content._asdict()))
+
+
+def read_run_data(folder: pathlib.Path) -> RunData | None:
+    """What `write_run_data` wrote; None where it never did, as in runs of older versions.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    file = folder / DATA_FILE
+    if not file.exists():
+        return None
+    try:
+        return RunData(**read_json(file))
+    except TypeError as error:
+        raise UserError(f"{file} is damaged ({error}); fix or remove it.") from error

@@ -1,0 +1,194 @@
+"""The folder of a run: where it lies, what it was configured with, how files get into it."""
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from gnp.errors import UserError
+from gnp.files import read_json, write_atomically
+from gnp.runs.lock import LOCK_FILE
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+TIMINGS_FILE = "timings.jsonl"
+SUMMARY_FILE = "summary.json"
+CURVES_FILE = "curves.png"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+# Where the instruments put what they find, and what they call it.
+DIAGNOSTICS_FOLDER = "diagnostics"
+SHARPNESS_FILE = "sharpness.json"
+SPECTRUM_PICTURE = "spectrum.png"
+DIAGNOSE_FILE = "diagnose.json"
+DIAGNOSE_PICTURE = "diagnose.png"
+# By kind of slice, each with a picture of the same name beside it.
+LANDSCAPE_FILES = {1: "landscape_1d.json", 2: "landscape_2d.json", "to": "interpolation.json"}
+
+# Fields that may change between two starts of the same run.
+_FREE_FIELDS = ("retrain", "profile_steps")
+_FREE_BLOCKS = ("logging.",)
+
+_UNSET = "unset"
+
+# Where config.json is not wanted: tells whether a config is that of the run.
+_FINGERPRINT_FILE = ".config.sha256"
+
+_log = logging.getLogger(__name__)
+
+
+def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
+    """Where a run lies below `working_dir`: one folder level for each of its main fields."""
+    dataset, gnp = config["dataset"], config["gnp"]
+    levels = [
+        config["model"]["model_name"],
+        dataset["dataset_name"],
+        f"{dataset['image_level_augmentations']}_{dataset['batch_level_augmentations']}",
+        f"lr_{config['base_lr']}",
+        f"bs_{config['batch_size']}",
+        f"l2reg_{config['l2_regularization']}",
+        f"grad_clip_{config['gradient_clipping']}",
+        f"opt_{config['opt']['opt_type']}",
+        f"warmup_epochs_{config['warmup_epochs']}",
+        f"gr_warmup_strategy_{config['gr_warmup_strategy']}",
+        f"r_{gnp['r']}",
+        f"alpha_{gnp['alpha']}",
+        f"epoch_{config['total_epochs']}",
+        f"seeds_{config['init_seeds']}_{config['seeds']}",
+    ]
+    return pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
+
+
+def claim_folder(
+    path: pathlib.Path,
+    config: Any,
+    *,
+    defaults: Any = None,
+    retrain: bool = False,
+    is_writer: bool = True,
+) -> pathlib.Path:
+    """Creates the folder of a run, or makes sure that the run in it has the same config.
+
+    Writes `config.json`, or if `config.write_config_to_json` is False a hash in its place. Fields
+    that have no influence on the result (`retrain`, `profile_steps`, `logging.*`) may differ, and
+    everything may if an earlier start never came to its first step; what it left is deleted then.
+
+    Args:
+      path: the folder, from `run_path`.
+      config: the whole resolved config, a `ConfigDict`.
+      defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks; a warning
+        lists them.
+      retrain: delete what is in the folder first.
+      is_writer: False in all processes but one; they only compare.
+
+    Returns:
+      `path`.
+
+    Raises:
+      UserError: the folder holds a run with another config, such as one with fields that there are
+        no more.
+    """
+    defaults = {} if defaults is None else _plain(defaults)
+    if retrain and is_writer:
+        _delete_contents(path)
+    has_begun = not retrain and _has_begun(path)
+    # Where no run has begun, the others leave the folder to the writer.
+    if not retrain and path.exists() and (is_writer or has_begun):
+        changes = _changes(path, config, defaults, warn=is_writer and has_begun)
+        if changes and has_begun:
+            raise UserError(
+                f"{path} holds a run with another config ({'; '.join(changes)}); set another "
+                "--working_dir, or --config.retrain=True to delete that run and start over."
+            )
+        if changes and is_writer:
+            _delete_contents(path)  # such as a list of bad images
+    if is_writer:
+        path.mkdir(parents=True, exist_ok=True)
+        if config.write_config_to_json:
+            write_atomically(path / CONFIG_FILE, config_json(config))
+        else:
+            write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config, defaults))
+    return path
+
+
+def config_json(config: Any) -> str:
+    """A config as JSON, with sorted fields."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, the keys joined by dots; empty dictionaries vanish."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _delete_contents(path):
+    for entry in path.iterdir() if path.exists() else ():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()
+
+
+def _has_begun(path):
+    """Whether a step was recorded or saved; files are made before the first one."""
+    metrics, checkpoints = path / METRICS_FILE, path / CHECKPOINTS_FOLDER
+    return (metrics.exists() and metrics.stat().st_size > 0) or (
+        checkpoints.exists() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+    )
+
+
+def _changes(path, config, defaults, *, warn):
+    """The fields of the config in the folder that are others now, as text."""
+    new = _plain(config)
+    if not (path / CONFIG_FILE).exists():
+        kept = _read(path / _FINGERPRINT_FILE)
+        if kept is None and warn:
+            _log.warning("%s does not tell its config, which is taken for the same.", path)
+        return [] if kept in (None, _fingerprint(config, defaults)) else ["it was not kept there"]
+    old = flatten(read_json(path / CONFIG_FILE))
+    missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
+    found = missing | old
+    changes = [
+        f"{field}: {found.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
+        for field in sorted(found.keys() | new.keys())
+        if found.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
+    ]
+    if missing and warn and not changes:
+        _log.warning(
+            "%s is of an older version; the fields that it lacks have their defaults: %s.",
+            path / CONFIG_FILE,
+            ", ".join(f"{name} = {value!r}" for name, value in missing.items()),
+        )
+    return changes
+
+
+def _fingerprint(config, defaults):
+    """Of the fields that matter and have not their default, so that new fields change nothing."""
+    fields = {
+        field: value
+        for field, value in _plain(config).items()
+        if not _is_free(field) and value != defaults.get(field, _UNSET)
+    }
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path):
+    return path.read_text() if path.exists() else None
+
+
+def _plain(config):
+    return flatten(json.loads(config_json(config)))
+
+
+def _is_free(field):
+    return field in _FREE_FIELDS or field.startswith(_FREE_BLOCKS)

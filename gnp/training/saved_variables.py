@@ -1,0 +1,115 @@
+"""The model's part of checkpoints: read whatever optimizer it was trained with, and averaged."""
+
+import logging
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from gnp.errors import UserError, reason
+from gnp.runs.folder import CHECKPOINTS_FOLDER
+from gnp.training.state import fingerprint
+
+_COLLECTIONS = ("params", "batch_stats", "ema")
+
+_log = logging.getLogger(__name__)
+
+
+def variables_fingerprint(state: Any) -> int:
+    """The fingerprint of the model's variables and of their moving average.
+
+    Args:
+      state: a `TrainState`, or a dictionary with its fields.
+    """
+    fields = state if isinstance(state, dict) else vars(state)
+    # Without None and empty dictionaries, which a checkpoint may give back as each other.
+    return int(fingerprint({name: fields[name] for name in _COLLECTIONS if fields.get(name)}))
+
+
+def find_checkpoints(path: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints that a path names, the newest last.
+
+    Args:
+      path: a run's folder, or the folder of one of its checkpoints.
+    """
+    path = pathlib.Path(path).absolute()
+    if (path / "state").is_dir():
+        return [path]
+    folder = path / CHECKPOINTS_FOLDER
+    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+    return [folder / str(step) for step in sorted(steps)]
+
+
+def read_variables(checkpoint: pathlib.Path, *, ema: bool = False) -> dict[str, Any]:
+    """Parameters (`params`) and batch statistics (`batch_stats`) of a checkpoint, as numpy arrays.
+
+    Args:
+      checkpoint: its folder, which is not changed.
+      ema: take their moving averages.
+
+    Raises:
+      UserError: there are no moving averages.
+      Exception: the checkpoint is damaged.
+    """
+    state = _read_state(checkpoint / "state")
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        expected = reader.restore(checkpoint / "position").get("variables_fingerprint")
+    # Checkpoints of early versions know the fingerprint of the whole state only.
+    if expected is not None and expected != variables_fingerprint(state):
+        raise ValueError("its numbers are not those that were saved")
+    if ema and not state.get("ema"):
+        raise UserError(
+            f"{checkpoint} holds no moving average of the parameters; train with "
+            "--config.ema_decay=0.999, or leave it out."
+        )
+    found = state["ema"] if ema else state
+    return {"params": found["params"], "batch_stats": found.get("batch_stats") or {}}
+
+
+def read_newest_variables(path: pathlib.Path) -> dict[str, Any]:
+    """The same of the newest checkpoint that is whole.
+
+    Args:
+      path: as in `find_checkpoints`.
+
+    Raises:
+      UserError: there is none.
+    """
+    checkpoints = find_checkpoints(path)
+    if not checkpoints:
+        raise UserError(
+            f"{path} holds no checkpoint; name the folder of a run that has saved one, or a "
+            "checkpoint's own folder."
+        )
+    for checkpoint in reversed(checkpoints):
+        try:
+            return read_variables(checkpoint)
+        except Exception as error:  # whatever orbax makes of a damaged file
+            _log.warning(
+                "%s is damaged; looking for one before it. (%s)", checkpoint, reason(error)
+            )
+    raise UserError(f"All checkpoints in {path} are damaged; name another run.")
+
+
+def average_variables(trees: Iterable[Any]) -> Any:
+    """The mean of trees of arrays, added up in double precision."""
+    trees = list(trees)
+
+    def mean(*arrays):
+        return np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
+
+    return jax.tree.map(mean, *trees)
+
+
+def _read_state(folder):
+    with ocp.PyTreeCheckpointer() as reader:
+        saved = reader.metadata(folder).item_metadata.tree
+        wanted = {name: saved[name] for name in _COLLECTIONS if saved.get(name)}
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+        return reader.restore(
+            folder,
+            args=ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True),
+        )

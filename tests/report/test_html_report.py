@@ -1,0 +1,159 @@
+"""The page about runs: what it says, and that it needs nothing else."""
+
+import html.parser
+import math
+import re
+
+import pytest
+
+from gnp.report.comparison import Run, group_runs
+from gnp.report.html_report import binned, html_report, mean_curve
+from gnp.report.svg_chart import Curve, line_chart
+
+VOID = {"meta", "img", "line", "br"}
+PNG = b"\x89PNG picture"
+
+
+class Checker(html.parser.HTMLParser):
+    """Whether tags are closed in their order; and what is referred to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.references = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.references += [value for name, value in attrs if name in ("src", "href", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.references += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def make_run(error, seed, r=0.0, instruments=None, name="Net"):
+    config = {
+        "model.model_name": name,
+        "dataset.dataset_name": "digits",
+        "gnp.r": r,
+        "gnp.alpha": 1.0,
+        "seeds": seed,
+    }
+    line = {"eval/error_rate": error, "eval/loss": error}
+    metrics = [
+        {"step": step, "train/loss": 2 / step + 0.1 * seed, "train/gradient_norm_clean": 1.0 * step}
+        for step in range(1, 400)
+    ]
+    summary = {"final": line, "best": line, "images_per_second": 10.0}
+    return Run(config, summary, [*metrics, {"step": 399, **line}], instruments or {})
+
+
+def sharpness(eigenvalue):
+    return {
+        "eigenvalues": [eigenvalue, 1.0],
+        "trace": 20.0,
+        "worst_case_rise": 0.25,
+        "mean_rise": 0.001,
+        "gradient_norm": 0.03,
+        "loss": 0.01,
+        "num_images": 100,
+        "data": "train",
+        "settings": {"r": 0.1, "m": 8, "sigma": 0.01},
+    }
+
+
+def instruments(eigenvalue):
+    chain = {"gain": 2.5, "product": 40.0, "verdict": "healthy"}
+    return {
+        "sharpness": sharpness(eigenvalue),
+        "diagnose": {"step": 399, "chain": chain},
+        "sparsity": "| parameter | zero elements (%) |\n| a & b | 5.0 |",
+        "pictures": {"Spectrum of the Hessian": PNG},
+    }
+
+
+@pytest.fixture(scope="module")
+def page():
+    runs = [make_run(0.10, 0, instruments=instruments(4.0)), make_run(0.14, 1)]
+    runs += [make_run(0.05, 0, r=0.1), make_run(0.07, 1, r=0.1, instruments=instruments(2.0))]
+    return html_report(group_runs(runs))
+
+
+def cells(page, heading):
+    section = page.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
+    return [re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in section.split("<tr>")[1:]]
+
+
+def test_the_page_refers_to_nothing_and_is_well_formed(page):
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert all(reference.startswith("data:image/png;base64,") for reference in checker.references)
+    assert len(checker.references) == 2
+    assert not re.search(r"https?://|@import|url\(|<script|<link", page)
+
+
+def test_errors_have_a_spread_and_a_gain_with_its_error(page):
+    _, plain, penalized = cells(page, "Errors")
+    assert plain[1:5] == ["2", "12.00 ± 2.83", "12.00 ± 2.83", "baseline"]
+    # √(8/2 + 2/2) is the standard error of the difference of both means.
+    assert penalized[1:5] == ["2", "6.00 ± 1.41", "6.00 ± 1.41", "+6.00 ± 2.24"]
+
+
+def test_what_differs_is_told(page):
+    assert cells(page, "What differs") == [["field", "r=0.0", "r=0.1"], ["gnp.r", "0.0", "0.1"]]
+
+
+def test_instruments_are_shown_where_they_were_used(page):
+    _, plain, penalized = cells(page, "Sharpness of the minima")
+    assert plain[:3] == ["r=0.0", "1", "4"]
+    assert penalized[:3] == ["r=0.1", "1", "2"]
+    assert cells(page, "Flow of the gradient")[1] == ["r=0.0", "399", "2.5", "40", "healthy"]
+    assert "a &amp; b" in page
+    without = html_report(group_runs([make_run(0.1, 0)]))
+    assert re.findall("<h2>(.*?)</h2>", without) == ["Errors", "Curves"]
+
+
+def test_names_cannot_break_the_page():
+    page = html_report(group_runs([make_run(0.1, 0, name="<script>&")]))
+    assert "<script" not in page
+    assert "&lt;script&gt;&amp;" in page
+
+
+def test_curves_are_binned_and_averaged_over_runs():
+    lines = [{"step": step, "a": float(step)} for step in range(1, 9)] + [{"step": 3, "b": 1.0}]
+    assert binned(lines, "a", 4) == {4: 2.5, 8: 6.5}
+    assert binned([{"step": 1, "a": math.nan}], "a", 4) == {}
+    curve = mean_curve("x", 0, [{1: 1.0, 2: 5.0}, {1: 3.0}], factor=100)
+    assert curve == Curve("x", 0, [1, 2], [200, 500], [pytest.approx(141.4, abs=0.1), 0])
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_chart_has_every_point_within_its_frame(logarithmic):
+    x = list(range(1, 50))
+    curve = Curve("a", 0, x, [1e-3 * 1.2**n for n in x], [0.9e-3 * 1.2**n for n in x])
+    broken = Curve("b", 1, [1, 2, 3], [math.nan, 0.0, 2.0], [0.0, 0.0, math.inf])
+    svg = line_chart([curve, broken], x_label="step", y_label="y", logarithmic=logarithmic)
+    points = re.findall(r'points="([^"]+)"', svg)
+    places = [tuple(map(float, p.split(","))) for point in points for p in point.split()]
+    circles = re.findall(r'cx="([^"]+)" cy="([^"]+)"', svg)
+    places += [tuple(map(float, circle)) for circle in circles]
+    assert all(58 <= px <= 450 and 10 <= py <= 216 for px, py in places)
+    assert len(places) > 3 * len(x)
+    assert svg.count('class="tick"') >= 8
+
+
+def test_a_chart_of_one_constant_point_is_drawn():
+    svg = line_chart([Curve("a", 0, [5], [0.0], [0.0])], x_label="", y_label="", logarithmic=False)
+    assert "nan" not in svg
+    assert 'class="line series0"' in svg
+
+
+def test_a_single_point_of_a_chart_is_seen():
+    chart = line_chart(
+        [Curve("one", 3, [30], [0.5], [0.0])], x_label="step", y_label="loss", logarithmic=False
+    )
+    assert '<circle class="line series3" ' in chart
+    assert "polyline" not in chart
