@@ -1,39 +1,48 @@
-"""The reference of all config fields, made of config/base.py."""
+"""Generates the reference of all config fields from config/base.py."""
 
 import ast
 import re
+from collections.abc import Iterator
 
 _HEAD = """# All config fields
 
-A config file overrides some of these, the command line overrides both: `--config.FIELD=VALUE`.
-On the command line lists are written in quotes: `"[1, 2]"`, `"['a', 'b']"`. This page is made of
-[config/base.py](../config/base.py) each time the site is.
+A config file overrides some of these fields.
+The command line overrides both: `--config.FIELD=VALUE`. Quote lists on the command line: `"[1, 2]"`, `"['a', 'b']"`.
+This page is generated from [config/base.py](../config/base.py) when the site is built.
 
-| field | default | what |
+| field | default | description |
 |---|---|---|
 """
 _COMMENT = re.compile(r"(?:^|\s)# (.+)$")
 
 
 def reference(source: str) -> str:
-    """A page in Markdown with each field, its default and its comment.
+    """Returns a Markdown page with the default and the comment of each field.
 
     Args:
-      source: the text of config/base.py: fields are assigned in a function, with a comment behind
-        them, within them or on the lines before them.
+      source: text of config/base.py. `get_config` assigns the fields, or calls functions of the
+        same file that assign fields of a block. The comment of a field is on its lines or above.
     """
     lines = source.splitlines()
+    functions = {node.name: node for node in ast.parse(source).body if hasattr(node, "args")}
     rows = []
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Attribute):
-            continue
-        name = ast.unparse(node.targets[0]).removeprefix("config.")
+    for name, node in _assignments(functions["get_config"], functions):
         comment = _comment(lines, node)
         is_block = "ConfigDict" in ast.unparse(node.value)
         if comment or not is_block:  # a block with a comment takes fields of any name
-            rows.append((node.lineno, name, _default(node.value), comment))
-    table = [f"| `{name}` | `{default}` | {what} |\n" for _, name, default, what in sorted(rows)]
-    return _HEAD + "".join(table)
+            rows.append(f"| `{name}` | `{_default(node.value)}` | {comment} |\n")
+    return _HEAD + "".join(rows)
+
+
+def _assignments(function, functions, block="") -> Iterator[tuple[str, ast.Assign]]:
+    """Yields the fields that a function assigns and their names; `block` is its argument."""
+    for node in function.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            yield block + ast.unparse(node.targets[0]).partition(".")[2], node
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            called = functions[ast.unparse(node.value.func)]
+            inner = ast.unparse(node.value.args[0]).partition(".")[2]
+            yield from _assignments(called, functions, f"{inner}.")
 
 
 def _comment(lines, node):
