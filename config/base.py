@@ -27,9 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Steps of one type that run as one program, between checkpoints and evaluations.
     config.steps_per_loop = 1
     config.compute_dtype = "float32"  # dtype of activations and products: float32 or bfloat16
-    config.on_nonfinite = (
-        "stop"  # reaction to a non-finite loss or gradient: stop, skip or rollback
-    )
+    config.on_nonfinite = "stop"  # on a non-finite loss or gradient: stop, skip or rollback
     config.max_rollbacks = 3  # stop after this many rollbacks
 
     # Weights to start from: a run's folder, RUN/checkpoints/STEP or a .npz file; "": random.

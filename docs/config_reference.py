@@ -7,7 +7,7 @@ from collections.abc import Iterator
 _HEAD = """# All config fields
 
 A config file overrides some of these fields.
-The command line overrides both: `--config.FIELD=VALUE`. Quote lists on the command line: `"[1, 2]"`, `"['a', 'b']"`.
+The command line overrides both: `--config.FIELD=VALUE`. Quote lists there: `"['a', 'b']"`.
 This page is generated from [config/base.py](../config/base.py) when the site is built.
 
 | field | default | description |
