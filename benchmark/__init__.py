@@ -1,1 +1,1 @@
-"""Speed, measured beside others in the same run."""
+"""Benchmarks against peers, which run in the same rounds."""

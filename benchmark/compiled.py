@@ -1,20 +1,20 @@
-"""What a compiler makes of the training step for an accelerator that is not at hand.
+"""Compiles the training step for an accelerator that this machine need not have.
 
 python -m benchmark.compiled [--target=v5e] [--models=A,B] [--batch_size=256] [--dtype=bfloat16]
 
-Prints one JSON object per model. Nothing runs, so nothing is timed. Tells for standard and
-penalized steps what they hold beside their arguments (MB, 1e6 bytes), what share of their results
-lies where the old state was, and what the devices tell each other. `extra_gradients` is what the
-penalty holds more, counted in trees of the size of the parameters.
+Prints one JSON object per model. Nothing runs, so nothing is timed. For standard and penalized
+steps, reports the temporary memory (MB, 1e6 bytes), the share of results that are updated in place,
+and the collectives. `extra_gradients` is the additional memory of the penalty, in multiples of the
+size of the parameters.
 
 For TPUs the compiler also estimates the cycles of each operation. Their sum gives `estimated_ms`
-and, with the model's own operations, `estimated_utilization`. Real steps wait for memory and for
-each other in ways that no estimate knows, so compare such figures among themselves alone.
+and, with the operations of the model, `estimated_utilization`. The estimates ignore stalls, so
+compare them only with each other.
 
   v5e   four chips of TPU v5e; needs the package libtpu
-  h100  one NVIDIA H100; needs jax[cuda12]. No kernel is tuned, as that takes the device.
+  h100  one NVIDIA H100; needs jax[cuda12]. Kernels are not autotuned, which needs the device.
 
-The batch is that of one device.
+--batch_size is the batch of one device.
 """
 
 import argparse
@@ -31,15 +31,15 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from benchmark import machine
-from benchmark.contenders import (
+from benchmark import machine, options
+from benchmark.collectives import in_parameters
+from benchmark.jax.steps import (
     build_model,
     image_side,
     make_batch,
     map_by_shard_map,
     our_step,
 )
-from benchmark.scaling import collectives
 from gnp.model import size
 from gnp.training import parallel
 from gnp.training.peak_flops import peak_flops
@@ -48,7 +48,7 @@ from gnp.training.throughput import train_flops
 _MODELS = ("ViT_S16", "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 
-# What the compiler for GPUs wants to know of the device, in its own words.
+# Description of the device for the compiler, in its text format.
 _H100 = """
 gpu_device_info {
   cuda_compute_capability { major: 9 minor: 0 }
@@ -71,8 +71,8 @@ class Target(NamedTuple):
 
     Attributes:
       topology: arguments of `topologies.get_topology_desc`.
-      options: of the compiler.
-      cycles_per_second: of the device, where the compiler estimates cycles.
+      options: compiler options.
+      cycles_per_second: clock rate of the device, if the compiler estimates cycles.
     """
 
     topology: dict
@@ -96,9 +96,9 @@ _TARGETS = {
 
 def main() -> None:
     """Compiles the steps of each model."""
-    arguments = _parse_arguments()
-    jax.config.update("jax_platforms", "cpu")  # where models are created
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU is asked what it is
+    arguments = parse_arguments()
+    jax.config.update("jax_platforms", "cpu")  # models are created here
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # do not query a TPU
     target = _TARGETS[arguments.target]
     try:
         devices = topologies.get_topology_desc(**target.topology).devices
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def examine(name: str, devices: Sequence, target: Target, batch_size: int, dtype: str) -> dict:
-    """Figures of one model's steps, compiled for these devices."""
+    """Returns the figures of one model's steps, compiled for these devices."""
     side = image_side(name)
     model, batch = build_model(name, dtype), make_batch(batch_size, side)
     model_size = size.measure(model, (side, side, 3))
@@ -136,7 +136,7 @@ def examine(name: str, devices: Sequence, target: Target, batch_size: int, dtype
     }
 
 
-def _compile(model, batch, devices, options, *, penalized):
+def _compile(model, batch, devices, compiler_options, *, penalized):
     mesh = Mesh(np.array(devices), (parallel.AXIS,))
     step, state, *_ = our_step(
         model,
@@ -151,7 +151,7 @@ def _compile(model, batch, devices, options, *, penalized):
 
     state = jax.tree.map(lambda x: on_devices(x, PartitionSpec()), state)
     batch = jax.tree.map(lambda x: on_devices(x, PartitionSpec(parallel.AXIS), len(devices)), batch)
-    return step.lower(state, None, batch).compile(compiler_options=options)
+    return step.lower(state, None, batch).compile(compiler_options=compiler_options)
 
 
 def _figures(compiled, num_parameters):
@@ -159,15 +159,12 @@ def _figures(compiled, num_parameters):
     return {
         "held_mb": round(memory.temp_size_in_bytes / 1e6, 1),
         "in_place": round(memory.alias_size_in_bytes / memory.output_size_in_bytes, 3),
-        "collectives": [
-            {"kind": kind, "parameters": round(moved / num_parameters, 2)}
-            for kind, moved in collectives(compiled.as_text())
-        ],
+        "collectives": in_parameters(compiled.as_text(), num_parameters),
     }
 
 
 def _estimates(program, cycles_per_second, least_seconds):
-    """What the compiler expects, beside the time that the model's own operations take at best."""
+    """Returns the estimated time, and the utilization that follows from it."""
     seconds = sum(map(int, _CYCLES.findall(program))) / cycles_per_second
     return {
         "estimated_ms": round(1e3 * seconds, 2),
@@ -175,17 +172,14 @@ def _estimates(program, cycles_per_second, least_seconds):
     }
 
 
-def _parse_arguments():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark.compiled",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = options.parser("compiled", __doc__)
     parser.add_argument("--target", choices=sorted(_TARGETS), default="v5e")
     parser.add_argument("--models", default=",".join(_MODELS))
     parser.add_argument("--batch_size", type=int, default=256, help="of one device")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
-    return parser.parse_args()
+    options.add_dtype(parser, default="bfloat16")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Images per second of whole penalized training on data like CIFAR-10, beside others.
+"""Images per second of whole penalized training runs on data like CIFAR-10.
 
 python -m benchmark.end_to_end [--contenders=A,B] [--model=WideResNet_10_1] [--images=5000]
     [--epochs=3] [--rounds=3] [--batch_size=128] [--dtype=bfloat16] [--steps_per_loop=10]
     [--torch_python=PYTHON]
 
-Prints one JSON object. In each round each contender trains in a fresh process, the first being
-another one each time; one that cannot run here, for want of a package say, is left out of the line,
-and standard error says why. The ratios compare rounds with themselves.
+Prints one JSON object. In each round, each contender trains in a fresh process, and each round
+starts with another contender. A contender that fails, because of a missing package for example, is
+dropped, and standard error says why. Ratios are medians of the ratios within each round.
 
   gnp_device, gnp_tfdata      this project's training loop on its two loaders
   optax_device, optax_tfdata  optax.contrib.sam (opaque) in a plain loop over the same loaders
   torch_closure               PyTorch: DataLoader with one worker per core, two-step closure
-  bare_step                   this project's penalized step alone, again and again on one batch
-  torch_bare_step             the two-step closure alone, likewise
+  bare_step                   this project's penalized step, repeated on one batch
+  torch_bare_step             the two-step closure, repeated on one batch
 
-All train on made-up files in CIFAR-10's format, with crop and flip. The clock starts with the
-second epoch: programs are compiled then, the files read and their images in memory, those of the
-device loader on the device. It stops when the last step is done. For this project's loop it holds
-the metrics of each step, and between epochs an evaluation of a hundred images, and a checkpoint if
-that evaluation was the best so far; the others do none of this. Those on tf.data need tensorflow;
-the others of JAX what setup.py lists, but for ml_collections.
+All train on generated files in CIFAR-10's format, with crop and flip. The clock starts with the
+second epoch, when programs are compiled and the images are in memory or on the device. It stops
+after the last step. The time of this project's loop includes the metrics of each step, an
+evaluation of a hundred images after each epoch, and a checkpoint if that evaluation is the best so
+far; the others do none of this. The tf.data contenders need tensorflow. The other JAX contenders
+need the packages that setup.py lists, except ml_collections.
 """
 
 import argparse
@@ -29,26 +29,27 @@ import pathlib
 import pickle
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark import machine, timing
-from benchmark.child import ask, rates_in_turns
+from benchmark import machine, options, timing
+from benchmark.subprocess_case import describe_machine, rates_in_rounds, run_case
 from gnp.main import xla
 
-_JAX, _TORCH = "benchmark.end_to_end_jax", "benchmark.torch.end_to_end"
+_JAX, _TORCH = "benchmark.jax.end_to_end", "benchmark.torch.end_to_end"
 
-# Contender -> the module that runs it, and what that is asked for.
+# Contender -> the module that runs it, and the request.
 _CONTENDERS = {
-    "gnp_device": (_JAX, {"way": "gnp", "loader": "device"}),
-    "gnp_tfdata": (_JAX, {"way": "gnp", "loader": "tfdata"}),
-    "optax_device": (_JAX, {"way": "optax", "loader": "device"}),
-    "optax_tfdata": (_JAX, {"way": "optax", "loader": "tfdata"}),
-    "torch_closure": (_TORCH, {"way": "closure"}),
-    "bare_step": (_JAX, {"way": "bare_step"}),
-    "torch_bare_step": (_TORCH, {"way": "bare_step"}),
+    "gnp_device": (_JAX, {"function": "gnp", "loader": "device"}),
+    "gnp_tfdata": (_JAX, {"function": "gnp", "loader": "tfdata"}),
+    "optax_device": (_JAX, {"function": "optax", "loader": "device"}),
+    "optax_tfdata": (_JAX, {"function": "optax", "loader": "tfdata"}),
+    "torch_closure": (_TORCH, {"function": "closure"}),
+    "bare_step": (_JAX, {"function": "bare_step"}),
+    "torch_bare_step": (_TORCH, {"function": "bare_step"}),
 }
-_OURS = [name for name, (_, request) in _CONTENDERS.items() if request["way"] == "gnp"]
+_OURS = [name for name, (_, request) in _CONTENDERS.items() if request["function"] == "gnp"]
 _RATIOS = (
     *((ours, other) for ours in _OURS for other in _CONTENDERS if other not in _OURS),
     ("torch_closure", "torch_bare_step"),
@@ -59,18 +60,17 @@ _NUM_FILES = 5
 
 
 def main() -> None:
-    """Measures all of them in turns."""
+    """Measures all contenders."""
     xla.use_all_cores()
-    arguments = _parse_arguments()
-    # This process must not take the accelerator from those that it starts.
-    found = ask(sys.executable, "benchmark.machine")
+    arguments = parse_arguments()
+    found = describe_machine()
     machine.require_one_device(found["num_devices"])
     if arguments.images is None:
         arguments.images = 5000 if found["backend"] == "cpu" else 50_000
     with tempfile.TemporaryDirectory() as folder:
         write_cifar10(pathlib.Path(folder) / "cifar-10-batches-py", arguments.images)
         contenders = {name: _contender(name, arguments, folder) for name in arguments.contenders}
-        rates, versions = rates_in_turns(contenders, rounds=arguments.rounds)
+        rates, versions = rates_in_rounds(contenders, rounds=arguments.rounds)
     if not rates:
         sys.exit("No contender could run.")
     settings = {name: getattr(arguments, name) for name in (*_REQUESTED, "rounds")}
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def compare(rates: dict[str, list[float]]) -> dict:
-    """Median and spread of each, and the ratios of those of `_RATIOS` that there are."""
+    """Returns median and spread of each contender, and the `_RATIOS` between them."""
     figures = {name: timing.spread(found, "images_per_second") for name, found in rates.items()}
     for one, other in _RATIOS:
         if one in rates and other in rates:
@@ -87,11 +87,11 @@ def compare(rates: dict[str, list[float]]) -> dict:
 
 
 def write_cifar10(folder: pathlib.Path, num_images: int) -> None:
-    """Noise in the files that CIFAR-10's authors publish; the test set is a hundred images.
+    """Writes noise in the format of CIFAR-10's files; the test set has a hundred images.
 
     Args:
-      folder: is created.
-      num_images: of the training set.
+      folder: folder to create.
+      num_images: size of the training set.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -109,30 +109,28 @@ def _contender(name, arguments, data):
     module, request = _CONTENDERS[name]
     python = arguments.torch_python if module == _TORCH else sys.executable
     request = request | {field: getattr(arguments, field) for field in _REQUESTED}
-    return functools.partial(ask, python, module, data=data, **request)
+    return functools.partial(run_case, python, module, data=data, **request)
 
 
-def _parse_arguments():
-    parser = argparse.ArgumentParser(prog="python -m benchmark.end_to_end")
-    parser.add_argument("--contenders", default=",".join(_CONTENDERS), help="which, with commas")
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = options.parser("end_to_end", __doc__)
+    contenders = {"type": options.names(_CONTENDERS), "default": ",".join(_CONTENDERS)}
+    parser.add_argument("--contenders", **contenders, help="names, separated by commas")
     parser.add_argument("--model", default="WideResNet_10_1")
     parser.add_argument(
-        "--images", type=int, help="in the training set; default 5000, on an accelerator 50000"
+        "--images", type=int, help="size of the training set; default 5000, 50000 on accelerators"
     )
     parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender")
     parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    options.add_dtype(parser)
     parser.add_argument("--steps_per_loop", type=int, default=1, help="in gnp_device, gnp_tfdata")
-    parser.add_argument("--torch_python", default=sys.executable, help="a Python that has torch")
-    arguments = parser.parse_args()
-    arguments.contenders = arguments.contenders.split(",")
-    unknown = set(arguments.contenders) - set(_CONTENDERS)
-    if unknown:
-        parser.error(f"no contender {sorted(unknown)}; choose of {', '.join(_CONTENDERS)}")
-    if arguments.epochs < 2:
+    options.add_torch_python(parser)
+    parsed = parser.parse_args(arguments)
+    if parsed.epochs < 2:
         parser.error("--epochs must be 2 or more, as the first is not counted")
-    return arguments
+    return parsed
 
 
 if __name__ == "__main__":

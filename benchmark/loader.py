@@ -1,12 +1,12 @@
-"""Images per second of the data pipelines, beside plain PyTorch with Pillow.
+"""Images per second of the data pipelines, compared with PyTorch and Pillow.
 
 python -m benchmark.loader [--seconds=5] [--rounds=3] [--cases=A,B] [--images=FOLDER]
     [--torch_python=PYTHON]
 
-Prints one JSON object per case. Both sides do the same work with as many workers as there are
-cores, in turns, each turn in a fresh process; a side that cannot run is left out of the line, and
-standard error says why. FOLDER holds photos for the ImageNet cases, <class>/*.JPEG; without it
-photos are made up. PYTHON is one that has torch and Pillow, if it is not this one.
+Prints one JSON object per case. Both contenders do the same work with one worker per core. They
+alternate, each time in a fresh process. A contender that fails is dropped, and standard error says
+why. FOLDER holds the photos of the ImageNet cases, <class>/*.JPEG; by default they are generated.
+PYTHON is an interpreter with torch and Pillow, if not this one.
 """
 
 import argparse
@@ -16,16 +16,17 @@ import json
 import pathlib
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark import timing
-from benchmark.child import ask, rates_in_turns
+from benchmark import options, timing
+from benchmark.subprocess_case import describe_machine, rates_in_rounds, run_case
 
-MADE_UP_PHOTOS = 100
+GENERATED_PHOTOS = 100
 PHOTOS_PER_EPOCH = 10_000
 
-# Case -> (loader, image-level, batch-level augmentation, what PyTorch does).
+# Case -> (loader, image-level augmentation, batch-level augmentation, case in PyTorch).
 CASES = {
     "cifar_basic": ("tfdata", "basic", "none", "cifar_basic"),
     "cifar_autoaugment_mixcut": ("tfdata", "autoaugment", "mixcut", "cifar_autoaugment_mixcut"),
@@ -37,30 +38,30 @@ CASES = {
 
 def main() -> None:
     """Measures each case."""
-    arguments = _parse_arguments()
-    # This process must not take the accelerator from those that it starts.
-    machine = ask(sys.executable, "benchmark.machine")
+    arguments = parse_arguments()
+    machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         photos = None
         if any(case.startswith("imagenet") for case in arguments.cases):
-            photos = arguments.images or _made_up_photos(folder / "made_up")
+            photos = arguments.images or _generate_photos(folder / "generated")
             photos = str(_repeated(photos, folder / "all"))
         for case in arguments.cases:
             print(json.dumps(measure(case, photos, arguments) | machine), flush=True)
 
 
 def measure(case: str, photos: str | None, arguments) -> dict:
-    """Ours and theirs of one case, and the versions of what they use."""
-    loader, image_level, batch_level, theirs = CASES[case]
-    request = {"case": theirs, "photos": photos, "seconds": arguments.seconds}
+    """Returns the rates of one case, and the versions of packages."""
+    loader, image_level, batch_level, torch_case = CASES[case]
+    request = {"case": torch_case, "photos": photos, "seconds": arguments.seconds}
     ours = {"loader": loader, "image_level": image_level, "batch_level": batch_level}
-    python = arguments.torch_python
-    sides = {
-        "gnp": functools.partial(ask, sys.executable, "benchmark.loader_jax", **request, **ours),
-        "pytorch": functools.partial(ask, python, "benchmark.torch.loader", **request),
+    in_jax = functools.partial(run_case, sys.executable, "benchmark.jax.loader")
+    in_torch = functools.partial(run_case, arguments.torch_python, "benchmark.torch.loader")
+    contenders = {
+        "gnp": functools.partial(in_jax, **request, **ours),
+        "pytorch": functools.partial(in_torch, **request),
     }
-    rates, versions = rates_in_turns(sides, rounds=arguments.rounds)
+    rates, versions = rates_in_rounds(contenders, rounds=arguments.rounds)
     return {
         "case": case,
         "rounds": arguments.rounds,
@@ -70,12 +71,12 @@ def measure(case: str, photos: str | None, arguments) -> dict:
     }
 
 
-def _made_up_photos(folder):
-    """JPEG files of the size of ImageNet's, with about as much detail."""
-    from PIL import Image  # imported late: the other cases do not need it
+def _generate_photos(folder):
+    """Writes JPEG files with about the size and detail of ImageNet's."""
+    from PIL import Image  # imported here, as the other cases do not need it
 
     rng = np.random.default_rng(0)
-    for number in range(MADE_UP_PHOTOS):
+    for number in range(GENERATED_PHOTOS):
         path = folder / f"class{number % 10}" / f"{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         small = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8))
@@ -84,7 +85,7 @@ def _made_up_photos(folder):
 
 
 def _repeated(photos, folder):
-    """Links to each photo, so many that an epoch is long."""
+    """Links to the photos several times, so that an epoch is long."""
     paths = sorted(photos.glob("*/*"))
     for number, path in itertools.product(range(-(-PHOTOS_PER_EPOCH // len(paths))), paths):
         link = folder / path.parent.name / f"{number}_{path.name}"
@@ -93,19 +94,16 @@ def _repeated(photos, folder):
     return folder
 
 
-def _parse_arguments():
-    parser = argparse.ArgumentParser(prog="python -m benchmark.loader")
-    parser.add_argument("--seconds", type=float, default=5.0, help="per case, side and round")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = options.parser("loader", __doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="per case, contender and round")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender")
     parser.add_argument("--images", type=pathlib.Path, help="photos, <class>/*.JPEG")
-    parser.add_argument("--torch_python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--cases", default=",".join(CASES), help="which, separated by commas")
-    arguments = parser.parse_args()
-    arguments.cases = arguments.cases.split(",")
-    unknown = set(arguments.cases) - set(CASES)
-    if unknown:
-        parser.error(f"no case {sorted(unknown)}; choose of {', '.join(CASES)}")
-    return arguments
+    options.add_torch_python(parser)
+    cases = {"type": options.names(CASES), "default": ",".join(CASES)}
+    parser.add_argument("--cases", **cases, help="names, separated by commas")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a benchmark ran on, for each line of its results.
+"""Describes the machine that a benchmark runs on, for each line of its results.
 
 python -m benchmark.machine
 
-Prints it as one JSON object.
+Prints one JSON object.
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 def describe() -> dict:
-    """Devices, processor and versions."""
+    """Returns devices, processor and versions."""
     return {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "num_devices": jax.device_count(),
@@ -33,11 +33,11 @@ def describe() -> dict:
 
 
 def require_one_device(count: int) -> None:
-    """Ends the process where there are several, which only this project's steps would share."""
+    """Exits if there are several devices: only this project's steps would use all of them."""
     if count > 1:
         sys.exit(
-            f"There are {count} devices, which only this project's steps would share; show JAX one "
-            "of them, by CUDA_VISIBLE_DEVICES=0 or JAX_NUM_CPU_DEVICES=1."
+            f"There are {count} devices, and only this project's steps would use all of them; show "
+            "JAX one device, with CUDA_VISIBLE_DEVICES=0 or JAX_NUM_CPU_DEVICES=1."
         )
 
 

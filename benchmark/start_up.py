@@ -1,10 +1,10 @@
-"""How long a command takes until it trains.
+"""Time from the start of the training command to its first steps.
 
 python -m benchmark.start_up [--config=config/digits.py] [--rounds=5]
 
-Prints one JSON object: seconds to import the training command in a fresh Python, and of a run of
-one penalized epoch with an empty compilation cache and with the one that was left by it: its first
-steps, which compile, and the whole command.
+Prints one JSON object: the seconds to import the training command in a fresh Python, and of two
+runs of one penalized epoch, with an empty compilation cache and with the cache of the first run.
+For each run it reports the first steps, which compile, and the whole command.
 """
 
 import argparse
@@ -15,16 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
-from benchmark import machine, timing
+from benchmark import machine, options, timing
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.start_up")
-    parser.add_argument("--config", default="config/digits.py")
-    parser.add_argument("--rounds", type=int, default=5, help="fresh starts of each kind")
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     starts = {"import": [], "cold": [], "warm": []}
     for _ in range(arguments.rounds):
         starts["import"].append(_seconds(["-c", "import gnp.main.main"]))
@@ -41,7 +39,7 @@ def main() -> None:
 
 
 def _train(config, folder, kind):
-    """Seconds of the first steps and of the whole command."""
+    """Returns the seconds of the first steps and of the whole command."""
     runs = folder / kind
     command = ["-m", "gnp.main.main", f"--config={config}", f"--working_dir={runs}"]
     options = ["--config.total_epochs=1", "--config.warmup_epochs=0"]
@@ -61,6 +59,14 @@ def _seconds(arguments, **environment):
         stderr=subprocess.DEVNULL,
     )
     return time.monotonic() - start
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = options.parser("start_up", __doc__)
+    parser.add_argument("--config", default="config/digits.py")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh starts of each type")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

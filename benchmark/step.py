@@ -1,22 +1,22 @@
-"""Time of one training step, standard and penalized, beside others who do the same work.
+"""Time of one training step, standard and penalized, compared with optax and PyTorch.
 
 python -m benchmark.step [--models=A,B] [--batch_size=32] [--dtype=bfloat16] [--rounds=7]
     [--seconds=2] [--torch_python=PYTHON]
 
-Prints one JSON object per model. All contenders have the same model, batch, loss and optimizer and
-take turns in the same run on one device; times are of whole steps, the update of the parameters
-included. Beside that, this project's steps compute their metrics; optax and PyTorch take the whole
-perturbed gradient (α = 1); and PyTorch adds the weight decay after clipping, as its optimizers do.
-`model_flops_utilization` is the model's own operations over the device's peak in bfloat16 (see
-docs/speed.md), null where that is not known. `operations_…` and `traffic_…`, on CPUs alone, compare
-what compiled programs compute, and the bytes that they read and write, as the compiler counts them.
-PYTHON is one that has torch, if it is not this one; without torch its figures are missing, and
-standard error says why.
+Prints one JSON object per model. All contenders use the same model, batch, loss and optimizer. They
+alternate in the same run on one device. Times are of whole steps, including the parameter update.
+The contenders differ in three points: this project's steps also compute their metrics, optax and
+PyTorch use only the perturbed gradient (α = 1), and PyTorch adds weight decay after clipping, as
+its optimizers do. `model_flops_utilization` is the operations of the model over the peak of the
+device in bfloat16 (see docs/speed.md), or null if the peak is unknown. `operations_…` and
+`traffic_…`, on CPUs only, are the operations and the bytes read and written as counted by the
+compiler. PYTHON is an interpreter with torch, if not this one. Without torch, its figures are
+missing, and standard error says why.
 
   standard, penalized                this project
-  floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing beside it
-  optax_opaque, optax_transparent    optax.contrib.sam in its two modes
-  torch_standard, torch_penalized    PyTorch, the second by the two-step closure
+  floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing else
+  optax_opaque, optax_transparent    optax.contrib.sam in both modes
+  torch_standard, torch_penalized    PyTorch; the second with the two-step closure
   torch_compiled                     the closure with torch.compile
 """
 
@@ -25,12 +25,12 @@ import json
 import os
 import statistics
 import sys
+from collections.abc import Sequence
 
 import jax
 
-from benchmark import machine, timing
-from benchmark.child import cause
-from benchmark.contenders import (
+from benchmark import machine, options, timing
+from benchmark.jax.steps import (
     Contender,
     build_model,
     image_side,
@@ -40,6 +40,7 @@ from benchmark.contenders import (
     our_step,
     step_by_hand,
 )
+from benchmark.subprocess_case import error_line
 from benchmark.torch.process import TorchProcess
 from gnp.main import xla
 from gnp.model import size
@@ -60,23 +61,23 @@ _COMPARED = {
 def main() -> None:
     """Measures each model."""
     xla.use_all_cores()
-    # PyTorch's process needs room on the same accelerator.
+    # The PyTorch process needs memory on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    arguments = _parse_arguments()
+    arguments = parse_arguments()
     machine.require_one_device(jax.device_count())
     torch = _start_torch(arguments.torch_python)
     for name in arguments.models.split(","):
         try:
             print(json.dumps(measure(name, torch, arguments)), flush=True)
-        except jax.errors.JaxRuntimeError as error:  # out of memory, say
-            print(f"No figures of {name}: {cause(str(error))}", file=sys.stderr)
+        except jax.errors.JaxRuntimeError as error:  # out of memory, for example
+            print(f"No figures of {name}: {error_line(str(error))}", file=sys.stderr)
         jax.clear_caches()
     if torch:
         torch.close()
 
 
 def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
-    """Times, rates and ratios of one model."""
+    """Returns times, rates and ratios of one model."""
     side = image_side(name)
     model = build_model(name, arguments.dtype)
     model_size = size.measure(model, (side, side, 3))
@@ -90,13 +91,13 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
         "optax_transparent": Contender(*optax_sam_transparent(model, batch), sub_steps=2),
     }
     counted = {}
-    if jax.default_backend() == "cpu":  # elsewhere the compiler does not count what libraries do
+    if jax.default_backend() == "cpu":  # elsewhere, library calls are not counted
         counted = _counted(**runners)
     request = {"model": name, "batch_size": arguments.batch_size, "image_size": side}
     request |= {"dtype": arguments.dtype, "parameters": model_size.parameters}
     if torch:
         runners |= _torch_contenders(torch, request)
-    times = timing.in_turns(runners, rounds=arguments.rounds, seconds=arguments.seconds)
+    times = timing.in_rounds(runners, rounds=arguments.rounds, seconds=arguments.seconds)
     if torch:
         torch.forget()
     return {
@@ -134,7 +135,7 @@ def _counted(standard, penalized, floor_standard, floor_penalized, **_):
 
 
 def _rates(kind, seconds, model_size, batch_size):
-    """Of a step of so many seconds; this project's alone is on all devices."""
+    """Returns the rates of a step; only this project's steps use all devices."""
     images_per_second = batch_size / seconds
     passes = 1 if kind.endswith("standard") else 2
     operations = train_flops(2 * model_size.multiply_adds, passes) * images_per_second
@@ -169,16 +170,17 @@ def _torch_contenders(torch, request):
     return runners
 
 
-def _parse_arguments():
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
     on_gpu = jax.default_backend() == "gpu"
-    parser = argparse.ArgumentParser(prog="python -m benchmark.step")
+    parser = options.parser("step", __doc__)
     parser.add_argument("--models", default=",".join(_MODELS_ON_GPU if on_gpu else _MODELS))
     parser.add_argument("--batch_size", type=int, default=256 if on_gpu else 32)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn, about")
-    parser.add_argument("--torch_python", default=sys.executable, help="a Python that has torch")
-    return parser.parse_args()
+    options.add_dtype(parser)
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each contender")
+    parser.add_argument("--seconds", type=float, default=2.0, help="approximate length of a run")
+    options.add_torch_python(parser)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

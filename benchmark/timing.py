@@ -1,31 +1,31 @@
-"""Timing several contenders in turns."""
+"""Times several contenders in rounds."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 
-def in_turns(
+def in_rounds(
     contenders: Mapping[str, Callable[[int], float]], *, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """`take_turns` with turns that take about so many seconds."""
+    """Calls `steps_in_rounds` with as many steps as take about `seconds`."""
     steps = {name: max(1, round(seconds / run(1))) for name, run in contenders.items()}
-    return take_turns(contenders, steps, rounds=rounds)
+    return steps_in_rounds(contenders, steps, rounds=rounds)
 
 
-def take_turns(
+def steps_in_rounds(
     contenders: Mapping[str, Callable[[int], float]], steps: Mapping[str, int], *, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds per step of each contender, one figure for each round.
+    """Returns the seconds per step of each contender in each round.
 
-    In a round each has its turn, so that what else the machine does meets all of them alike. Every
-    other round goes backwards through them.
+    Each round runs every contender once, so that other load on the machine affects all of them.
+    Every other round runs them in reverse order.
 
     Args:
-      contenders: name -> a function that takes so many steps and returns the seconds they took;
-        compiled and warmed up already.
-      steps: of a turn of each.
-      rounds: number of turns of each.
+      contenders: name -> function that takes a number of steps and returns their seconds. It is
+        compiled and warmed up.
+      steps: number of steps of each contender in a round.
+      rounds: number of rounds.
     """
     times = {name: [] for name in contenders}
     for index in range(rounds):
@@ -36,7 +36,7 @@ def take_turns(
 
 
 def rate(run: Callable[[], object], seconds: float) -> float:
-    """How often per second something runs, in about so many seconds after a first time."""
+    """Returns the calls per second of a function, over about `seconds`, after one warmup call."""
     run()
     count, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
@@ -46,27 +46,27 @@ def rate(run: Callable[[], object], seconds: float) -> float:
 
 
 def rotated(names: Sequence[str], index: int) -> list[str]:
-    """The order of a round in which each is the first once in as many rounds as there are names."""
+    """Returns the order of the names in round `index`: each name is first in turn."""
     first = index % len(names) if names else 0
     return [*names[first:], *names[:first]]
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest, in milliseconds."""
+    """Returns median, minimum and maximum in milliseconds."""
     return spread([1e3 * x for x in seconds], "ms", digits=2)
 
 
 def spread(values: Sequence[float], unit: str, digits: int = 1) -> dict[str, float]:
-    """Median, smallest and largest, by names that end with the unit."""
+    """Returns median, minimum and maximum; their names end with the unit."""
     figures = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     return {f"{name}_{unit}": round(value, digits) for name, value in figures.items()}
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> float:
-    """Median over the rounds of one contender's figure over another's in the same round."""
+    """Returns the median of `ratios`."""
     return round(statistics.median(ratios(of, to)), 3)
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
-    """One contender's figure over another's in the same round, for each round."""
+    """Returns the ratio of two contenders' figures in each round."""
     return [a / b for a, b in zip(of, to, strict=True)]

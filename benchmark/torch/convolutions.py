@@ -1,22 +1,20 @@
-"""PyTorch's side of `benchmark.convolutions`; needs torch alone.
+"""The PyTorch side of `benchmark.convolutions`. Needs torch only.
 
-REQUEST is JSON, the arguments of `measure`.
+python -m benchmark.torch.convolutions REQUEST: REQUEST is JSON, the arguments of `measure`.
 """
-
-import json
-import sys
 
 import torch
 
 from benchmark.convolutions import dimensions
+from benchmark.subprocess_case import answer_request
 from benchmark.timing import rate
 
 
 def measure(case: str, dtype: str, seconds: float) -> dict:
-    """10⁹ operations per second by direction."""
+    """Returns 10⁹ operations per second of each direction."""
     images, side, channels, operations = dimensions(case)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # As XLA computes float32 on a GPU, and with the fastest of cuDNN's algorithms.
+    # The fastest algorithm of cuDNN, as in XLA; both compute float32 in TF32.
     torch.backends.cudnn.benchmark = True
     kind = {"device": device, "dtype": getattr(torch, dtype)}
     last = {"memory_format": torch.channels_last}
@@ -45,5 +43,4 @@ def measure(case: str, dtype: str, seconds: float) -> dict:
 
 
 if __name__ == "__main__":
-    answer = {"gflops": measure(**json.loads(sys.argv[1])), "torch": torch.__version__}
-    print(json.dumps(answer))
+    answer_request("gflops", measure, torch="torch")

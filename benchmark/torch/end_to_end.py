@@ -1,16 +1,14 @@
-"""The contenders of `benchmark.end_to_end` in plain PyTorch. Needs torch and numpy alone.
+"""The PyTorch contenders of `benchmark.end_to_end`. Needs torch and numpy only.
 
-python -m benchmark.torch.end_to_end REQUEST: REQUEST is JSON, `way` and the arguments of the
-function of this name. Prints its images per second and torch's version. Written as its users write
-it: a Dataset that crops and flips, a DataLoader with one worker per core, the two-step closure.
+python -m benchmark.torch.end_to_end REQUEST: REQUEST is JSON, the arguments of `measure`. Prints
+the images per second and the version of torch. This is typical PyTorch code: a Dataset that crops
+and flips, a DataLoader with one worker per core, and the two-step closure.
 """
 
-import json
 import os
 import pathlib
 import pickle
 import random
-import sys
 import time
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.subprocess_case import answer_request
 from benchmark.torch.steps import Contender, Trainer
 
 
@@ -39,8 +38,13 @@ class Cifar(Dataset):
         return F.pad(image, (4, 4, 4, 4))[:, top : top + 32, left : left + 32], self.labels[index]
 
 
+def measure(*, function, **request):
+    """Returns the images per second of one of the functions below."""
+    return {"closure": closure, "bare_step": bare_step}[function](**request)
+
+
 def closure(*, data, model, dtype, batch_size, epochs, **_):
-    """Training; images per second of all epochs but the first."""
+    """Trains; returns the images per second of all epochs but the first."""
     loader = DataLoader(
         Cifar(pathlib.Path(data) / "cifar-10-batches-py"),
         batch_size=batch_size,
@@ -62,13 +66,11 @@ def closure(*, data, model, dtype, batch_size, epochs, **_):
 
 
 def bare_step(*, model, dtype, batch_size, images, epochs, **_):
-    """The closure as often as in training, on one batch that is there."""
+    """Repeats the closure on one batch, as often as in training."""
     steps = (epochs - 1) * (images // batch_size)
     contender = Contender(batch_size, 32, model=model, penalized=True, dtype=dtype)
     return steps * batch_size / contender(steps)
 
 
 if __name__ == "__main__":
-    request = json.loads(sys.argv[1])
-    rate = {"closure": closure, "bare_step": bare_step}[request.pop("way")](**request)
-    print(json.dumps({"images_per_second": rate, "torch": torch.__version__}))
+    answer_request("images_per_second", measure, torch="torch")

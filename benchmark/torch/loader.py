@@ -1,26 +1,23 @@
-"""The work of the data pipelines in plain PyTorch with Pillow, for comparison.
+"""The PyTorch side of `benchmark.loader`. Needs torch, Pillow and numpy only.
 
-python -m benchmark.torch.loader REQUEST: REQUEST is JSON, the arguments of `measure`. Prints images
-per second and the versions of torch and Pillow; it needs these and numpy alone. Written as its
-users write it: a Dataset whose items go through Pillow, a DataLoader with one worker per core,
-mixing on the collated batch.
+python -m benchmark.torch.loader REQUEST: REQUEST is JSON, the arguments of `measure`. Prints the
+images per second and the versions of torch and Pillow. This is typical PyTorch code: a Dataset that
+augments by Pillow, a DataLoader with one worker per core, and mixing on the collated batch.
 """
 
 import itertools
-import json
 import math
 import os
 import pathlib
 import random
-import sys
 import time
 
 import numpy as np
-import PIL
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.subprocess_case import answer_request
 from gnp.ds_pipeline.augment.policies import OPERATIONS, argument
 from gnp.ds_pipeline.augment.policy_tables import POLICIES
 
@@ -103,7 +100,7 @@ def randaugment(image):
 
 
 def operate(image, name, strength):
-    """One operation, by Pillow's own function where it has one."""
+    """Applies one operation, by a function of Pillow where there is one."""
     if name in ("Color", "Contrast", "Brightness", "Sharpness"):
         return getattr(ImageEnhance, name)(image).enhance(strength)
     if name == "Posterize":
@@ -143,7 +140,7 @@ def mixcut(images, labels):
 
 
 def measure(case, photos, seconds):
-    """Images per second over whole epochs, after a first batch."""
+    """Returns the images per second, measured after a first batch."""
     make = {
         "cifar_basic": Cifar,
         "cifar_autoaugment_mixcut": lambda: Cifar(autoaugment),
@@ -171,6 +168,4 @@ def measure(case, photos, seconds):
 
 
 if __name__ == "__main__":
-    rate = measure(**json.loads(sys.argv[1]))
-    versions = {"torch": torch.__version__, "pillow": PIL.__version__}
-    print(json.dumps({"images_per_second": rate, **versions}))
+    answer_request("images_per_second", measure, torch="torch", pillow="PIL")

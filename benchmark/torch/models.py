@@ -1,4 +1,4 @@
-"""The benchmarked models in plain PyTorch, with the same layers and number of parameters."""
+"""The benchmarked models in PyTorch, with the same layers and number of parameters."""
 
 import torch
 from torch import nn
@@ -130,7 +130,7 @@ class ViT(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Attention in windows of square images, batch x side x side x width."""
+    """Attention in windows; inputs are batch x height x width x channels with equal sides."""
 
     def __init__(self, width, heads, side, shifted, window=7):
         super().__init__()
@@ -143,7 +143,7 @@ class SwinBlock(nn.Module):
         rows, columns = torch.cartesian_prod(torch.arange(window), torch.arange(window)).T
         down, right = (x[:, None] - x + window - 1 for x in (rows, columns))
         self.register_buffer("pairs", (2 * window - 1) * down + right)
-        # What the roll brings together stays apart.
+        # Patches that are adjacent only because of the roll do not attend to each other.
         edges = torch.tensor([side - window, side - self.shift])
         band = torch.bucketize(torch.arange(side), edges, right=True)
         regions = self.to_windows((3 * band[:, None] + band)[None, :, :, None])[:, None, :, 0]
@@ -200,7 +200,7 @@ class Swin(nn.Module):
         return self.head(self.blocks(self.patches(x).permute(0, 2, 3, 1)).mean((1, 2)))
 
 
-# Name -> a function that makes the model for images of so many pixels on a side.
+# Name -> function that creates the model for an image size.
 MODELS = {
     "WideResNet_10_1": lambda side: wide_resnet(10, 1),
     "WideResNet_16_4": lambda side: wide_resnet(16, 4),

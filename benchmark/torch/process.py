@@ -1,4 +1,4 @@
-"""PyTorch's side of `benchmark.step`, in a process of its own."""
+"""Runs the PyTorch contenders of `benchmark.step` in a separate process."""
 
 import contextlib
 import json
@@ -6,23 +6,23 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 
-from benchmark.child import cause
+from benchmark.subprocess_case import error_line
 
 
 class TorchProcess:
-    """Contenders of `benchmark.torch.steps`, run by a Python that has torch.
+    """A process of `benchmark.torch.steps`.
 
     Attributes:
-      version: torch's.
+      version: version of torch.
     """
 
     def __init__(self, python: str):
-        """Starts it.
+        """Starts the process.
 
         Raises:
-          RuntimeError: there is no such Python, or it has no torch.
+          RuntimeError: the interpreter does not exist or has no torch.
         """
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as the process
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, open while the process runs
         try:
             self._process = subprocess.Popen(
                 [python, "-m", "benchmark.torch.steps"],
@@ -36,10 +36,10 @@ class TorchProcess:
         self.version: str = self._ask({})["torch"]
 
     def prepare(self, name: str, *, parameters: int, **request) -> Callable[[int], float]:
-        """A contender: takes so many steps, returns the seconds they took.
+        """Returns a function that takes a number of steps and returns their seconds.
 
         Raises:
-          RuntimeError: PyTorch cannot, or its model is not of this many parameters.
+          RuntimeError: PyTorch failed, or its model has another number of parameters.
         """
         answer = self._ask({"prepare": name, **request})
         if answer["parameters"] != parameters:
@@ -51,20 +51,20 @@ class TorchProcess:
         self._ask({})
 
     def close(self) -> None:
-        """Ends the process."""
+        """Stops the process."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
         self._errors.close()
 
     def _ask(self, request):
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+        with contextlib.suppress(BrokenPipeError):  # the missing answer is handled below
             print(json.dumps(request), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
-            raise RuntimeError(cause(self._errors.read()) or f"it ended with status {status}")
+            raise RuntimeError(error_line(self._errors.read()) or f"it ended with status {status}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(answer["error"])

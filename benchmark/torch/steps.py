@@ -1,9 +1,9 @@
-"""One training step in PyTorch, as users of the two-step closure write it. Needs torch alone.
+"""One training step in PyTorch with the two-step closure, in typical code. Needs torch only.
 
 Reads requests from standard input and answers each with a line of JSON:
 {"prepare": NAME, "model": M, "batch_size": B, "image_size": S, "penalized": P, "compiled": C,
- "dtype": D} makes a contender and warms it up; {"run": NAME, "steps": N} times it; {} forgets all
-contenders and says torch's version.
+ "dtype": D} creates a contender and warms it up. {"run": NAME, "steps": N} times it. {} deletes all
+contenders and returns the version of torch.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ RADIUS = 0.1
 
 
 class TwoStep:
-    """Sharpness-aware minimization around another optimizer: climb, then descend from the start."""
+    """Sharpness-aware minimization: an ascent step, then the optimizer step from the start."""
 
     def __init__(self, params, optimizer, radius):
         self.params, self.optimizer, self.radius = list(params), optimizer, radius
         self.moves = []
 
     @torch.no_grad()
-    def climb(self):
+    def ascend(self):
         gradients = [p.grad for p in self.params]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         self.moves = torch._foreach_mul(gradients, self.radius / (norm + 1e-12))
@@ -48,20 +48,20 @@ class TwoStep:
 
 
 class Trainer:
-    """A model with its optimizer.
+    """A model and its optimizer.
 
     Args:
       model: a name in `MODELS`.
-      image_size: pixels on a side.
-      penalized: climb before each descent.
-      compiled: by torch.compile.
+      image_size: height and width in pixels.
+      penalized: take an ascent step first.
+      compiled: use torch.compile.
       dtype: "float32", or "bfloat16" by autocast.
     """
 
     def __init__(self, model, image_size, penalized, compiled=False, dtype="float32"):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
-            # As JAX does: float32 products in TF32, and the fastest of cuDNN's algorithms.
+            # As in JAX: float32 products in TF32, and the fastest algorithm of cuDNN.
             torch.set_float32_matmul_precision("high")
             torch.backends.cudnn.benchmark = True
         self.model = MODELS[model](image_size).to(self.device).train()
@@ -76,15 +76,15 @@ class Trainer:
             self.precision = lambda: torch.autocast(self.device.type, torch.bfloat16)
 
     def send(self, images, labels):
-        """A batch on its way to the device, which is ahead of the host where it is a GPU."""
+        """Copies a batch to the device, asynchronously to a GPU."""
         images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         return images, labels.to(self.device, non_blocking=True)
 
     def step(self, images, labels):
         self.closure(images, labels)
         if self.penalized:
-            self.two_step.climb()
-            self.set_momentum_of_statistics(0.0)  # those of the first pass are kept
+            self.two_step.ascend()
+            self.set_momentum_of_statistics(0.0)  # keep those of the first pass
             self.closure(images, labels)
             self.set_momentum_of_statistics(0.1)
             self.two_step.descend()
@@ -103,13 +103,13 @@ class Trainer:
             norm.momentum = momentum
 
     def wait(self):
-        """Until the device has done all that it was sent."""
+        """Waits until the device is idle."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
 
 class Contender:
-    """A trainer and the one batch that it trains on, warmed up."""
+    """A trainer, warmed up, and the batch that it trains on."""
 
     def __init__(self, batch_size, image_size, **how):
         self.trainer = Trainer(image_size=image_size, **how)
@@ -118,7 +118,7 @@ class Contender:
         self(2)
 
     def __call__(self, steps):
-        """Takes so many steps; the seconds they took."""
+        """Takes a number of steps; returns their seconds."""
         start = time.perf_counter()
         for _ in range(steps):
             self.trainer.step(*self.batch)
@@ -140,9 +140,9 @@ def main():
             else:
                 contenders.clear()
                 gc.collect()
-                torch.cuda.empty_cache()  # JAX needs the room
+                torch.cuda.empty_cache()  # JAX needs the memory
                 answer = {"torch": torch.__version__}
-        except Exception as error:  # what a compiler lacks, say: that contender has no figure
+        except Exception as error:  # a missing compiler, for example
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         print(json.dumps(answer), flush=True)
 

@@ -1,4 +1,4 @@
-"""Processes that benchmarks start."""
+"""Fixtures for processes that benchmarks start."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ BLOCKED = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'ml_colle
 
 @pytest.fixture
 def little_installed(tmp_path, monkeypatch):
-    """Processes started in the test find no tensorflow, ml_collections and torch, and are quick."""
+    """Hides tensorflow, ml_collections and torch from subprocesses, and makes them fast."""
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
@@ -19,7 +19,7 @@ def little_installed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run_python():
-    """Runs Python with these arguments; what it wrote, if it succeeded."""
+    """Returns a function that runs Python and returns its output."""
 
     def run(*arguments):
         command = [sys.executable, *arguments]

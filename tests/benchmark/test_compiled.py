@@ -1,4 +1,4 @@
-"""Steps compiled for devices that need not be there; here they are this machine's."""
+"""Steps are compiled for given devices; here, for those of this machine."""
 
 import subprocess
 from importlib.util import find_spec
@@ -9,7 +9,7 @@ import pytest
 from benchmark import compiled
 
 
-def test_both_kinds_of_steps_are_described():
+def test_both_step_types_are_described():
     target = compiled.Target(topology={}, options={})
     figures = compiled.examine("WideResNet_10_1", jax.devices(), target, 4, "float32")
     for kind in ("standard", "penalized"):
@@ -26,7 +26,7 @@ def test_estimates_are_sums_over_all_operations():
 
 
 @pytest.mark.skipif(find_spec("libtpu") is not None, reason="nothing is missing")
-def test_what_is_missing_is_said_in_one_sentence(run_python):
+def test_a_missing_compiler_is_reported_in_one_sentence(run_python):
     with pytest.raises(subprocess.CalledProcessError) as failed:
         run_python("-m", "benchmark.compiled")
     assert failed.value.stderr.startswith("Cannot compile for v5e, see --help")

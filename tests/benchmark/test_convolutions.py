@@ -1,4 +1,4 @@
-"""Single convolutions are timed in each direction, with and without the commands' settings."""
+"""Single convolutions are timed in each direction, with and without this project's settings."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_operations_are_those_of_the_compiler():
             x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
     )
-    # The compiler leaves out what is multiplied with the border.
+    # The compiler does not count products with the padding.
     counted = convolve.lower(x, w).compile().cost_analysis()["flops"] / 1e9
     assert counted < operations < 1.05 * counted
 

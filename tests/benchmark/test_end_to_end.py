@@ -1,4 +1,4 @@
-"""Whole training: the made-up files, and a machine that has little installed."""
+"""Whole training: the generated files, and a machine with few packages."""
 
 import json
 
@@ -22,12 +22,12 @@ def test_the_files_are_read_as_cifar10(tmp_path):
 
 @pytest.mark.usefixtures("little_installed")
 def test_the_config_is_the_same_without_ml_collections(run_python):
-    code = "from benchmark import default_config; print(repr(default_config.get_config()))"
+    code = "from benchmark.jax import default_config; print(repr(default_config.get_config()))"
     assert eval(run_python("-c", code).stdout) == base.get_config().to_dict()
 
 
 @pytest.mark.usefixtures("little_installed")
-def test_what_cannot_run_is_told_and_left_out(run_python):
+def test_a_contender_that_fails_is_reported_and_dropped(run_python):
     done = run_python(
         *("-m", "benchmark.end_to_end", "--contenders=gnp_device,gnp_tfdata,torch_closure"),
         *("--model=ViT_Micro", "--images=40", "--batch_size=8", "--epochs=2", "--rounds=1"),
@@ -40,7 +40,7 @@ def test_what_cannot_run_is_told_and_left_out(run_python):
         assert f"No figure of {name}: ModuleNotFoundError" in done.stderr
 
 
-def test_ratios_are_of_what_there_is():
+def test_ratios_are_between_the_contenders_that_ran():
     figures = compare({"gnp_device": [20.0, 30.0], "bare_step": [40.0, 40.0]})
     assert figures["gnp_device/bare_step"] == 0.625
     assert figures.keys() == {"gnp_device", "bare_step", "gnp_device/bare_step"}

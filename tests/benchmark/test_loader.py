@@ -1,4 +1,4 @@
-"""The data of this project are timed without tensorflow where they do not need it."""
+"""The device loader is timed without tensorflow."""
 
 import json
 

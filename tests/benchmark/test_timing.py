@@ -1,29 +1,29 @@
-"""How contenders take turns, and what their figures say."""
+"""Order of the contenders in the rounds, and their figures."""
 
 import pytest
 
 from benchmark import timing
 
 
-def test_all_take_equal_turns_in_alternating_order():
-    turns = []
+def test_all_run_once_a_round_in_alternating_order():
+    runs = []
 
     def contender(name, seconds):
         def run(steps):
-            turns.append((name, steps))
+            runs.append((name, steps))
             return seconds * steps
 
         return run
 
-    times = timing.in_turns(
+    times = timing.in_rounds(
         {"slow": contender("slow", 0.5), "fast": contender("fast", 0.1)}, rounds=2, seconds=1.0
     )
-    assert turns[2:] == [("slow", 2), ("fast", 10), ("fast", 10), ("slow", 2)]
+    assert runs[2:] == [("slow", 2), ("fast", 10), ("fast", 10), ("slow", 2)]
     assert times["slow"] == [0.5, 0.5]
     assert times["fast"] == pytest.approx([0.1, 0.1])
 
 
-def test_a_rate_leaves_the_first_time_out(monkeypatch):
+def test_a_rate_excludes_the_first_call(monkeypatch):
     clock = iter([0.0, 0.0, 0.25, 0.5, 1.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     runs = []
@@ -31,12 +31,12 @@ def test_a_rate_leaves_the_first_time_out(monkeypatch):
     assert len(runs) == 4
 
 
-def test_each_is_the_first_of_a_round_once():
+def test_each_is_first_once():
     orders = [timing.rotated(["a", "b", "c"], index) for index in range(4)]
     assert ["".join(order) for order in orders] == ["abc", "bca", "cab", "abc"]
 
 
-def test_a_ratio_compares_rounds_with_themselves():
+def test_a_ratio_compares_figures_of_the_same_round():
     # The machine was three times as slow in the second round, for both.
     assert timing.ratio([2.0, 6.0, 2.0], [1.0, 3.0, 1.0]) == 2.0
 

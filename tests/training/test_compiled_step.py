@@ -3,10 +3,10 @@
 import jax
 import pytest
 
-from benchmark.contenders import make_batch, our_step
-from benchmark.scaling import collectives
+from benchmark.collectives import collectives
+from benchmark.jax.steps import make_batch, our_step
 from gnp.model import create_model
-from gnp.training.groups import Groups
+from gnp.training.groups import PerturbationGroups
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def programs():
     kinds = {
         "standard": {"penalized": False},
         "penalized": {"penalized": True},
-        "shared": {"penalized": True, "groups": Groups(devices=jax.device_count())},
+        "shared": {"penalized": True, "groups": PerturbationGroups(devices=jax.device_count())},
     }
     compiled = {}
     for kind, options in kinds.items():

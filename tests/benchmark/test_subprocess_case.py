@@ -1,10 +1,10 @@
-"""A contender in a process of its own answers, or says why it cannot."""
+"""A case in a subprocess returns its figure, or says why it failed."""
 
 import sys
 
 import pytest
 
-from benchmark.child import ask, cause, rates_in_turns
+from benchmark.subprocess_case import error_line, rates_in_rounds, run_case
 from benchmark.torch.process import TorchProcess
 
 TRACEBACK = """WARNING: something else
@@ -16,31 +16,33 @@ For simplicity, JAX has removed its internal frames.
 """
 
 
-def test_the_cause_is_the_exception():
-    assert cause(TRACEBACK) == "jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory"
-    assert cause("python: No module named benchmark\n") == "python: No module named benchmark"
-    assert cause("") == ""
+def test_the_error_line_is_the_exception():
+    assert error_line(TRACEBACK) == "jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory"
+    assert error_line("python: No module named benchmark\n") == "python: No module named benchmark"
+    assert error_line("") == ""
 
 
 def test_a_module_that_fails_says_why():
-    with pytest.raises(RuntimeError, match=r"^KeyError: 'way'$"):
-        ask(sys.executable, "benchmark.end_to_end_jax", model="ViT_Micro")
+    with pytest.raises(RuntimeError, match=r"^TypeError: measure\(\) missing"):
+        run_case(sys.executable, "benchmark.jax.end_to_end", model="ViT_Micro")
 
 
-@pytest.mark.parametrize("start", [TorchProcess, lambda python: ask(python, "benchmark.machine")])
-def test_a_python_that_is_missing_is_told(start):
+@pytest.mark.parametrize(
+    "start", [TorchProcess, lambda python: run_case(python, "benchmark.machine")]
+)
+def test_a_missing_interpreter_is_reported(start):
     with pytest.raises(RuntimeError, match="No such file or directory: '/no/python'"):
         start("/no/python")
 
 
-def test_a_python_without_torch_is_told(tmp_path, monkeypatch):
+def test_an_interpreter_without_torch_is_reported(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"^ModuleNotFoundError: no torch here$"):
         TorchProcess(sys.executable)
 
 
-def test_one_that_cannot_run_is_left_out_and_told_once(capsys):
+def test_a_contender_that_fails_is_dropped_and_reported_once(capsys):
     order = []
 
     def contender(name, rate):
@@ -54,7 +56,7 @@ def test_one_that_cannot_run_is_left_out_and_told_once(capsys):
         order.append("broken")
         raise RuntimeError("no torch")
 
-    rates, versions = rates_in_turns(
+    rates, versions = rates_in_rounds(
         {"one": contender("one", 3.0), "broken": broken, "two": contender("two", 4.0)}, rounds=2
     )
     assert rates == {"one": [3.0, 3.0], "two": [4.0, 4.0]}

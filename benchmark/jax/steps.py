@@ -1,7 +1,7 @@
-"""One training step, as several people would write it in JAX. All do the same work.
+"""One training step in several JAX implementations that do the same work.
 
-The loss is cross entropy plus an L2 term; the optimizer is momentum with the gradient clipped;
-batch statistics are those of the first pass; both passes draw the same random numbers.
+The loss is the cross entropy plus an L2 term. The optimizer is SGD with momentum on the clipped
+gradient. Batch statistics are those of the first pass. Both passes use the same random numbers.
 """
 
 import functools
@@ -19,8 +19,8 @@ from jax.sharding import Mesh, PartitionSpec
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
 from gnp.training import parallel
-from gnp.training.gradient import PenaltySettings
-from gnp.training.groups import Groups
+from gnp.training.gradient import Penalty
+from gnp.training.groups import PerturbationGroups
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step
@@ -37,18 +37,18 @@ _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 class Contender:
-    """A compiled step with the state that it changes.
+    """A compiled step and its state.
 
     Attributes:
-      compiled: the program of one call.
+      compiled: program of one call.
     """
 
     def __init__(self, step: Callable, state: Any, *data: Any, sub_steps: int = 1):
         """Args:
         step: `(state, *data) -> (state, metrics)`, jitted or mapped.
-        state: its first argument; it may be donated.
-        *data: the others.
-        sub_steps: calls that make one step of training.
+        state: first argument; it may be donated.
+        *data: other arguments.
+        sub_steps: calls per training step.
         """
         self.compiled = step.lower(state, *data).compile()
         self._step = step
@@ -58,16 +58,16 @@ class Contender:
 
     @property
     def operations(self) -> float:
-        """Floating-point operations of one call, as the compiler counts them."""
+        """Floating-point operations of one call, as counted by the compiler."""
         return self.compiled.cost_analysis()["flops"]
 
     @property
     def traffic(self) -> float:
-        """Bytes that one call reads and writes, as the compiler counts them."""
+        """Bytes that one call reads and writes, as counted by the compiler."""
         return self.compiled.cost_analysis()["bytes accessed"]
 
     def __call__(self, steps: int) -> float:
-        """Takes so many steps; the seconds they took."""
+        """Takes a number of steps; returns their seconds."""
         start = time.perf_counter()
         for _ in range(steps * self._calls):
             self._state, metrics = self._step(self._state, *self._data)
@@ -76,7 +76,7 @@ class Contender:
 
 
 class PlainState(NamedTuple):
-    """What the steps written by hand carry along."""
+    """State of the steps written by hand."""
 
     params: Any
     batch_stats: Any
@@ -85,17 +85,17 @@ class PlainState(NamedTuple):
 
 
 def build_model(name: str, dtype: str = "float32") -> nn.Module:
-    """A registered model for ten classes that computes in this type."""
+    """Returns a registered model for ten classes that computes in this dtype."""
     return create_model(name, 10, dtype=_DTYPES[dtype])
 
 
 def image_side(name: str) -> int:
-    """Pixels along a side of the images that a model is measured with."""
+    """Returns the image size that a model is measured with."""
     return 224 if name in _LARGE_IMAGES else 32
 
 
 def make_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
-    """Noise with labels of ten classes."""
+    """Returns noise with labels of ten classes."""
     rng = np.random.default_rng(0)
     shape = (batch_size, image_size, image_size, 3)
     return {
@@ -109,14 +109,14 @@ def our_step(
     batch: dict,
     *,
     penalized: bool,
-    groups: Groups | None = None,
+    groups: PerturbationGroups | None = None,
     map_step: Callable = parallel.map_train_step,
 ):
-    """The step of this project, mapped over the devices as in a run, and its arguments."""
+    """Returns the step of this project, mapped over devices as in a run, and its arguments."""
     optimizer = build_optimizer("Momentum", {"momentum": MOMENTUM, "nesterov": False})
     penalty = None
     if penalized:
-        penalty = PenaltySettings(optax.constant_schedule(RADIUS), optax.constant_schedule(ALPHA))
+        penalty = Penalty(optax.constant_schedule(RADIUS), optax.constant_schedule(ALPHA))
     step = make_train_step(
         Objective(model, l2=L2),
         optimizer,
@@ -131,7 +131,7 @@ def our_step(
 
 
 def map_by_shard_map(step: Callable, mesh: Mesh) -> Callable:
-    """What `parallel.map_train_step` does, by jax.shard_map over the devices of a mesh."""
+    """Does the same as `parallel.map_train_step`, with jax.shard_map over a mesh."""
 
     def of_device(state, device_data, batch):
         return step(state, jax.tree.map(lambda x: x[0], batch))
@@ -147,7 +147,7 @@ def map_by_shard_map(step: Callable, mesh: Mesh) -> Callable:
 
 
 def step_by_hand(model: nn.Module, batch: dict, *, penalized: bool):
-    """`jax.value_and_grad` once or twice and nothing beside it: the floor; and its arguments."""
+    """Returns a step with one or two `jax.value_and_grad` and nothing else, and its arguments."""
     optimizer = _optimizer()
 
     @functools.partial(jax.jit, donate_argnums=0)
@@ -165,7 +165,7 @@ def step_by_hand(model: nn.Module, batch: dict, *, penalized: bool):
 
 
 def optax_sam_opaque(model: nn.Module, batch: dict):
-    """`optax.contrib.sam` with both passes in one update, and its arguments."""
+    """Returns a step of `optax.contrib.sam` in opaque mode, and its arguments."""
     optimizer = optax.contrib.sam(_optimizer(), _ascent(), opaque_mode=True)
 
     @functools.partial(jax.jit, donate_argnums=0)
@@ -185,9 +185,9 @@ def optax_sam_opaque(model: nn.Module, batch: dict):
 
 
 def optax_sam_transparent(model: nn.Module, batch: dict):
-    """`optax.contrib.sam` with one pass in each of two updates, and its arguments.
+    """Returns a step of `optax.contrib.sam` in transparent mode, and its arguments.
 
-    Both updates change the batch statistics, as its documentation warns.
+    A training step takes two calls. Both update the batch statistics, as optax documents.
     """
     optimizer = optax.contrib.sam(_optimizer(), _ascent())
 
@@ -214,7 +214,7 @@ def _plain_state(model, batch, optimizer):
     variables = jax.jit(functools.partial(model.init, train=False))(
         jax.random.PRNGKey(0), batch["image"][:1]
     )
-    # The transparent form keeps the parameters in its own state too: no buffer may be shared.
+    # Transparent mode also keeps the parameters in its state; donated buffers must not be shared.
     opt_state = jax.tree.map(jnp.copy, optimizer.init(variables["params"]))
     return PlainState(
         variables["params"], variables.get("batch_stats", {}), opt_state, jnp.int32(0)

@@ -1,37 +1,31 @@
-"""One contender of `benchmark.end_to_end` in JAX, in a process of its own.
+"""The JAX contenders of `benchmark.end_to_end`.
 
-python -m benchmark.end_to_end_jax REQUEST: REQUEST is JSON, `way` and the arguments of the function
-of this name. Prints its images per second and the version of tensorflow, if it has loaded it.
+python -m benchmark.jax.end_to_end REQUEST: REQUEST is JSON, the arguments of `measure`. Prints the
+images per second, and the version of tensorflow if it was imported.
 """
 
-import json
 import pathlib
-import sys
 import tempfile
 import time
 
 import jax
 
-from benchmark import contenders, default_config
+from benchmark.jax import default_config, steps
+from benchmark.subprocess_case import answer_request
 from gnp.ds_pipeline.build import build_source
 from gnp.training.loop import train
 
 
-def main() -> None:
-    """Answers the request."""
-    request = json.loads(sys.argv[1])
-    ways = {"gnp": gnp, "optax": optax, "bare_step": bare_step}
-    answer = {"images_per_second": ways[request.pop("way")](**request)}
-    if tensorflow := sys.modules.get("tensorflow"):
-        answer["tensorflow"] = tensorflow.__version__
-    print(json.dumps(answer))
+def measure(*, function: str, **request) -> float:
+    """Returns the images per second of one of the functions below."""
+    return {"gnp": gnp, "optax": optax, "bare_step": bare_step}[function](**request)
 
 
 def gnp(**request) -> float:
-    """The training loop of this project."""
+    """Trains by the loop of this project."""
     config = _config(**request)
     source = _TimedSource(build_source(config))
-    model = contenders.build_model(request["model"], request["dtype"])
+    model = steps.build_model(request["model"], request["dtype"])
     with tempfile.TemporaryDirectory() as folder:
         train(config, model=model, source=source, folder=pathlib.Path(folder))
     images = (config.total_epochs - 1) * _images_per_epoch(source, config)
@@ -39,12 +33,12 @@ def gnp(**request) -> float:
 
 
 def optax(**request) -> float:
-    """`optax.contrib.sam` in a plain loop over a source of this project."""
+    """Trains by `optax.contrib.sam` in a plain loop over a data source of this project."""
     config = _config(**request)
     source = build_source(config)
-    batch = contenders.make_batch(config.batch_size, 32)
-    model = contenders.build_model(request["model"], request["dtype"])
-    step, state, _ = contenders.optax_sam_opaque(model, batch)
+    batch = steps.make_batch(config.batch_size, 32)
+    model = steps.build_model(request["model"], request["dtype"])
+    step, state, _ = steps.optax_sam_opaque(model, batch)
     device_data = jax.device_put(source.device_data)
     prepare = jax.jit(source.prepare) if device_data else lambda _, batch: batch
     for epoch in range(config.total_epochs):
@@ -59,17 +53,17 @@ def optax(**request) -> float:
 
 
 def bare_step(*, model: str, dtype: str, batch_size: int, images: int, epochs: int, **_) -> float:
-    """This project's penalized step, as often as in training, on one batch that is there."""
-    batch = contenders.make_batch(batch_size, 32)
-    step = contenders.our_step(contenders.build_model(model, dtype), batch, penalized=True)
-    steps = (epochs - 1) * (images // batch_size)
-    return steps * batch_size / contenders.Contender(*step)(steps)
+    """Repeats the penalized step of this project on one batch, as often as in training."""
+    batch = steps.make_batch(batch_size, 32)
+    step = steps.our_step(steps.build_model(model, dtype), batch, penalized=True)
+    count = (epochs - 1) * (images // batch_size)
+    return count * batch_size / steps.Contender(*step)(count)
 
 
 class _TimedSource:
-    """A source that notes when the second epoch begins, and when all training is done.
+    """A data source that records when the second epoch starts and when training ends.
 
-    Steps run behind the batches that are asked for, up to evaluations, which wait for them.
+    Steps run asynchronously behind the requested batches. Evaluations wait for them.
     """
 
     def __init__(self, source):
@@ -99,14 +93,14 @@ def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, **_):
     config.total_epochs = epochs
     config.compute_dtype = dtype
     config.steps_per_loop = steps_per_loop
-    config.evaluate_every_n_epochs = 1  # which waits for the epoch's steps; batches do not
-    config.base_lr = contenders.LEARNING_RATE
-    config.opt.opt_params.update(momentum=contenders.MOMENTUM, nesterov=False)
-    config.gradient_clipping = contenders.CLIPPING
-    config.l2_regularization = contenders.L2
-    config.gnp.update(r=contenders.RADIUS, alpha=1.0)  # as optax has it, which does not mix
+    config.evaluate_every_n_epochs = 1  # waits for the steps of the epoch; batches do not
+    config.base_lr = steps.LEARNING_RATE
+    config.opt.opt_params.update(momentum=steps.MOMENTUM, nesterov=False)
+    config.gradient_clipping = steps.CLIPPING
+    config.l2_regularization = steps.L2
+    config.gnp.update(r=steps.RADIUS, alpha=1.0)  # as in optax, which does not mix the gradients
     return config
 
 
 if __name__ == "__main__":
-    main()
+    answer_request("images_per_second", measure, tensorflow="tensorflow")

@@ -1,12 +1,12 @@
-"""Time of a training step mapped over devices by jax.pmap, as in a run, and by jax.shard_map.
+"""Time of a training step under jax.pmap, as in a run, and under jax.shard_map.
 
-python -m benchmark.mapping [--devices=1,2,4] [--rounds=15] [--seconds=1]
-python -m benchmark.mapping --here [--rounds=15] [--seconds=1]
+python -m benchmark.pmap_overhead [--devices=1,2,4] [--rounds=15] [--seconds=1]
+python -m benchmark.pmap_overhead --here [--rounds=15] [--seconds=1]
 
-Prints one JSON object per model and number of virtual CPU devices, or with --here for the devices
-that this machine has, accelerators among them: milliseconds per penalized step, by the clock and of
-CPU time, and the ratio of pmap's time to shard_map's, below 1 where pmap is faster. Where other
-programs share the machine, CPU time tells more than the clock.
+Prints one JSON object per model and number of virtual CPU devices; with --here, for the devices of
+this machine, such as accelerators. Figures are milliseconds per penalized step in wall time and CPU
+time, and the ratio of pmap's time to shard_map's, which is below 1 if pmap is faster. If other
+programs run on the machine, prefer the CPU time.
 """
 
 import argparse
@@ -17,29 +17,30 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from benchmark import machine, timing
-from benchmark.contenders import Contender, build_model, make_batch, map_by_shard_map, our_step
+from benchmark import machine, options, timing
+from benchmark.jax.steps import Contender, build_model, make_batch, map_by_shard_map, our_step
 from gnp.main import xla
 from gnp.training import parallel
 
-# Model -> images per batch, side of an image.
+# Model -> batch size, image size.
 _CASES = {"WideResNet_10_1": (64, 8), "WideResNet_16_4": (16, 8)}
 
 
 def main() -> None:
-    """Measures each number of devices in a process of its own."""
+    """Measures each number of devices in its own process."""
     xla.use_all_cores()
-    arguments = _parse_arguments()
+    arguments = parse_arguments()
     if arguments.here:
         for name in _CASES:
             print(json.dumps(measure(name, arguments)), flush=True)
         return
-    command = [sys.executable, "-m", "benchmark.mapping", "--here"]
+    command = [sys.executable, "-m", "benchmark.pmap_overhead", "--here"]
     command += [f"--rounds={arguments.rounds}", f"--seconds={arguments.seconds}"]
     for devices in arguments.devices.split(","):
         cpu = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": devices}
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def measure(name: str, arguments) -> dict:
-    """Times of one model on the devices that there are."""
+    """Returns the times of one model on the visible devices."""
     model, batch = build_model(name), make_batch(*_CASES[name])
     contenders = {
         "pmap": Contender(*our_step(model, batch, penalized=True)),
@@ -63,14 +64,14 @@ def measure(name: str, arguments) -> dict:
 
 
 def step_by_shard_map(model, batch: dict) -> tuple:
-    """`our_step` mapped by jax.shard_map, and its arguments."""
+    """Returns `our_step` under jax.shard_map, and its arguments."""
     mesh = Mesh(np.array(jax.devices()), (parallel.AXIS,))
     map_step = functools.partial(map_by_shard_map, mesh=mesh)
     return our_step(model, batch, penalized=True, map_step=map_step)
 
 
 def _compare(contenders, arguments):
-    times = timing.in_turns(contenders, rounds=arguments.rounds, seconds=arguments.seconds)
+    times = timing.in_rounds(contenders, rounds=arguments.rounds, seconds=arguments.seconds)
     pairs = zip(times["pmap"], times["shard_map"], strict=True)
     quartiles = statistics.quantiles((a / b for a, b in pairs), n=4)
     return {
@@ -89,13 +90,14 @@ def _in_cpu_time(contender):
     return run
 
 
-def _parse_arguments():
-    parser = argparse.ArgumentParser(prog="python -m benchmark.mapping")
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = options.parser("pmap_overhead", __doc__)
     parser.add_argument("--devices", default="1,2,4", help="numbers of virtual devices")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each side")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn, about")
-    parser.add_argument("--here", action="store_true", help="measure on the devices there are")
-    return parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=15, help="runs of each contender")
+    parser.add_argument("--seconds", type=float, default=1.0, help="approximate length of a run")
+    parser.add_argument("--here", action="store_true", help="measure on the visible devices")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-"""XLA's side of `benchmark.convolutions`; REQUEST is JSON, the arguments of `measure`."""
+"""The XLA side of `benchmark.convolutions`.
 
-import json
-import sys
+python -m benchmark.jax.convolutions REQUEST: REQUEST is JSON, the arguments of `measure`.
+"""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from benchmark.convolutions import dimensions
+from benchmark.subprocess_case import answer_request
 from benchmark.timing import rate
 from gnp.main import xla
 
 
-def measure(case: str, dtype: str, seconds: float, *, as_it_comes: bool) -> dict:
-    """10⁹ operations per second by direction."""
-    if not as_it_comes:
+def measure(case: str, dtype: str, seconds: float, *, default_settings: bool) -> dict:
+    """Returns 10⁹ operations per second of each direction."""
+    if not default_settings:
         xla.use_all_cores()
     images, side, channels, operations = dimensions(case)
     keys = jax.random.split(jax.random.key(0), 3)
@@ -32,7 +33,7 @@ def measure(case: str, dtype: str, seconds: float, *, as_it_comes: bool) -> dict
     def weight_gradient(x, w, gradient):
         return jax.vjp(lambda w: convolve(x, w), w)[1](gradient)
 
-    def weight_gradients_in_a_loop(x, w, gradient):
+    def weight_gradients_in_loop(x, w, gradient):
         def step(_, both):
             return None, weight_gradient(both[0], w, both[1])
 
@@ -48,9 +49,9 @@ def measure(case: str, dtype: str, seconds: float, *, as_it_comes: bool) -> dict
         "forward": rate_of(convolve, x, w),
         "input_gradient": rate_of(input_gradient, x, w, gradient),
         "weight_gradient": rate_of(weight_gradient, x, w, gradient),
-        "weight_gradient_in_loop": 2 * rate_of(weight_gradients_in_a_loop, two, w, two_gradients),
+        "weight_gradient_in_loop": 2 * rate_of(weight_gradients_in_loop, two, w, two_gradients),
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps({"gflops": measure(**json.loads(sys.argv[1]))}))
+    answer_request("gflops", measure)

@@ -1,4 +1,4 @@
-"""The config of a run before anything is changed, also where ml_collections is missing."""
+"""The default config, also without ml_collections."""
 
 import sys
 import types
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get_config() -> Any:
-    """All fields of config/base.py."""
+    """Returns the config of config/base.py."""
     try:
         from config import base
     except ModuleNotFoundError as error:
@@ -18,7 +18,7 @@ def get_config() -> Any:
 
 
 class _Fields(dict):
-    """As much of `ml_collections.ConfigDict` as config/base.py and a run need."""
+    """The part of `ml_collections.ConfigDict` that config/base.py and a run use."""
 
     __setattr__ = dict.__setitem__
 

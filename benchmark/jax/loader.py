@@ -1,19 +1,18 @@
-"""This project's side of `benchmark.loader`, in a process of its own.
+"""This project's side of `benchmark.loader`.
 
-python -m benchmark.loader_jax REQUEST: REQUEST is JSON, the arguments of `measure`. Prints images
-per second and the version of tensorflow, if it has loaded it.
+python -m benchmark.jax.loader REQUEST: REQUEST is JSON, the arguments of `measure`. Prints the
+images per second, and the version of tensorflow if it was imported.
 """
 
 import itertools
-import json
 import os
-import sys
 import time
 
 import jax
 import numpy as np
 
-from benchmark import default_config
+from benchmark.jax import default_config
+from benchmark.subprocess_case import answer_request
 from gnp.ds_pipeline import settings
 from gnp.ds_pipeline.build import build_source
 from gnp.ds_pipeline.labelled_data import Examples, LabelledData
@@ -21,18 +20,10 @@ from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 CIFAR_IMAGES = 50_000
 
 
-def main() -> None:
-    """Answers the request."""
-    answer = {"images_per_second": measure(**json.loads(sys.argv[1]))}
-    if tensorflow := sys.modules.get("tensorflow"):
-        answer["tensorflow"] = tensorflow.__version__
-    print(json.dumps(answer))
-
-
 def measure(
     *, loader: str, image_level: str, batch_level: str, case: str, photos: str, seconds: float
 ) -> float:
-    """Images per second of one case of `benchmark.loader`."""
+    """Returns the images per second of one case of `benchmark.loader`."""
     config = default_config.get_config()
     config.dataset.loader = loader
     config.dataset.image_level_augmentations = image_level
@@ -48,7 +39,7 @@ def measure(
 
 
 def _cifar_source(config):
-    """The pipeline of CIFAR-10 on noise: what the pixels show does not change the speed."""
+    """Returns CIFAR-10's pipeline on noise; pixel values do not affect the speed."""
     images = np.random.default_rng(0).integers(0, 256, (CIFAR_IMAGES, 32, 32, 3), np.uint8)
     examples = Examples(images, np.arange(CIFAR_IMAGES) % 10)
     names = [str(label) for label in range(10)]
@@ -61,7 +52,7 @@ def _cifar_source(config):
 
 
 def _rate(source, seconds):
-    """Over whole epochs, after a first batch; those of the device source are made on the device."""
+    """Measures after a first batch. The device source prepares batches on the device."""
     epochs = (source.train_batches(epoch) for epoch in itertools.count())
     batches = itertools.chain.from_iterable(epochs)
     if source.device_data is not None:
@@ -77,4 +68,4 @@ def _rate(source, seconds):
 
 
 if __name__ == "__main__":
-    main()
+    answer_request("images_per_second", measure, tensorflow="tensorflow")

@@ -1,10 +1,10 @@
-"""Both mappings compute the same, so that their times may be compared."""
+"""Both mappings compute the same, so their times are comparable."""
 
 import jax
 import numpy as np
 
-from benchmark.contenders import make_batch, our_step
-from benchmark.mapping import step_by_shard_map
+from benchmark.jax.steps import make_batch, our_step
+from benchmark.pmap_overhead import step_by_shard_map
 from tests.training.toy import ToyModel
 
 

@@ -1,8 +1,8 @@
-"""How what communicates is read from the text of a compiled program."""
+"""Collectives are found in the text of a compiled program."""
 
 import pytest
 
-from benchmark.scaling import collectives
+from benchmark.collectives import collectives, in_parameters
 
 PROGRAM = """
   %add = f32[4]{0} add(%a, %b)
@@ -17,6 +17,10 @@ def test_each_collective_is_found_once_with_its_size():
     assert collectives(PROGRAM) == [("all-reduce", 7), ("all-reduce", 8), ("all-gather", 16)]
 
 
+def test_sizes_are_relative_to_the_number_of_parameters():
+    assert in_parameters(PROGRAM, 8)[0] == {"kind": "all-reduce", "parameters": 0.88}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -24,6 +28,6 @@ def test_each_collective_is_found_once_with_its_size():
         *("collective-permute", "collective-broadcast"),
     ],
 )
-def test_everything_that_communicates_is_found(name):
+def test_every_communicating_operation_is_found(name):
     program = f"  %x = f32[4]{{0}} {name}(%a)\n  %y = f32[4]{{0}} {name}-done(%x)\n"
     assert collectives(program) == [(name, 4)]
