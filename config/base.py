@@ -138,6 +138,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.num_classes = 10  # number of classes
     config.dataset.num_channels = 3  # 1: grayscale, 3: RGB
     config.dataset.num_train_images = 0  # train on a fixed subset of n images; 0: all
+    config.dataset.label_noise = 0.0  # share of the training labels that are replaced; 0: none
+    # symmetric: by labels uniform over all classes; asymmetric: by that of a similar class
+    config.dataset.label_noise_kind = "symmetric"
+    config.dataset.label_noise_seed = 0  # seed of the noise alone; seeds does not change it
+    # .npy or .csv file with a label for each training image; "": the labels of the data set
+    config.dataset.train_labels = ""
     config.dataset.num_parallel_calls = 0  # threads of the input pipeline; 0: automatic
     config.tfds_dir = ""  # folder of tensorflow-datasets; "": its default
     config.imagenet_train_dir = ""  # training images, <synset>/*.JPEG

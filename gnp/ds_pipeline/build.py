@@ -2,10 +2,11 @@
 
 import dataclasses
 import importlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnp.ds_pipeline import decoded, partition, settings, verify
+from gnp.ds_pipeline import decoded, label_noise, partition, settings, verify
 from gnp.ds_pipeline.augment import levels
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.source import DataSource
@@ -27,6 +28,8 @@ _LOADERS = ("tfdata", "device")
 
 # Those that are read without tensorflow, unless an augmentation needs it.
 _NUMPY_SOURCES = ("digits", "fake")
+
+_log = logging.getLogger(__name__)
 
 
 def source_names() -> list[str]:
@@ -62,7 +65,8 @@ def build_source(
         source what was decoded is kept.
       normalization: mean and standard deviation of each channel, on the scale 0 to 1; None: those
         of the data set.
-      evaluate_on_train: make the training images the evaluation set: each once, not augmented.
+      evaluate_on_train: make the training images the evaluation set: each once, not augmented,
+        with the labels that are trained on, be they noisy or not.
 
     Raises:
       UserError: a name is unknown, or the data do not fit the config.
@@ -93,15 +97,24 @@ def load_data(config) -> LabelledData:
     if name not in _SOURCES:
         raise unknown_name("data set", name, _SOURCES)
     data = importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}").load(config)
+    true_labels = data.train.labels
+    data = label_noise.with_noise(data, config.dataset)
     train, test = data.train, data.test
     if not config.use_test_set:
-        kept, held_out = partition.hold_out(train.labels)
+        kept, held_out = partition.hold_out(true_labels)  # the same images, noise or not
         if not len(held_out):
             raise UserError(
                 f"use_test_set=False evaluates on a tenth of the training set, which has only "
                 f"{len(train)} images; add images, or set use_test_set=True."
             )
         train, test = train.take(kept), train.take(held_out)
+        if data.label_noise is not None:
+            _log.warning(
+                "use_test_set=False evaluates on images of the training set, and %d of these %d "
+                "have wrong labels.",
+                len(label_noise.wrong_labels(test)),
+                len(test),
+            )
     train = partition.first_images(train, config.dataset.num_train_images)
     # Many sets are sorted by class; shuffled, any batch of the test set is like the whole.
     test = test.take(partition.split_order(len(test)))

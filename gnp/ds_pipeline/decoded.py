@@ -49,8 +49,8 @@ def read_into_memory(
     mean, std = (data.mean, data.std) if data.mean else statistics(train)
     return dataclasses.replace(
         data,
-        train=Examples(train, data.train.labels),
-        test=Examples(test, data.test.labels),
+        train=dataclasses.replace(data.train, images=train),
+        test=dataclasses.replace(data.test, images=test),
         mean=mean,
         std=std,
     )

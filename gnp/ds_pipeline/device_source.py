@@ -39,6 +39,9 @@ class DeviceSource(PlannedSource):
     def eval_batches(self) -> Iterator[dict]:
         return self._plan.eval_steps()
 
+    def wrong_label_batches(self) -> Iterator[dict]:
+        return self._wrong_label_steps()
+
     def prepare(self, device_data, batch) -> Batch:
         train = device_data["train"]
         images, labels = self._augmented(train, batch["own"])
@@ -47,10 +50,17 @@ class DeviceSource(PlannedSource):
         return {"image": images, "label": labels}
 
     def prepare_eval(self, device_data, batch) -> Batch:
-        examples, index = device_data["eval"], batch["index"]
-        images = self._normalized(self._look_up(examples, index))
-        labels = self._one_hot(examples["label"][index])
-        return {"image": images, "label": labels, "mask": batch["mask"]}
+        has_wrong_labels = "true_class" in batch
+        examples = device_data["train" if has_wrong_labels else "eval"]
+        index = batch["index"]
+        prepared = {
+            "image": self._normalized(self._look_up(examples, index)),
+            "label": self._one_hot(examples["label"][index]),
+            "mask": batch["mask"],
+        }
+        if has_wrong_labels:
+            prepared["true_label"] = self._one_hot(batch["true_class"])
+        return prepared
 
     def _augmented(self, examples, drawn):
         index = drawn["index"]

@@ -1,6 +1,8 @@
 """What is read from a data set before it is batched: images or files with their labels."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +14,19 @@ class Examples:
     Attributes:
       images: uint8, n x height x width x channels; or n paths (str) of files to be read later.
       labels: int64, n.
+      true_labels: int64, n: the labels of the source, where `labels` are noisy; else None.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    true_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Examples":
-        return Examples(self.images[indices], self.labels[indices])
+        true_labels = None if self.true_labels is None else self.true_labels[indices]
+        return Examples(self.images[indices], self.labels[indices], true_labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,8 @@ class LabelledData:
       class_names: one name per class, in the order of the labels.
       mean, std: per channel, on the scale 0 to 1, to normalize the images with; None: those of
         the images that are trained on, found when they are read.
+      label_noise: kind, share and seed of the noise in the training labels, or the file that they
+        are from; None: they are those of the source.
     """
 
     train: Examples
@@ -41,6 +48,7 @@ class LabelledData:
     class_names: list[str]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    label_noise: Mapping[str, Any] | None = None
 
     @property
     def in_memory(self) -> bool:

@@ -22,8 +22,16 @@ class NumpySource(PlannedSource):
 
     def eval_batches(self) -> Iterator[Batch]:
         for step in self._plan.eval_steps():
-            images, labels = self._load(self._data.test, step["index"])
-            yield {"image": self._normalized(images), "label": labels, "mask": step["mask"]}
+            yield self._eval_batch(self._data.test, step)
+
+    def wrong_label_batches(self) -> Iterator[Batch]:
+        for step in self._wrong_label_steps():
+            true_label = self._one_hot(step["true_class"])
+            yield self._eval_batch(self._data.train, step) | {"true_label": true_label}
+
+    def _eval_batch(self, examples, step):
+        images, labels = self._load(examples, step["index"])
+        return {"image": self._normalized(images), "label": labels, "mask": step["mask"]}
 
     def _augmented(self, drawn):
         images, labels = self._load(self._data.train, drawn["index"])
@@ -31,8 +39,10 @@ class NumpySource(PlannedSource):
         return self._augmentation.after_normalization(np, images, drawn), labels
 
     def _load(self, examples: Examples, index):
-        one_hot = np.eye(len(self.class_names), dtype=np.float32)
-        return examples.images[index], one_hot[examples.labels[index]]
+        return examples.images[index], self._one_hot(examples.labels[index])
+
+    def _one_hot(self, labels):
+        return np.eye(len(self.class_names), dtype=np.float32)[labels]
 
     def _normalized(self, images):
         return images * self._scale + self._shift

@@ -7,7 +7,7 @@ number depends neither on the numbers drawn before it, nor on threads, hosts or 
 import numpy as np
 
 # One stream per purpose, so that no two purposes share numbers.
-ORDER, IMAGES, STEPS, SPLIT = range(4)
+ORDER, IMAGES, STEPS, SPLIT, LABEL_NOISE = range(5)
 
 _WORDS_PER_COUNT = 4  # numbers of 64 bits that Philox makes for one value of its counter
 

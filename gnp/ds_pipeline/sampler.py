@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gnp.ds_pipeline import partition, rng, source
+from gnp.ds_pipeline import label_noise, partition, rng, source
 from gnp.ds_pipeline.augment import batch_level
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.settings import Settings
@@ -84,10 +84,14 @@ class Plan:
         Yields:
           `index` (int32, b) and `mask` (float32, b): 1 for an image, 0 for padding.
         """
+        return self.each_once(self._num_eval)
+
+    def each_once(self, num_images: int) -> Iterator[dict[str, np.ndarray]]:
+        """The same for any number of images."""
         batch_size = self._settings.batch_size
-        for start in range(0, self._num_eval, batch_size):
+        for start in range(0, num_images, batch_size):
             positions = np.arange(start, start + batch_size, dtype=np.int32)[self._rows]
-            mask = positions < self._num_eval
+            mask = positions < num_images
             yield {"index": np.where(mask, positions, 0), "mask": mask.astype(np.float32)}
 
 
@@ -100,6 +104,10 @@ class PlannedSource(source.DataSource):
         self.image_shape = settings.image_shape
         self.class_names = data.class_names
         self.mean, self.std = data.mean, data.std
+        self.label_noise = label_noise.summary(data)
+        wrong = label_noise.wrong_labels(data.train).astype(np.int32)
+        self.num_wrong_labels = len(wrong)
+        self._wrong_labels = wrong[partition.split_order(len(wrong))]  # no longer sorted by class
         self._data = data
         self._augmentation = settings.augmentation
         self._plan = Plan(settings, self.num_train_images, self.num_eval_images)
@@ -108,6 +116,18 @@ class PlannedSource(source.DataSource):
         std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
         self._scale = 1 / (255 * std)
         self._shift = -np.asarray(data.mean, np.float32) / std
+
+    def _wrong_label_steps(self) -> Iterator[dict[str, np.ndarray]]:
+        """Steps like those of `Plan.eval_steps` over the training images with wrong labels.
+
+        Yields:
+          `index` (int32, b), places in the training set, `mask`, and `true_class` (int32, b).
+        """
+        true_labels = self._data.train.true_labels
+        for step in self._plan.each_once(self.num_wrong_labels):
+            index = self._wrong_labels[step["index"]]
+            true_class = true_labels[index].astype(np.int32)
+            yield step | {"index": index, "true_class": true_class}
 
     def class_counts(self) -> dict[str, np.ndarray]:
         """Images of each class in `train` and `eval`, over all processes."""

@@ -13,6 +13,7 @@ class Batch(TypedDict):
     image: np.ndarray  # float32, batch x height x width x channels, normalized
     label: np.ndarray  # float32, batch x classes; one-hot, or mixed by a batch-level augmentation
     mask: NotRequired[np.ndarray]  # float32, batch; evaluation only: 1 for an image, 0 for padding
+    true_label: NotRequired[np.ndarray]  # like label, one-hot; from `wrong_label_batches` alone
 
 
 class DataSource(abc.ABC):
@@ -28,6 +29,10 @@ class DataSource(abc.ABC):
       image_shape: (height, width, channels) of the images that the model gets.
       class_names: one name per class, in the order of the labels.
       mean, std: per channel, on the scale 0 to 1: what the images are normalized with.
+      num_wrong_labels: training images whose label is not the true one, over all processes; 0
+        without label noise.
+      label_noise: kind and amount of the label noise, as `gnp.ds_pipeline.label_noise.summary`
+        describes them; None without.
       device_data: tree of arrays that the training loop puts on every device once, for `prepare`
         and `prepare_eval`; None where batches come complete from the host.
     """
@@ -38,6 +43,8 @@ class DataSource(abc.ABC):
     class_names: list[str]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    num_wrong_labels: int = 0
+    label_noise: dict[str, Any] | None = None
     device_data: Any = None
 
     @abc.abstractmethod
@@ -56,6 +63,16 @@ class DataSource(abc.ABC):
         All batches have the same size, and every process gets the same number of them.
         """
 
+    def wrong_label_batches(self) -> Iterator[Batch]:
+        """The training images that have a wrong label, as evaluation batches, to see memorization.
+
+        Each of the `num_wrong_labels` images comes exactly once over all processes, not augmented.
+        `label` is the given, wrong label and `true_label` the true one. Sizes and padding are as in
+        `eval_batches`, and `prepare_eval` completes a batch in the same way. Without label noise
+        there are no batches.
+        """
+        return iter(())
+
     def prepare(self, device_data: Any, batch: Any) -> Batch:
         """Makes a training batch of what `train_batches` yields, on the device.
 
@@ -65,5 +82,5 @@ class DataSource(abc.ABC):
         return batch
 
     def prepare_eval(self, device_data: Any, batch: Any) -> Batch:
-        """The same for evaluation."""
+        """The same for the batches of `eval_batches` and `wrong_label_batches`."""
         return batch

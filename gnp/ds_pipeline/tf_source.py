@@ -28,6 +28,9 @@ class TfSource(PlannedSource):
     def eval_batches(self) -> Iterator[Batch]:
         return self._run(self._plan.eval_steps(), self._data.test, training=False)
 
+    def wrong_label_batches(self) -> Iterator[Batch]:
+        return self._run(self._wrong_label_steps(), self._data.train, training=False)
+
     def _to_load(self, step):
         """One flat step; the images to mix with are appended, unless the batch has them already."""
         own, partner = step.pop("own"), step.pop("partner", None)
@@ -98,11 +101,14 @@ class TfSource(PlannedSource):
         return {"image": images, "label": labels}
 
     def _labelled(self, step):
-        return {
+        batch = {
             "image": step["image"],
             "label": self._one_hot(step["class"]),
             "mask": step["mask"],
         }
+        if "true_class" in step:
+            batch["true_label"] = self._one_hot(step["true_class"])
+        return batch
 
     def _normalized(self, images):
         return tf.cast(images, tf.float32) * self._scale + self._shift

@@ -64,6 +64,9 @@ def inspect(settings, out: pathlib.Path) -> None:
         "train (augmented)": _to_show(source, train),
         "eval": _to_show(source, evaluation),
     }
+    if source.num_wrong_labels:
+        wrong = _some(map(prepare_eval, source.wrong_label_batches()))
+        shown["train, wrong labels"] = _to_show(source, wrong)
     save_image_grid(out, shown)
     print(f"picture: {out}")
 
@@ -121,6 +124,12 @@ def _print_counts(source):
     for part, counts in source.class_counts().items():
         named = ", ".join(f"{n} {c}" for n, c in zip(source.class_names, counts, strict=True))
         print(f"{part}: {counts.sum()} images ({named})")
+    if noise := source.label_noise:
+        named = ", ".join(f"{n} {c}" for n, c in noise["changed_per_class"].items())
+        print(
+            f"label noise: {noise['changed']} of {noise['num_images']} training labels changed "
+            f"(by true class: {named})"
+        )
 
 
 def _print_statistics(source, name, images):
@@ -142,7 +151,14 @@ def _images_per_second(source, prepare):
 
 def _to_show(source, batch):
     images = batch["image"][:_IMAGES_SHOWN] * np.float32(source.std) + np.float32(source.mean)
-    return images, [_caption(source, label) for label in batch["label"][:_IMAGES_SHOWN]]
+    captions = [_caption(source, label) for label in batch["label"][:_IMAGES_SHOWN]]
+    if "true_label" in batch:
+        true = batch["true_label"][:_IMAGES_SHOWN]
+        captions = [
+            f"{given}\n(true: {_caption(source, label)})"
+            for given, label in zip(captions, true, strict=True)
+        ]
+    return images, captions
 
 
 def _caption(source, label):

@@ -15,11 +15,14 @@ class RunData(NamedTuple):
     Attributes:
       class_names: in the order of the labels.
       mean, std: per channel, on the scale 0 to 1: what images are normalized with.
+      label_noise: how many training labels are wrong, and why; None: none are. See
+        `gnp.ds_pipeline.label_noise.summary`.
     """
 
     class_names: list[str]
     mean: list[float]
     std: list[float]
+    label_noise: dict[str, Any] | None = None
 
     def check_classes(self, class_names: list[str]) -> None:
         """Makes sure that a label means the same.
@@ -47,8 +50,12 @@ def write_run_data(folder: pathlib.Path, source: Any) -> None:
       folder: the run's folder.
       source: the `gnp.ds_pipeline.source.DataSource` that is trained on.
     """
-    content = RunData(list(source.class_names), list(source.mean), list(source.std))
-    write_atomically(folder / DATA_FILE, json_text(content._asdict()))
+    content = RunData(
+        list(source.class_names), list(source.mean), list(source.std), source.label_noise
+    )._asdict()
+    if content["label_noise"] is None:
+        del content["label_noise"]
+    write_atomically(folder / DATA_FILE, json_text(content))
 
 
 def read_run_data(folder: pathlib.Path) -> RunData | None:

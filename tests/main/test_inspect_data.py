@@ -1,6 +1,7 @@
 """The command that shows the data."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -51,6 +52,29 @@ def test_it_counts_measures_and_draws(tmp_path, capsys, loader):
     pixels = np.asarray(Image.open(picture))
     assert min(pixels.shape[:2]) > 500
     assert pixels.std() > 30
+
+
+@pytest.mark.parametrize("loader", ["tfdata", "device"])
+def test_wrong_labels_are_counted_and_drawn_with_the_true_ones(
+    tmp_path, capsys, monkeypatch, loader
+):
+    drawn = {}
+    monkeypatch.setattr(inspect_data, "save_image_grid", lambda path, parts: drawn.update(parts))
+    overrides = [f"dataset.loader={loader}", "dataset.label_noise=0.4"]
+    overrides += ["dataset.label_noise_kind=asymmetric", "dataset.num_train_images=500"]
+    inspect_data.inspect(load_config("config/digits.py", overrides), tmp_path / "data.png")
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("label noise: ")]
+    total, *counts = map(int, re.findall(r"(?:: |\d )(\d+)(?= of|, |\))", line))
+    assert 150 < total < 250
+    assert sum(counts) == total
+    assert "of 500 training labels changed (by true class: 0 " in line
+    images, captions = drawn["train, wrong labels"]
+    assert len(images) == len(captions) == 32
+    for caption in captions:
+        given, true = re.fullmatch(r"(\d)\n\(true: (\d)\)", caption).groups()
+        assert int(given) == (int(true) + 1) % 10
+    inspect_data.inspect(load_config("config/digits.py"), tmp_path / "data.png")
+    assert "label noise" not in capsys.readouterr().out
 
 
 def test_verify_passes_good_files(folder, capsys):
