@@ -58,11 +58,10 @@ def check_script(variables, arguments):
 def check_module(name, *arguments):
     if "--help" in arguments:
         arguments = []
-    if name.startswith("benchmark."):
-        for argument in arguments:
-            assert argument.partition("=")[0].removeprefix("--") in argparse_flags(name), argument
-        return
     module = importlib.import_module(name)
+    if name.startswith("benchmark."):
+        module.parse_arguments(arguments)
+        return
     # N and I stand for whole numbers.
     arguments = [re.sub(r"=[NI]$", "=1", argument) for argument in arguments]
     with flagsaver.flagsaver():
@@ -73,11 +72,6 @@ def check_module(name, *arguments):
     settings = config.load_config(file or "config/base.py", fields)
     if not settings.model.model_module and settings.dataset.dataset_name not in EXAMPLES:
         check_config(settings, num_devices=1)
-
-
-def argparse_flags(module):
-    text = (ROOT / (module.replace(".", "/") + ".py")).read_text()
-    return re.findall(r'add_argument\(\s*"--(\w+)"', text)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +120,7 @@ def test_modules_that_are_quoted_exist(page):
         "python -m gnp.main.main --config=config/digits.py --config.total_epoks=2",
         "python -m gnp.main.main --config=config/digits.py --config.lr_schedule_type=cosin",
         "python -m benchmark.step --modles=ViT_TI16",
+        "python -m benchmark.end_to_end --contenders=optax",
         "bash recipe/quikstart.sh",
         "bash recipe/wideresnet-cifar.sh --config.dtype=bfloat16",
         "bash recipe/seed-sweep.sh digit",
@@ -139,5 +134,5 @@ def test_a_misspelt_command_is_found(tmp_path, line):
     for text in (f"```bash\n{line}\n```\n", f"Say `{line}` then.\n"):
         page = tmp_path / "page.md"
         page.write_text(text)
-        with pytest.raises((AssertionError, OSError, KeyError, flags.Error, UserError)):
+        with pytest.raises((AssertionError, OSError, KeyError, flags.Error, UserError, SystemExit)):
             test_commands_can_be_given(page)
