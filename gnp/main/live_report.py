@@ -5,7 +5,7 @@ import http.server
 from collections.abc import Iterable
 
 from gnp.errors import UserError
-from gnp.report.comparison import group_runs
+from gnp.report.groups import group_runs
 from gnp.report.html_report import html_report
 from gnp.runs.find import find_runs, is_finished, read_run
 from gnp.runs.folder import METRICS_FILE

@@ -1,9 +1,11 @@
-"""Compares runs: a table of their test errors, a picture of their curves, and a page of it all.
+"""Compares runs: a table with verdicts, pictures, and a page with both.
 
 python -m gnp.main.report --runs='runs/**' --out=DIR
 python -m gnp.main.report --runs=runs --serve [--port=8000]
 
-The second shows the page on this machine and keeps it up to date while runs go on.
+The first prints the table and writes table.md, report.json, curves.png and report.html, and
+sharpness_vs_error.png if three runs have a measured sharpness. The second serves the page on this
+machine and updates it while runs train.
 """
 
 import pathlib
@@ -13,16 +15,21 @@ from collections.abc import Iterable
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.files import make_folder, write_atomically
+from gnp.files import json_text, make_folder, write_atomically
 from gnp.main import app
 from gnp.main.live_report import serve
-from gnp.report.comparison import format_differences, format_table, group_runs
+from gnp.report.comparison import as_data, compare, format_comparison
 from gnp.report.curves import draw_comparison
+from gnp.report.groups import format_differences, group_runs
 from gnp.report.html_report import html_report
+from gnp.report.scatter import draw_sharpness_vs_error
 from gnp.runs.find import find_runs, is_finished, read_run
 from gnp.runs.folder import CONFIG_FILE, CURVES_FILE, SUMMARY_FILE
 
-REPORT_FILE = "report.html"
+TABLE_FILE = "table.md"
+DATA_FILE = "report.json"
+PAGE_FILE = "report.html"
+SCATTER_FILE = "sharpness_vs_error.png"
 
 
 def define_flags() -> None:
@@ -30,8 +37,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "runs", [], "A run's folder, or one above it; may hold * and **; may be given repeatedly."
     )
-    flags.DEFINE_string("out", None, "The folder for report.html, table.md and curves.png.")
-    flags.DEFINE_bool("serve", False, "Show the page on this machine, and keep it up to date.")
+    flags.DEFINE_string("out", None, "The folder for the table, the data, the page and pictures.")
+    flags.DEFINE_bool("serve", False, "Serve the page on this machine, and keep it up to date.")
     flags.DEFINE_integer("port", 8000, "Where --serve shows it; 0: a free one.", 0, 65535)
 
 
@@ -49,13 +56,11 @@ def main() -> None:
 
 
 def report(patterns: Iterable[str], out: pathlib.Path) -> None:
-    """Prints the table of the runs below `patterns`.
-
-    Writes it to `out` as table.md, beside curves.png and report.html.
+    """Compares the finished runs below `patterns`: prints the table and writes all files to `out`.
 
     Raises:
-      UserError: there is no finished run, or one that cannot be read; or `out` is a run's own
-        folder, whose picture would be lost.
+      UserError: there is no finished run, or a run cannot be read; or `out` is a run's own folder,
+        whose picture would be lost.
     """
     if (out / CONFIG_FILE).exists():
         raise UserError(
@@ -63,23 +68,33 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
             "another."
         )
     make_folder(out, "--out")
+    groups = group_runs([read_run(folder) for folder in _finished(patterns)])
+    results = compare(groups)
+    text = "\n\n".join(filter(None, [format_comparison(results), format_differences(groups)]))
+    write_atomically(out / TABLE_FILE, text + "\n")
+    write_atomically(out / DATA_FILE, json_text(as_data(results)))
+    draw_comparison(groups, out / CURVES_FILE)
+    pictures = {}
+    (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
+    if draw_sharpness_vs_error(groups, out / SCATTER_FILE):
+        pictures["Sharpness against test error"] = (out / SCATTER_FILE).read_bytes()
+    write_atomically(out / PAGE_FILE, html_report(groups, pictures))
+    print(f"{text}\n\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
+
+
+def _finished(patterns):
+    """The folders of the finished runs; stderr names the others."""
     folders = find_runs(patterns)
     finished = list(filter(is_finished, folders))
     for folder in folders:
         if folder not in finished:
-            print(f"Left out, as it is not finished: {folder}", file=sys.stderr)
+            print(f"Skipped, because it is not finished: {folder}", file=sys.stderr)
     if not finished:
         raise UserError(
             f"There is no finished run below {', '.join(patterns)}; name folders that hold "
             f"{CONFIG_FILE} and {SUMMARY_FILE}."
         )
-    groups = group_runs([read_run(folder) for folder in finished])
-    table = "\n\n".join(filter(None, [format_table(groups), format_differences(groups)]))
-    write_atomically(out / "table.md", table + "\n")
-    metrics = {name: [run.metrics for run in runs] for name, runs in groups.items()}
-    draw_comparison(metrics, out / CURVES_FILE)
-    write_atomically(out / REPORT_FILE, html_report(groups))
-    print(f"{table}\nCurves: {out / CURVES_FILE}\nPage: {out / REPORT_FILE}")
+    return finished
 
 
 if __name__ == "__main__":

@@ -1,150 +1,269 @@
-"""Runs side by side: groups of the same config, and a table of their errors."""
+"""Groups of runs compared: a table, a verdict on each group, and the same as data."""
 
-import dataclasses
-import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+from gnp.report.groups import Groups, Run, differences
+from gnp.report.seeds import CONFIDENCE, Difference, Sample, paired_difference, sample
 from gnp.report.table import aligned
 
-# Fields that tell runs of one group apart, or have no influence on the result.
-_NOT_COMPARED = (
-    "init_seeds",
-    "seeds",
-    "retrain",
-    "write_config_to_json",
-    "profile_steps",
-    "interrupt_exit_code",
-    "save_ckpt_",
-    "logging.",
-)
-# Paths are named only where nothing else tells two groups apart.
-_PATHS = (
-    "dataset.data_dir",
-    "tfds_dir",
-    "imagenet_train_dir",
-    "imagenet_val_dir",
-    "model.model_module",
-)
-# Groups with longer names are numbered, and a table says in what they differ.
-_LONGEST_NAME = 60
-
-_COLUMNS = ("run", "seeds", "test error (%)", "best (%)", "difference", "images/s")
+MEMORIZED = "noise/memorized"
+TRUE_ERROR = "noise/true_error_rate"
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One finished run.
+class _Quantity(NamedTuple):
+    """A number of each run: its heading in a table, how it is read, and its format there."""
+
+    heading: str
+    of: Callable[[Run], float | None]
+    format: str = ".2f"
+
+
+def _final(key: str) -> Callable[[Run], float | None]:
+    def percent(run):
+        value = run.summary["final"].get(key)
+        return None if value is None else 100 * value
+
+    return percent
+
+
+def _sharpness(read: Callable[[dict], float]) -> Callable[[Run], float | None]:
+    def measured(run):
+        return read(run.instruments["sharpness"]) if "sharpness" in run.instruments else None
+
+    return measured
+
+
+_QUANTITIES = {
+    "test_error": _Quantity("test error (%)", _final("eval/error_rate")),
+    "best_error": _Quantity("best (%)", lambda run: 100 * run.summary["best"]["eval/error_rate"]),
+    "memorized": _Quantity("memorized (%)", _final(MEMORIZED)),
+    "true_error": _Quantity("true error of wrong labels (%)", _final(TRUE_ERROR)),
+    "worst_case_sharpness": _Quantity(
+        "worst-case sharpness", _sharpness(lambda s: s["worst_case_rise"]), ".3g"
+    ),
+    "top_eigenvalue": _Quantity("top eigenvalue", _sharpness(lambda s: s["eigenvalues"][0]), ".3g"),
+    "trace": _Quantity("trace", _sharpness(lambda s: s["trace"]), ".3g"),
+    "seconds": _Quantity("time (s)", lambda run: run.summary.get("seconds"), ".0f"),
+    "images_per_second": _Quantity(
+        "images/s", lambda run: run.summary.get("images_per_second"), ",.0f"
+    ),
+}
+# Columns of the table between the errors and the cost, where a group has them.
+_OPTIONAL = ("memorized", "worst_case_sharpness", "top_eigenvalue", "trace")
+
+
+class GroupResult(NamedTuple):
+    """The results of a group.
 
     Attributes:
-      config: its config, the names of nested fields joined by dots.
-      summary: what its `summary.json` holds.
-      metrics: the lines of its `metrics.jsonl`.
-      instruments: what was measured of it besides, as far as it was: `sharpness` and `diagnose`,
-        what their files hold; `sparsity`, a table as text; `pictures`, PNG files by title.
+      name: of the group.
+      runs: its runs.
+      quantities: samples over the seeds, by name; a quantity that no run has is missing.
+      difference: of the test errors to those of the reference; None for the reference itself.
+      relative_time: mean time of a run, that of the reference being 1; None if unknown.
     """
 
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    metrics: Sequence[Mapping[str, float]]
-    instruments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    name: str
+    runs: Sequence[Run]
+    quantities: dict[str, Sample]
+    difference: Difference | None
+    relative_time: float | None
 
 
-def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Puts together the runs that differ in their seeds alone.
-
-    Returns:
-      The groups by name, those without a penalty first. A name lists the fields in which the groups
-      differ, such as "r=0.1 alpha=0.8"; if that gets long, the names are "config 1", "config 2" ...
-    """
-    fields = differing_fields(runs)
-    groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: _order(run, fields)):
-        groups.setdefault(_values(run, fields), []).append(run)
-    named = _named_fields(groups, fields)
-    names = [_name(group[0], named) for group in groups.values()]
-    if len(names) > 1 and max(map(len, names)) > _LONGEST_NAME:
-        names = [f"config {number}" for number in range(1, len(names) + 1)]
-    return dict(zip(names, groups.values(), strict=True))
-
-
-def format_table(groups: Mapping[str, Sequence[Run]]) -> str:
-    """The groups' test errors in percent, as a Markdown table.
-
-    Each error is the mean over the seeds, with their sample standard deviation if there are
-    several; `best` is the lowest error of all evaluations of a run; `difference` is that of the
-    first group's mean error and this one's.
-    """
-    rows = []
-    first = None
+def compare(groups: Groups) -> list[GroupResult]:
+    """The results of all groups; the first group is the reference."""
+    results: list[GroupResult] = []
     for name, runs in groups.items():
-        final = [100 * run.summary["final"]["eval/error_rate"] for run in runs]
-        best = [100 * run.summary["best"]["eval/error_rate"] for run in runs]
-        mean = statistics.mean(final)
-        difference = "" if first is None else f"{mean - first:+.2f}"
-        first = mean if first is None else first
-        speed = statistics.mean(run.summary["images_per_second"] or 0 for run in runs)
-        rows.append(
-            (name, str(len(runs)), _spread(final), _spread(best), difference, f"{speed:,.0f}")
+        found = {key: sample(runs, quantity.of) for key, quantity in _QUANTITIES.items()}
+        quantities = {key: values for key, values in found.items() if values is not None}
+        reference = results[0].quantities if results else None
+        difference = reference and paired_difference(
+            quantities["test_error"], reference["test_error"]
         )
-    return aligned(_COLUMNS, rows)
+        time = _relative_time(quantities, reference or quantities)
+        results.append(GroupResult(name, runs, quantities, difference, time))
+    return results
 
 
-def differences(groups: Mapping[str, Sequence[Run]]) -> list[list[Any]]:
-    """What the groups do not have in common: for each such field its name and its values."""
-    fields = differing_fields([run for runs in groups.values() for run in runs])
-    return [[field, *(runs[0].config.get(field) for runs in groups.values())] for field in fields]
+def _relative_time(quantities, reference):
+    if "seconds" not in quantities or "seconds" not in reference:
+        return None
+    seconds, reference_seconds = (of["seconds"].mean for of in (quantities, reference))
+    return seconds / reference_seconds if reference_seconds else None
 
 
-def format_differences(groups: Mapping[str, Sequence[Run]]) -> str:
-    """The same as a Markdown table; empty if the names of the groups say it already."""
-    rows = differences(groups)
-    if not rows or all("=" in name for name in groups):
+def table(results: Sequence[GroupResult]) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a table with one row for each group."""
+    optional = [key for key in _OPTIONAL if any(key in r.quantities for r in results)]
+    has_times = any(result.relative_time is not None for result in results)
+    head = [
+        *("run", "seeds", *(_QUANTITIES[key].heading for key in ("test_error", "best_error"))),
+        *(["difference (points)"] if len(results) > 1 else []),
+        *(_QUANTITIES[key].heading for key in optional),
+        *(["relative time"] if has_times else []),
+        _QUANTITIES["images_per_second"].heading,
+    ]
+    rows = [
+        [
+            *(result.name, str(result.quantities["test_error"].num_seeds)),
+            *(_cell(result, key) for key in ("test_error", "best_error")),
+            *([_difference_cell(result.difference)] if len(results) > 1 else []),
+            *(_cell(result, key) for key in optional),
+            *(["" if (t := result.relative_time) is None else f"{t:.2f}"] if has_times else []),
+            _cell(result, "images_per_second", spread=False),
+        ]
+        for result in results
+    ]
+    return head, rows
+
+
+def _cell(result, key, *, spread=True):
+    """Mean ± standard deviation, and the number of seeds if it is not that of the group."""
+    values = result.quantities.get(key)
+    if values is None:
         return ""
-    return aligned(["field", *groups], [list(map(str, row)) for row in rows])
+    digits = _QUANTITIES[key].format
+    text = f"{values.mean:{digits}}"
+    if spread and values.standard_deviation is not None:
+        text += f" ± {values.standard_deviation:{digits.replace('3g', '2g')}}"
+    if spread and values.num_seeds != result.quantities["test_error"].num_seeds:
+        text += f" ({_seeds(values.num_seeds)})"
+    return text
 
 
-def differing_fields(runs: Sequence[Run]) -> list[str]:
-    """The fields that are not the same in all runs, but for seeds and what changes no result."""
-    fields = sorted({field for run in runs for field in run.config})
+def _difference_cell(difference):
+    if difference is None:
+        return "reference"
+    if difference.mean is None:
+        return ""
+    if difference.interval is None:
+        return f"{difference.mean:+.2f}"
+    low, high = difference.interval
+    return f"{difference.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def verdicts(results: Sequence[GroupResult]) -> list[str]:
+    """A sentence on each group but the reference."""
     return [
-        field
-        for field in fields
-        if not field.startswith(_NOT_COMPARED)
-        and len({repr(run.config.get(field)) for run in runs}) > 1
+        f"{result.name} against {results[0].name}: {result.difference.verdict}."
+        for result in results[1:]
     ]
 
 
-def _order(run, fields):
-    is_penalized = bool(run.config.get("gnp.r")) and bool(run.config.get("gnp.alpha"))
-    return is_penalized, _values(run, fields)
+def notes(results: Sequence[GroupResult]) -> list[str]:
+    """What the numbers in the table are, and where they do not compare."""
+    counts = [result.quantities["test_error"].num_seeds for result in results]
+    found = [
+        "Test error: of the last evaluation; best: the lowest of a run's evaluations, chosen on "
+        "the same images."
+    ]
+    if max(counts) > 1:
+        found.append("±: the standard deviation over the seeds.")
+    if min(counts) == 1:
+        found.append("A group with one seed has no standard deviation.")
+    if len(results) > 1:
+        found.append(
+            f"Difference: test error minus that of {results[0].name}, paired by seed, in "
+            "percentage points; negative is better. In brackets, and after ± in the sentences "
+            f"above, its {100 * CONFIDENCE:.0f} % interval (Student's t)"
+            + (", not corrected for several comparisons." if len(results) > 2 else ".")
+        )
+    if any("memorized" in result.quantities for result in results):
+        found.append(
+            "Memorized: training images with a wrong label for which the model predicts that label."
+        )
+    return found + _warnings(results)
 
 
-def _values(run, fields):
-    return tuple(repr(run.config.get(field)) for field in fields)
+def _warnings(results):
+    runs = [run for result in results for run in result.runs]
+    found = []
+    if len({sharpness_settings(run) for run in runs} - {None}) > 1:
+        found.append(
+            "The runs' sharpness was measured with different settings and does not compare."
+        )
+    if len({run.summary["device"] for run in runs if "device" in run.summary}) > 1:
+        found.append("The runs used different devices, so their times do not compare.")
+    unfinished = sum(not run.summary.get("finished", True) for run in runs)
+    if unfinished:
+        found.append(f"Runs that are not finished: {unfinished}; their numbers are preliminary.")
+    return found
 
 
-def _named_fields(groups, fields):
-    """The fields without the paths that can be left out."""
-    for path in _PATHS:
-        fewer = [field for field in fields if field != path]
-        if len({_values(runs[0], fewer) for runs in groups.values()}) == len(groups):
-            fields = fewer
-    return fields
-
-
-def _name(run, fields):
-    if not fields:
-        model, data = (run.config.get(f) for f in ("model.model_name", "dataset.dataset_name"))
-        return f"{model} on {data}"
-    short = {field: field.rpartition(".")[2] for field in fields}
-    names = list(short.values())
-    return " ".join(
-        f"{short[field] if names.count(short[field]) == 1 else field}={run.config.get(field)}"
-        for field in fields
+def sharpness_settings(run: Run) -> str | None:
+    """How a run's sharpness was measured, in words; None if it was not."""
+    found = run.instruments.get("sharpness")
+    if found is None:
+        return None
+    settings = found["settings"]
+    return (
+        f"{found['num_images']} {found['data']} images, worst case with r = {settings['r']} over "
+        f"groups of {settings['m']}, mean with sigma = {settings['sigma']}"
     )
 
 
-def _spread(values):
-    mean = f"{statistics.mean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+def format_comparison(results: Sequence[GroupResult]) -> str:
+    """The table in Markdown, the verdicts and the notes."""
+    parts = [aligned(*table(results)), _bullets(verdicts(results)), "\n".join(notes(results))]
+    return "\n\n".join(filter(None, parts))
+
+
+def as_data(results: Sequence[GroupResult]) -> dict[str, Any]:
+    """The same as data for JSON, with the values of every seed."""
+    fields = differences({result.name: result.runs for result in results})
+    return {
+        "reference": results[0].name,
+        "convention": (
+            "Differences are test errors minus those of the reference, paired by seed, in "
+            "percentage points: negative is better. Errors and shares are in percent."
+        ),
+        "differing_fields": [
+            {"field": field, "values": [_plain(value) for value in values]}
+            for field, *values in fields
+        ],
+        "groups": [_group_data(result) for result in results],
+        "notes": notes(results),
+    }
+
+
+def _plain(value):
+    """A value of a config as data: null where the field has no effect."""
+    return value if isinstance(value, bool | int | float | str | list) else None
+
+
+def _group_data(result):
+    difference = result.difference
+    return {
+        "name": result.name,
+        "num_seeds": result.quantities["test_error"].num_seeds,
+        "num_runs": len(result.runs),
+        "difference": difference
+        and {
+            **difference._asdict(),
+            "interval": difference.interval,
+            "confidence": CONFIDENCE,
+            "factor": difference.factor,
+            "verdict": difference.verdict,
+        },
+        "relative_time": result.relative_time,
+        "quantities": {
+            name: {
+                "mean": values.mean,
+                "standard_deviation": values.standard_deviation,
+                "values": [
+                    {"init_seeds": init, "seeds": seed, "value": value}
+                    for (init, seed), value in values.by_seeds.items()
+                ],
+            }
+            for name, values in result.quantities.items()
+        },
+    }
+
+
+def _bullets(lines):
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _seeds(count):
+    return "one seed" if count == 1 else f"{count} seeds"

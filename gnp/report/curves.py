@@ -1,64 +1,77 @@
-"""Pictures of the metrics of runs over their steps."""
+"""Pictures of the metrics of runs: one run over its steps, groups of runs over their epochs."""
 
 import itertools
 import math
 import os
+import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-# One panel: title, whether the axis is logarithmic, whether it is in percent, and (key, label).
-_RUN_PANELS = (
-    (
+from gnp.report.groups import Run
+from gnp.report.style import GRAY, SERIES, SMALL, new_figure, tidy
+
+
+class _Panel(NamedTuple):
+    """Curves that share axes: metrics and their names in the legend."""
+
+    title: str
+    curves: tuple[tuple[str, str], ...]
+    logarithmic: bool = False
+    percent: bool = False
+
+
+_PANELS = (
+    _Panel(
         "Loss",
-        True,
-        False,
         (
             ("train/loss", "train"),
             ("eval/loss", "evaluation"),
             ("eval_ema/loss", "evaluation, moving average"),
         ),
+        logarithmic=True,
     ),
-    (
+    _Panel(
         "Error (%)",
-        False,
-        True,
         (
             ("train/error_rate", "train"),
             ("eval/error_rate", "evaluation"),
             ("eval_ema/error_rate", "evaluation, moving average"),
         ),
+        percent=True,
     ),
-    ("Learning rate", False, False, (("train/learning_rate", "learning rate"),)),
-    (
+    _Panel(
+        "Training images with a wrong label (%)",
+        (
+            ("noise/memorized", "wrong label predicted: memorized"),
+            ("noise/true_error_rate", "true label not predicted"),
+        ),
+        percent=True,
+    ),
+    _Panel("Learning rate", (("train/learning_rate", "learning rate"),)),
+    _Panel(
         "Gradient norm",
-        True,
-        False,
         (
             ("train/gradient_norm_clean", "‖g₁‖ at θ"),
             ("train/gradient_norm_perturbed", "‖g₂‖ at θ + r·v"),
             ("train/gradient_norm", "applied"),
         ),
+        logarithmic=True,
     ),
-    ("Sharpness  L(θ + r·v) − L(θ)", False, False, (("train/sharpness", "sharpness"),)),
-    ("Cosine of g₁ and g₂", False, False, (("train/gradient_cosine", "cosine"),)),
+    _Panel("Sharpness  L(θ + r·v) − L(θ)", (("train/sharpness", "sharpness"),)),
+    _Panel("Cosine of g₁ and g₂", (("train/gradient_cosine", "cosine"),)),
 )
-_COMPARISON_PANELS = (
-    ("Training loss", True, False, "train/loss"),
-    ("Evaluation loss", True, False, "eval/loss"),
-    ("Evaluation error (%)", False, True, "eval/error_rate"),
-    ("Gradient norm ‖g₁‖", True, False, "train/gradient_norm_clean"),
-    ("Sharpness  L(θ + r·v) − L(θ)", False, False, "train/sharpness"),
-    ("Learning rate", False, False, "train/learning_rate"),
+_COMPARED = (
+    ("eval/error_rate", "Test error (%)"),
+    ("noise/memorized", "Memorized: wrong labels of training images that the model predicts (%)"),
 )
 
-# Colours that stay apart in print and for colour-blind eyes (Okabe and Ito).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 _MARK_STYLES = (":", "--")
 
 # Characters of a legend's line that a panel's width has room for.
 _LEGEND_WIDTH = 64
 
-# A curve with more points than this is noise from step to step: its running mean is drawn over it.
+# The running mean is drawn over a curve that has more points than this and is noisy.
 _FEW_POINTS = 200
 
 
@@ -67,103 +80,116 @@ def draw_curves(
     out_path: str | os.PathLike,
     marks: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Draws one run: loss, error, learning rate, gradient norms and sharpness over its steps.
+    """Draws one run: loss, error, memorized labels, gradient norms and sharpness over its steps.
 
     Args:
-      metrics: the lines of its `metrics.jsonl`, from `read_metrics`. What a run does not measure
-        has no panel.
+      metrics: the lines of its `metrics.jsonl`, from `read_metrics`. A panel is drawn if the run
+        has one of its metrics.
       out_path: the PNG to write.
       marks: steps to mark where evaluations are shown, by the name that the legend gives them.
     """
     marks = {name: step for name, step in (marks or {}).items() if step}
-    panels = [panel for panel in _RUN_PANELS if any(_has(metrics, key) for key, _ in panel[3])]
-
-    def draw(axes, panel):
-        *_, percent, curves = panel
-        for colour, (key, label) in zip(_COLOURS, curves, strict=False):
-            _draw_curve(axes, metrics, key, percent, colour, label)
-
-    def annotate(axes, panel):
-        *_, curves = panel
-        if any(key.startswith("eval") for key, _ in curves):
+    panels = [panel for panel in _PANELS if any(_has(metrics, key) for key, _ in panel.curves)]
+    columns = min(3, max(1, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    figure = new_figure(4.6 * columns, 3.2 * rows)
+    for number, panel in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, number)
+        tidy(axes, panel.title, "step")
+        for colour, (key, label) in zip(SERIES, panel.curves, strict=False):
+            _draw_curve(axes, metrics, key, panel.percent, colour, label)
+        if panel.logarithmic and any(y > 0 for line in axes.lines for y in line.get_ydata()):
+            axes.set_yscale("log", nonpositive="mask")
+        if any(key.startswith("eval") for key, _ in panel.curves):
             _draw_marks(axes, marks)
-        if len(curves) > 1:
-            axes.legend(facecolor="white", edgecolor="none", framealpha=0.8, fontsize=8)
+        if len(panel.curves) > 1:
+            axes.legend(facecolor="white", edgecolor="none", framealpha=0.8, fontsize=SMALL)
+    figure.savefig(out_path)
 
-    _draw_figure(panels, draw, out_path, annotate)
 
+def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.PathLike) -> None:
+    """Draws groups of runs: the test error over the epochs and, below it, the memorized labels.
 
-def draw_comparison(
-    groups: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], out_path: str | os.PathLike
-) -> None:
-    """Draws groups of runs over each other, each group in its colour, and names them below.
+    A thin line is a run, a thick line the mean of a group that has several.
 
     Args:
-      groups: for each name the metrics of its runs, such as the seeds of one config.
+      groups: runs that differ in their seeds alone, by name.
       out_path: the PNG to write.
     """
     runs = [run for group in groups.values() for run in group]
-    panels = [p for p in _COMPARISON_PANELS if any(_has(run, p[3]) for run in runs)]
+    panels = [(key, title) for key, title in _COMPARED if any(_has(r.metrics, key) for r in runs)]
+    lengths = [_steps_per_epoch(run) for run in runs]
+    x_label = "epoch" if all(lengths) else "step"
+    names = [_legend_name(name, group) for name, group in groups.items()]
+    legend_lines = sum(name.count("\n") + 1 for name in names)
+    figure = new_figure(6.4, 3.4 * max(1, len(panels)) + 0.16 * legend_lines)
+    handles = []
+    for number, (key, title) in enumerate(panels, 1):
+        axes = figure.add_subplot(len(panels), 1, number)
+        tidy(axes, title, x_label)
+        handles = [
+            _draw_group(axes, [_points(run, key, x_label) for run in group], colour)
+            for colour, group in zip(itertools.cycle(SERIES), groups.values(), strict=False)
+        ]
+        axes.set_ylim(bottom=0)
+    if handles:
+        place = {"loc": "outside lower left", "frameon": False, "fontsize": SMALL}
+        figure.legend(handles, names, **place)
+    figure.savefig(out_path)
 
-    def draw(axes, panel):
-        *_, percent, key = panel
-        for colour, group in zip(itertools.cycle(_COLOURS), groups.values(), strict=False):
-            for run in group:
-                _draw_curve(axes, run, key, percent, colour)
 
-    _draw_figure(panels, draw, out_path, names=list(groups))
+def _legend_name(name, runs):
+    seeds = {run.seeds for run in runs}
+    size = "one seed" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+    return textwrap.fill(f"{name} ({size})", _LEGEND_WIDTH)
+
+
+def _steps_per_epoch(run):
+    """From the length of a finished run, else from its first evaluation; None if unknown."""
+    epochs, every = (run.config.get(f) for f in ("total_epochs", "evaluate_every_n_epochs"))
+    steps = run.summary.get("steps")
+    if epochs and steps and not run.summary.get("stopped_early"):
+        return steps / epochs
+    evaluated = [line["step"] for line in run.metrics if "eval/error_rate" in line and line["step"]]
+    return evaluated[0] / min(every, epochs) if evaluated and every and epochs else None
+
+
+def _points(run, key, x_label):
+    length = _steps_per_epoch(run) if x_label == "epoch" else 1
+    lines = [line for line in run.metrics if math.isfinite(line.get(key, math.nan))]
+    return {line["step"] / length: 100 * line[key] for line in lines}
+
+
+def _draw_group(axes, curves, colour):
+    """Draws one group and returns the line that stands for it in a legend."""
+    curves = [curve for curve in curves if curve]
+    if len(curves) > 1:
+        for curve in curves:
+            axes.plot(list(curve), curve.values(), color=colour, linewidth=0.6, alpha=0.45)
+    shared = sorted(set.intersection(*map(set, curves))) if curves else []
+    marker = "o" if len(shared) == 1 else None  # a line of one point is not visible
+    means = [statistics.mean(curve[x] for curve in curves) for x in shared]
+    return axes.plot(shared, means, color=colour, linewidth=1.8, marker=marker)[0]
 
 
 def _draw_marks(axes, marks):
     for style, (name, step) in zip(_MARK_STYLES, marks.items(), strict=False):
         label = f"{name}: step {step}"
-        axes.axvline(step, color="#444444", linestyle=style, linewidth=1, zorder=0, label=label)
-
-
-def _draw_figure(panels, draw, out_path, annotate=lambda axes, panel: None, names=()):
-    from matplotlib.figure import Figure  # imported late: it takes a second
-    from matplotlib.patches import Patch
-
-    columns = min(3, max(1, len(panels)))
-    rows = max(1, math.ceil(len(panels) / columns))
-    names = [textwrap.fill(name, _LEGEND_WIDTH) for name in names]
-    legend_lines = sum(name.count("\n") + 1 for name in names) / columns
-    size = (4.6 * columns, 3.2 * rows + 0.16 * legend_lines)
-    figure = Figure(figsize=size, dpi=130, layout="constrained")
-    for number, panel in enumerate(panels):
-        title, logarithmic, *_ = panel
-        axes = figure.add_subplot(rows, columns, number + 1)
-        axes.set_title(title, fontsize=10, loc="left")
-        axes.set_xlabel("step", fontsize=8)
-        axes.tick_params(labelsize=8, which="both")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, linewidth=0.6)
-        draw(axes, panel)
-        if logarithmic and any(y > 0 for line in axes.lines for y in line.get_ydata()):
-            axes.set_yscale("log", nonpositive="mask")
-        annotate(axes, panel)
-    if names:
-        swatches = [
-            Patch(color=colour, label=name)
-            for colour, name in zip(itertools.cycle(_COLOURS), names, strict=False)
-        ]
-        place = {"loc": "outside lower left", "ncols": columns}
-        figure.legend(handles=swatches, frameon=False, fontsize=8, **place)
-    figure.savefig(out_path)
+        axes.axvline(step, color=GRAY, linestyle=style, linewidth=1, zorder=0, label=label)
 
 
 def _has(metrics, key):
     return any(key in line for line in metrics)
 
 
-def _draw_curve(axes, metrics, key, percent, colour, label=None):
+def _draw_curve(axes, metrics, key, percent, colour, label):
     points = [(line["step"], line[key]) for line in metrics if key in line]
     if not points:
         return
     steps, values = zip(*points, strict=True)
     values = [100 * value if percent else value for value in values]
     if len(points) <= _FEW_POINTS or not _is_noisy(values):
-        marker = "o" if len(points) == 1 else None  # a line of one point would not be seen
+        marker = "o" if len(points) == 1 else None  # a line of one point is not visible
         axes.plot(steps, values, color=colour, linewidth=1.4, marker=marker, label=label)
         return
     axes.plot(steps, values, color=colour, linewidth=0.5, alpha=0.2)
@@ -172,10 +198,10 @@ def _draw_curve(axes, metrics, key, percent, colour, label=None):
 
 
 def _is_noisy(values):
-    """Whether the curve turns back at more than a tenth of its points; a schedule does not."""
+    """Whether the curve reverses at more than a tenth of its points; a schedule does not."""
     differences = [b - a for a, b in itertools.pairwise(values)]
-    turns = sum(a * b < 0 for a, b in itertools.pairwise(differences))
-    return turns > len(values) / 10
+    reversals = sum(a * b < 0 for a, b in itertools.pairwise(differences))
+    return reversals > len(values) / 10
 
 
 def _running_mean(values, window):

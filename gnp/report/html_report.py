@@ -1,49 +1,80 @@
-"""A page about runs side by side that needs nothing but itself: no network, no other file."""
+"""The report as one HTML page that needs no network and no other file."""
 
 import base64
 import html
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from gnp.report.comparison import Run, differences
-from gnp.report.html_style import COLOURS, STYLE
+from gnp.report.comparison import (
+    MEMORIZED,
+    TRUE_ERROR,
+    compare,
+    notes,
+    sharpness_settings,
+    table,
+    verdicts,
+)
+from gnp.report.groups import Groups, differences
+from gnp.report.html_style import STYLE
+from gnp.report.seeds import sample
+from gnp.report.style import SERIES
 from gnp.report.svg_chart import Curve, line_chart
 
-# Heading, what the vertical axis shows, whether it is logarithmic, its factor, and the metric.
+
+class _Chart(NamedTuple):
+    """A chart of one metric: its heading, the label of its vertical axis, factor and scale."""
+
+    metric: str
+    heading: str
+    label: str
+    factor: float = 1
+    logarithmic: bool = False
+
+
 _CHARTS = (
-    ("Training loss", "cross entropy (nats)", True, 1, "train/loss"),
-    ("Evaluation loss", "cross entropy (nats)", True, 1, "eval/loss"),
-    ("Training error", "error (%)", False, 100, "train/error_rate"),
-    ("Evaluation error", "error (%)", False, 100, "eval/error_rate"),
-    ("Gradient norm at the parameters", "‖g₁‖", True, 1, "train/gradient_norm_clean"),
-    ("Gradient norm at the perturbed parameters", "‖g₂‖", True, 1, "train/gradient_norm_perturbed"),
-    ("Rise of the loss along the gradient", "L(θ + r·v) − L(θ)", False, 1, "train/sharpness"),
-    ("Norm of the parameters", "‖θ‖", False, 1, "train/parameter_norm"),
-    ("Learning rate", "learning rate", False, 1, "train/learning_rate"),
-    ("Zero parameters", "share (%)", False, 100, "sparsity/all"),
+    _Chart("eval/error_rate", "Test error", "error (%)", 100),
+    _Chart(MEMORIZED, "Memorized wrong labels", "share (%)", 100),
+    _Chart(TRUE_ERROR, "Wrongly labelled images, error against the true labels", "error (%)", 100),
+    _Chart("train/error_rate", "Training error", "error (%)", 100),
+    _Chart("eval/loss", "Test loss", "cross entropy (nats)", logarithmic=True),
+    _Chart("train/loss", "Training loss", "cross entropy (nats)", logarithmic=True),
+    _Chart(
+        "train/gradient_norm_clean", "Gradient norm at the parameters", "‖g₁‖", logarithmic=True
+    ),
+    _Chart(
+        "train/gradient_norm_perturbed",
+        "Gradient norm at the perturbed parameters",
+        "‖g₂‖",
+        logarithmic=True,
+    ),
+    _Chart("train/sharpness", "Sharpness along the gradient", "L(θ + r·v) − L(θ)"),
+    _Chart("train/parameter_norm", "Norm of the parameters", "‖θ‖"),
+    _Chart("train/learning_rate", "Learning rate", "learning rate"),
+    _Chart("sparsity/all", "Zero parameters", "share (%)", 100),
 )
 
-# Heading and the figure of sharpness.json, or of its list of eigenvalues.
+# Headings and the figures of sharpness.json.
 _SHARPNESS = (
-    ("largest eigenvalue", lambda s: s["eigenvalues"][0]),
+    ("worst-case sharpness", lambda s: s["worst_case_rise"]),
+    ("mean sharpness", lambda s: s["mean_rise"]),
+    ("top eigenvalue", lambda s: s["eigenvalues"][0]),
     ("trace", lambda s: s["trace"]),
-    ("worst-case rise", lambda s: s["worst_case_rise"]),
-    ("mean rise", lambda s: s["mean_rise"]),
     ("gradient norm", lambda s: s["gradient_norm"]),
     ("loss", lambda s: s["loss"]),
 )
 
-# Points of a curve; more steps than that are averaged in as many bins.
+# Points of a curve; the steps of a longer run are averaged in as many bins.
 _NUM_POINTS = 150
 
 
-def html_report(groups: Mapping[str, Sequence[Run]]) -> str:
+def html_report(groups: Groups, pictures: Mapping[str, bytes] | None = None) -> str:
     """The page.
 
     Args:
-      groups: runs that differ in their seeds alone, by name; the first group is the baseline.
+      groups: runs that differ in their seeds alone, by name; the first group is the reference.
+      pictures: PNG files about all groups, by title.
     """
     runs = [run for group in groups.values() for run in group]
     sections = [
@@ -53,7 +84,7 @@ def html_report(groups: Mapping[str, Sequence[Run]]) -> str:
         ("Sharpness of the minima", _sharpness(groups)),
         ("Flow of the gradient", _diagnoses(groups)),
         ("Sparsity", _sparsity(groups)),
-        ("Pictures", _pictures(groups)),
+        ("Pictures", _pictures(groups, pictures or {})),
     ]
     title = f"{len(runs)} runs of {_text(_common(runs, 'model.model_name'))} on " + _text(
         _common(runs, "dataset.dataset_name")
@@ -99,36 +130,17 @@ def mean_curve(name: str, number: int, curves: Sequence[Mapping[float, float]], 
 
 def _legend(groups):
     entries = "".join(
-        f'<li><span class="swatch series{number % len(COLOURS)}"></span>{_text(name)}</li>'
+        f'<li><span class="swatch series{number % len(SERIES)}"></span>{_text(name)}</li>'
         for number, name in enumerate(groups)
     )
     return f'<ul class="legend">{entries}</ul>'
 
 
 def _errors(groups):
-    rows, baseline = [], None
-    for name, runs in groups.items():
-        final = [100 * run.summary["final"]["eval/error_rate"] for run in runs]
-        best = [100 * run.summary["best"]["eval/error_rate"] for run in runs]
-        speeds = [run.summary["images_per_second"] or 0 for run in runs]
-        gain = "baseline" if baseline is None else _gain(baseline, final)
-        baseline = final if baseline is None else baseline
-        speed = f"{statistics.mean(speeds):,.0f}"
-        rows.append([name, len(runs), _spread(final), _spread(best), gain, speed])
-    head = ["run", "seeds", "final error (%)", "best error (%)", "gain (points)", "images/s"]
-    return _table(head, rows) + (
-        "<p>Mean ± sample standard deviation over the seeds. The gain is by how many points the "
-        "final error is below the baseline's.</p>"
-    )
-
-
-def _gain(baseline, final):
-    """With the standard error of the difference, where there are seeds enough."""
-    gain = statistics.mean(baseline) - statistics.mean(final)
-    if len(baseline) < 2 or len(final) < 2:
-        return f"{gain:+.2f}"
-    error = math.sqrt(sum(statistics.variance(v) / len(v) for v in (baseline, final)))
-    return f"{gain:+.2f} ± {error:.2f}"
+    results = compare(groups)
+    lines = "".join(f"<li>{_text(line)}</li>" for line in verdicts(results))
+    verdict_list = f"<ul>{lines}</ul>" if lines else ""
+    return f"{_table(*table(results))}{verdict_list}<p>{_text(' '.join(notes(results)))}</p>"
 
 
 def _differences(groups):
@@ -142,50 +154,51 @@ def _curves(groups):
         default=1,
     )
     figures = []
-    for heading, label, logarithmic, factor, key in _CHARTS:
-        curves = list(_group_curves(groups, key, factor, max(1, last / _NUM_POINTS)))
-        if not any(y > 0 or (y == 0 and not logarithmic) for c in curves for y in c.mean):
+    for chart in _CHARTS:
+        curves = list(_group_curves(groups, chart, max(1, last / _NUM_POINTS)))
+        if not any(y > 0 or (y == 0 and not chart.logarithmic) for c in curves for y in c.mean):
             continue
-        chart = line_chart(curves, x_label="step", y_label=label, logarithmic=logarithmic)
-        figures.append(f"<figure><figcaption>{heading}</figcaption>{chart}</figure>")
+        drawn = line_chart(
+            curves, x_label="step", y_label=chart.label, logarithmic=chart.logarithmic
+        )
+        figures.append(f"<figure><figcaption>{chart.heading}</figcaption>{drawn}</figure>")
     return (
-        f'<div class="charts">{"".join(figures)}</div><p>Lines are means over the seeds, bands '
-        "one sample standard deviation to each side.</p>"
+        f'<div class="charts">{"".join(figures)}</div><p>A line is the mean over the runs of a '
+        "group, a band one standard deviation to each side. A group with one run has no band.</p>"
         if figures
         else ""
     )
 
 
-def _group_curves(groups, key, factor, width) -> Iterator[Curve]:
+def _group_curves(groups, chart, width) -> Iterator[Curve]:
     for number, (name, runs) in enumerate(groups.items()):
-        curves = [curve for run in runs if (curve := binned(run.metrics, key, width))]
+        curves = [curve for run in runs if (curve := binned(run.metrics, chart.metric, width))]
         if curves:
-            yield mean_curve(name, number % len(COLOURS), curves, factor)
+            yield mean_curve(name, number % len(SERIES), curves, chart.factor)
 
 
 def _sharpness(groups):
     measured = {
-        name: [run.instruments["sharpness"] for run in runs if "sharpness" in run.instruments]
+        name: [run for run in runs if "sharpness" in run.instruments]
         for name, runs in groups.items()
     }
-    measured = {name: found for name, found in measured.items() if found}
+    measured = {name: runs for name, runs in measured.items() if runs}
     if not measured:
         return ""
     rows = [
-        [name, len(found), *(_spread([of(s) for s in found], 3) for _, of in _SHARPNESS)]
-        for name, found in measured.items()
+        [name, len({run.seeds for run in runs}), *(_spread(runs, of) for _, of in _SHARPNESS)]
+        for name, runs in measured.items()
     ]
-    kinds = {_measured_with(s) for found in measured.values() for s in found}
-    table = _table(["run", "seeds", *(heading for heading, _ in _SHARPNESS)], rows)
-    return f"{table}<p>Measured on {_text('; '.join(sorted(kinds)))}.</p>"
+    settings = {sharpness_settings(run) for runs in measured.values() for run in runs}
+    head = ["run", "seeds", *(heading for heading, _ in _SHARPNESS)]
+    return f"{_table(head, rows)}<p>Measured on {_text('; '.join(sorted(settings)))}.</p>"
 
 
-def _measured_with(sharpness):
-    settings = sharpness["settings"]
-    return (
-        f"{sharpness['num_images']} {sharpness['data']} images, worst case with r = "
-        f"{settings['r']} over groups of {settings['m']}, mean with sigma = {settings['sigma']}"
-    )
+def _spread(runs, of):
+    """Mean ± standard deviation over the seeds of a figure of sharpness.json."""
+    values = sample(runs, lambda run: of(run.instruments["sharpness"]))
+    deviation = values.standard_deviation
+    return f"{values.mean:.3g}" + ("" if deviation is None else f" ± {deviation:.3g}")
 
 
 def _diagnoses(groups):
@@ -201,38 +214,34 @@ def _diagnoses(groups):
 
 def _sparsity(groups):
     return "".join(
-        f"<h3>{_text(name)}, seeds {_seeds(run)}</h3>"
-        f"<pre>{_text(run.instruments['sparsity'])}</pre>"
+        f"<h3>{_text(name)}, {_seeds(run)}</h3><pre>{_text(run.instruments['sparsity'])}</pre>"
         for name, runs in groups.items()
         for run in runs
         if "sparsity" in run.instruments
     )
 
 
-def _pictures(groups):
-    figures = [
-        f"<figure><figcaption>{_text(title)}: {_text(name)}, seeds {_seeds(run)}</figcaption>"
-        f'<img alt="{_text(title)}" src="data:image/png;base64,'
-        f'{base64.b64encode(picture).decode()}"></figure>'
+def _pictures(groups, pictures):
+    titled = list(pictures.items()) + [
+        (f"{title}: {name}, {_seeds(run)}", picture)
         for name, runs in groups.items()
         for run in runs
         for title, picture in run.instruments.get("pictures", {}).items()
     ]
-    return f'<div class="pictures">{"".join(figures)}</div>' if figures else ""
+    figures = "".join(
+        f'<figure><figcaption>{_text(title)}</figcaption><img alt="{_text(title)}" '
+        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
+        for title, picture in titled
+    )
+    return f'<div class="pictures">{figures}</div>' if figures else ""
 
 
 def _seeds(run):
-    return f"{run.config.get('init_seeds', 0)} and {run.config.get('seeds', 0)}"
+    return "seeds {} and {}".format(*run.seeds)
 
 
 def _common(runs, field):
     return ", ".join(sorted({str(run.config.get(field, "?")) for run in runs}))
-
-
-def _spread(values, digits=None):
-    number = (lambda x: f"{x:.{digits}g}") if digits else (lambda x: f"{x:.2f}")
-    mean = number(statistics.mean(values))
-    return mean if len(values) == 1 else f"{mean} ± {number(statistics.stdev(values))}"
 
 
 def _table(head, rows):

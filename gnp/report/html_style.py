@@ -1,21 +1,19 @@
-"""How the page of `html_report` looks, by day and by night."""
+"""The style sheet of the page of `html_report`, with a light and a dark scheme."""
 
-# Colours that stay apart for colour-blind eyes (Okabe and Ito), on light and on dark ground.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#777777")
-_ON_DARK = ("#56B4E9", "#E69F00", "#2DC99A", "#E39BC4", "#F0E442", "#9AD1F5", "#AAAAAA")
+from gnp.report.style import SERIES, SERIES_ON_DARK
 
 
 def _variables(colours):
     return "".join(f"--c{number}:{colour};" for number, colour in enumerate(colours))
 
 
-_SERIES = "".join(f".series{n}{{--series:var(--c{n})}}" for n in range(len(COLOURS)))
+_CLASSES = "".join(f".series{n}{{--series:var(--c{n})}}" for n in range(len(SERIES)))
 
 STYLE = f"""
 :root{{color-scheme:light dark;--ground:#fff;--ink:#1b1b1b;--faint:#666;--rule:#ddd;
---shade:#f5f6f8;{_variables(COLOURS)}}}
+--shade:#f5f6f8;{_variables(SERIES)}}}
 @media (prefers-color-scheme:dark){{:root{{--ground:#16181c;--ink:#e8e8e8;--faint:#a0a0a0;
---rule:#3a3d44;--shade:#1f2228;{_variables(_ON_DARK)}}}}}
+--rule:#3a3d44;--shade:#1f2228;{_variables(SERIES_ON_DARK)}}}}}
 body{{background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif;
 max-width:1180px;margin:0 auto;padding:1.5rem}}
 h1{{font-size:1.5rem;margin:0 0 .5rem}} h2{{font-size:1.15rem;margin:2rem 0 .6rem}}
@@ -35,5 +33,5 @@ img{{max-width:100%;background:#fff;border-radius:4px}} .chart{{width:100%;heigh
 .tick{{font-size:11px;fill:var(--faint)}} .label{{font-size:12px;fill:var(--ink)}}
 .grid{{stroke:var(--rule);stroke-width:1}}
 .line{{fill:none;stroke:var(--series);stroke-width:1.8;stroke-linejoin:round}}
-.band{{fill:var(--series);opacity:.18}} {_SERIES}
+.band{{fill:var(--series);opacity:.18}} {_CLASSES}
 """

@@ -1,9 +1,11 @@
-"""Pictures of the images that a model sees."""
+"""A picture of the images that a model receives."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from gnp.report.style import new_figure
 
 _COLUMNS = 8
 _INCHES = 1.4
@@ -12,17 +14,15 @@ _INCHES = 1.4
 def save_image_grid(
     path: pathlib.Path, parts: Mapping[str, tuple[np.ndarray, Sequence[str]]]
 ) -> None:
-    """Draws images with a label under each, and saves the picture.
+    """Draws images in rows, each with its label below.
 
     Args:
       path: of the PNG file.
       parts: heading -> (images, labels); the images on the scale 0 to 1, n x height x width x
         channels.
     """
-    from matplotlib.figure import Figure  # imported late: it takes a second
-
     rows = [-(-len(images) // _COLUMNS) for images, _ in parts.values()]
-    figure = Figure(figsize=(_COLUMNS * _INCHES, (sum(rows) + 0.5 * len(rows)) * _INCHES))
+    figure = new_figure(_COLUMNS * _INCHES, (sum(rows) + 0.5 * len(rows)) * _INCHES)
     sections = np.atleast_1d(figure.subfigures(len(rows), 1, height_ratios=[r + 0.5 for r in rows]))
     for section, count, (heading, (images, labels)) in zip(
         sections, rows, parts.items(), strict=True
@@ -36,5 +36,4 @@ def save_image_grid(
             place = {"transform": axis.transAxes, "ha": "center", "va": "top"}
             axis.text(0.5, -0.05, label, size=7, parse_math=False, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path)

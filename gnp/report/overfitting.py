@@ -1,4 +1,4 @@
-"""Where training and validation part: from there on a model learns its training set by heart."""
+"""The step at which overfitting starts: the validation loss rises, the training loss falls."""
 
 import itertools
 import math
@@ -6,22 +6,23 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-# Evaluations after the parting, at least: fewer show no trend.
+# Fewer evaluations after the step at which overfitting starts show no trend.
 _FEWEST_AFTER = 4
-# The rise must be so many standard deviations of the validation loss's own noise.
+# The validation loss must rise by this many standard deviations of its own noise.
 _SIGNIFICANT = 4.0
-# The median of |a − b| of two draws from a normal distribution, in its standard deviations.
+# The median of |a − b| of two samples of a normal distribution, in its standard deviations.
 _MEDIAN_DIFFERENCE = 0.954
 
 
-class Parting(NamedTuple):
-    """Where the validation loss began to rise while the training loss went on falling.
+class Overfitting(NamedTuple):
+    """Where the validation loss starts to rise while the training loss continues to fall.
 
     Attributes:
-      step: of the lowest of the three evaluations that the smallest smoothed validation loss is of.
-      validation_loss: smoothed, there.
+      step: at which overfitting starts: that of the lowest of the three evaluations whose median is
+        the smallest smoothed validation loss.
+      validation_loss: smoothed, at that step.
       later_validation_loss: its median over the later half of the evaluations after that step.
-      train_loss: smoothed, there.
+      train_loss: smoothed, at that step.
       later_train_loss: its median over the same later half.
     """
 
@@ -32,22 +33,22 @@ class Parting(NamedTuple):
     later_train_loss: float
 
 
-def find_parting(metrics: Sequence[Mapping[str, float]]) -> Parting | None:
-    """Finds where training and validation part.
+def find_overfitting(metrics: Sequence[Mapping[str, float]]) -> Overfitting | None:
+    """Finds the step at which overfitting starts.
 
-    The training loss of an evaluation is the mean over the steps since the one before. Both losses
-    are smoothed by the median of each with its two neighbours. They part at the smallest smoothed
-    validation loss if, over the later half of the evaluations after it,
+    The training loss of an evaluation is the mean over the steps since the previous one. Both
+    losses are smoothed by the median of each with its two neighbours. Overfitting starts at the
+    smallest smoothed validation loss if, over the later half of the evaluations after it,
 
-    - the median validation loss lies above it by more than four standard deviations of its own
-      noise, which the median change from one evaluation to the next tells, and
-    - the median training loss lies below the one there.
+    - the median validation loss is higher by more than four standard deviations of its own noise,
+      estimated from the median change between successive evaluations, and
+    - the median training loss is lower.
 
     Args:
       metrics: the lines of a `metrics.jsonl`, in order.
 
     Returns:
-      The parting; None if they never part, or if fewer than four evaluations follow the smallest.
+      None if the run does not overfit, or if fewer than four evaluations follow the smallest.
     """
     steps, train, validation = _losses(metrics)
     smoothed = _smooth(validation)
@@ -59,17 +60,19 @@ def find_parting(metrics: Sequence[Mapping[str, float]]) -> Parting | None:
     if after < _FEWEST_AFTER:
         return None
     later = slice(len(validation) - after // 2, None)
-    parting = Parting(
+    found = Overfitting(
         step=steps[lowest],
         validation_loss=smoothed[centre - 1],
         later_validation_loss=statistics.median(validation[later]),
         train_loss=_smooth(train)[centre - 1],
         later_train_loss=statistics.median(train[later]),
     )
-    rises = parting.later_validation_loss - parting.validation_loss > _SIGNIFICANT * _noise(
-        validation[lowest:]
-    )
-    return parting if rises and parting.later_train_loss < parting.train_loss else None
+    increase = found.later_validation_loss - found.validation_loss
+    is_significant = increase > _SIGNIFICANT * _noise(validation[lowest:])
+    return found if is_significant and found.later_train_loss < found.train_loss else None
+
+
+find_parting = find_overfitting  # the name that gnp.runs.summary imports
 
 
 def _losses(metrics):

@@ -3,6 +3,8 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+from gnp.report.table import aligned
+
 # Test error in percent on CIFAR-10, mean of three seeds (arXiv 2406.09723), by model and training.
 PUBLISHED = {
     ("ViT_TI16", "standard"): 14.82,
@@ -15,7 +17,7 @@ PUBLISHED = {
     ("ViT_B16", "penalty"): 12.36,
     ("ViT_B16", "penalty, zero warmup"): 9.42,
 }
-# Of so many seeds each of them is the mean.
+# Each of them is a mean over this many seeds.
 NUM_SEEDS = 3
 
 _HEAD = ("model", "training", "published (%)", "ours (%)", "seeds", "verdict")
@@ -24,8 +26,8 @@ _HEAD = ("model", "training", "published (%)", "ours (%)", "seeds", "verdict")
 def verdict(errors: Sequence[float], published: float) -> str:
     """Whether errors, one for each seed, agree with a published mean or are better.
 
-    They agree if their mean is within two of its standard errors. Of fewer seeds than the published
-    mean has, nothing is said but how many there are.
+    They agree if their mean is within two of its standard errors. With fewer seeds than the
+    published mean has, the verdict is only their number.
     """
     if not errors:
         return "not yet run"
@@ -36,12 +38,12 @@ def verdict(errors: Sequence[float], published: float) -> str:
 
 
 def format_table(errors: Mapping[tuple[str, str], Sequence[float]]) -> str:
-    """The comparison as a table in Markdown.
+    """The comparison as a table in Markdown: mean ± standard deviation over the seeds.
 
     Args:
       errors: test errors in percent of each model and training, one for each seed.
     """
-    rows = [_HEAD, ("---",) * len(_HEAD)]
+    rows = []
     for (model, training), published in PUBLISHED.items():
         found = errors.get((model, training), ())
         ours = f"{statistics.mean(found):.2f}" if found else ""
@@ -49,4 +51,4 @@ def format_table(errors: Mapping[tuple[str, str], Sequence[float]]) -> str:
             ours += f" ± {statistics.stdev(found):.2f}"
         cells = (model, training, f"{published:.2f}", ours, str(len(found)))
         rows.append((*cells, verdict(found, published)))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return aligned(_HEAD, rows)

@@ -1,8 +1,12 @@
-"""A table and a picture of the zeros that a run ended with."""
+"""A table and a picture of the zeros in the parameters at the end of a run."""
 
+import itertools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+
+from gnp.report.style import SERIES, SMALL, new_figure, tidy
+from gnp.report.table import aligned
 
 SPARSITY_TABLE = "sparsity.md"
 
@@ -10,19 +14,16 @@ _PREFIX = "sparsity/"
 _ELEMENTS = "elements"
 _ALL = "all"
 
-# Colours that stay apart in print and for colour-blind eyes (Okabe and Ito).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-
 
 def sparsity_table(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """For each parameter the share of zeros among its elements, and its groups of each kind.
 
     Args:
-      metrics: the lines of a `metrics.jsonl`, the last of which that tells of sparsity counts.
+      metrics: the lines of a `metrics.jsonl`; the last one with sparsity counts.
 
     Returns:
       `{path: {"elements": share, "filters": share, ...}}`, the whole as `all` at the end; empty if
-      no line tells of sparsity.
+      no line has sparsity.
     """
     lines = [line for line in metrics if _PREFIX + _ALL in line]
     shares = {
@@ -43,11 +44,11 @@ def sparsity_table(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str
 
 
 def write_sparsity(metrics: Sequence[Mapping[str, float]], folder: str | os.PathLike) -> None:
-    """Writes `sparsity.md` and `sparsity.png`, if there is something to tell.
+    """Writes `sparsity.md` and `sparsity.png`; nothing if the metrics have no sparsity.
 
     Args:
       metrics: the lines of the run's `metrics.jsonl`.
-      folder: the run's.
+      folder: of the run.
     """
     table = sparsity_table(metrics)
     if not table:
@@ -63,22 +64,22 @@ def _kinds(table):
 
 def _as_markdown(table):
     kinds = _kinds(table)
-    rows = [["parameter", *(f"zero {kind} (%)" for kind in kinds)]]
-    rows.append(["---"] * len(rows[0]))
-    for path, shares in table.items():
-        rows.append([path, *(f"{100 * shares[k]:.1f}" if k in shares else "" for k in kinds)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [
+        [path, *(f"{100 * shares[kind]:.1f}" if kind in shares else "" for kind in kinds)]
+        for path, shares in table.items()
+    ]
+    return aligned(["parameter", *(f"zero {kind} (%)" for kind in kinds)], rows) + "\n"
 
 
 def _draw(table, out_path):
-    from matplotlib.figure import Figure  # imported late: it takes a second
-
     kinds = _kinds(table)
     height = 0.8 / len(kinds)
     inches = 1.0 + len(table) * max(0.22, 0.14 * len(kinds))
-    figure = Figure(figsize=(8, inches), dpi=130, layout="constrained")
+    figure = new_figure(8, inches)
     axes = figure.add_subplot()
-    for number, (kind, colour) in enumerate(zip(kinds, _COLOURS * len(kinds), strict=False)):
+    tidy(axes, "", "zeros (%)")
+    axes.grid(visible=False, axis="y")
+    for number, (kind, colour) in enumerate(zip(kinds, itertools.cycle(SERIES), strict=False)):
         rows = [row for row, shares in enumerate(table.values()) if kind in shares]
         values = [100 * shares[kind] for shares in table.values() if kind in shares]
         offset = (number - (len(kinds) - 1) / 2) * height
@@ -87,10 +88,6 @@ def _draw(table, out_path):
     axes.set_yticks(range(len(table)), table, fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 106)
-    axes.set_xlabel("zeros (%)", fontsize=8)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside upper right", ncols=len(kinds), frameon=False, fontsize=8)
+    place = {"loc": "outside upper right", "ncols": len(kinds), "frameon": False}
+    figure.legend(fontsize=SMALL, **place)
     figure.savefig(out_path)

@@ -1,4 +1,4 @@
-"""Curves as SVG that takes its colours from the page around it, light or dark."""
+"""Line charts as SVG. The page around a chart sets its colours, in a light and a dark scheme."""
 
 import html
 import math
@@ -13,7 +13,7 @@ class Curve(NamedTuple):
     """A curve with a band around it.
 
     Attributes:
-      name: shown when the mouse rests on it.
+      name: its tooltip.
       number: of its colour, as in the class `series0`.
       x: ascending.
       mean: of the curve.
@@ -33,7 +33,7 @@ def line_chart(curves: Sequence[Curve], *, x_label: str, y_label: str, logarithm
     Args:
       curves: at least one, with at least one finite point between them.
       x_label, y_label: what the axes mean, with units.
-      logarithmic: for the vertical axis; values that are not positive are left out.
+      logarithmic: for the vertical axis; values that are not positive are skipped.
     """
     curves = [_finite(curve, logarithmic) for curve in curves]
     x_axis = _Axis([x for c in curves for x in c.x], False, _LEFT, _WIDTH - _RIGHT)
@@ -125,7 +125,7 @@ def _drawn(curve, x_axis, y_axis, logarithmic):
         points = " ".join(f"{x},{y_axis.at(y)}" for x, y in outline)
         yield f'<polygon class="band series{curve.number}" points="{points}">{title}</polygon>'
     points = " ".join(f"{x},{y_axis.at(y)}" for x, y in zip(places, curve.mean, strict=True))
-    if len(places) == 1:  # a line of one point would not be seen
+    if len(places) == 1:  # a line of one point is not visible
         centre = f'cx="{places[0]}" cy="{y_axis.at(curve.mean[0])}"'
         yield f'<circle class="line series{curve.number}" {centre} r="2.5">{title}</circle>'
         return

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable
 
 from gnp.errors import UserError
-from gnp.report.comparison import Run
+from gnp.report.groups import Run
 from gnp.report.sparsity import SPARSITY_TABLE
 from gnp.runs.folder import (
     CONFIG_FILE,
@@ -111,6 +111,7 @@ def _summary_so_far(folder, metrics):
     timings = read_metrics(folder / TIMINGS_FILE) if (folder / TIMINGS_FILE).exists() else []
     speeds = [t["time/images_per_second"] for t in timings if "time/images_per_second" in t]
     return {
+        "finished": False,
         "final": evaluations[-1],
         "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
         "images_per_second": speeds[-1] if speeds else None,

@@ -41,10 +41,28 @@ def test_runs_below_a_folder_are_compared(tmp_path, capsys):
     report([str(tmp_path / "runs")], tmp_path / "out")
     table = (tmp_path / "out/table.md").read_text()
     assert "25.00 ± 7.07" in table
-    assert "-15.00" in table
+    assert "-10.00" in table  # seed 0 alone is common to both
+    assert "- SAM r=0.1 against standard: 10.0 points lower; one seed: no interval" in table
     assert table in capsys.readouterr().out
     assert (tmp_path / "out/curves.png").stat().st_size > 0
-    assert "<td>+15.00</td>" in (tmp_path / "out/report.html").read_text()
+    assert "<td>-10.00</td>" in (tmp_path / "out/report.html").read_text()
+    data = json.loads((tmp_path / "out/report.json").read_text())
+    assert data["groups"][1]["difference"]["mean"] == pytest.approx(-10)
+
+
+def test_sharpness_is_drawn_against_the_error_where_three_runs_have_it(tmp_path):
+    settings = {"r": 0.1, "m": 64, "sigma": 0.01}
+    measured = dict.fromkeys(("trace", "worst_case_rise", "mean_rise", "gradient_norm", "loss"), 1)
+    measured |= {"eigenvalues": [2], "num_images": 9, "data": "test", "settings": settings}
+    for seed in range(3):
+        run = make_run(tmp_path / f"runs/{seed}", 0.0, seed, 0.1)
+        (run / "diagnostics").mkdir()
+        (run / "diagnostics" / "sharpness.json").write_text(json.dumps(measured))
+    report([str(tmp_path / "runs")], tmp_path / "out")
+    assert (tmp_path / "out/sharpness_vs_error.png").stat().st_size > 0
+    assert "Sharpness against test error" in (tmp_path / "out/report.html").read_text()
+    report([str(tmp_path / "runs/0")], tmp_path / "out")
+    assert not (tmp_path / "out/sharpness_vs_error.png").exists()
 
 
 def test_the_folder_of_a_run_keeps_its_own_picture(tmp_path):
@@ -87,13 +105,13 @@ def test_a_run_under_way_that_has_only_compiled_is_shown(tmp_path):
     assert "10.00" in live_page([str(run)])
 
 
-def test_a_run_that_is_not_finished_is_left_out_and_named(tmp_path, capsys):
+def test_a_run_that_is_not_finished_is_skipped_and_named(tmp_path, capsys):
     make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
     unfinished = make_run(tmp_path / "runs/b", 0.0, 1, 0.2)
     (unfinished / "summary.json").unlink()
     report([str(tmp_path / "runs/*")], tmp_path)
     printed = capsys.readouterr()
-    assert str(unfinished) in printed.err
+    assert f"Skipped, because it is not finished: {unfinished}" in printed.err
     assert "| 1 " in printed.out
 
 

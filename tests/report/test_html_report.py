@@ -1,4 +1,4 @@
-"""The page about runs: what it says, and that it needs nothing else."""
+"""The page about runs: its content, and that it refers to nothing else."""
 
 import html.parser
 import math
@@ -6,16 +6,17 @@ import re
 
 import pytest
 
-from gnp.report.comparison import Run, group_runs
+from gnp.report.groups import Run, group_runs
 from gnp.report.html_report import binned, html_report, mean_curve
 from gnp.report.svg_chart import Curve, line_chart
 
 VOID = {"meta", "img", "line", "br"}
 PNG = b"\x89PNG picture"
+DIFFERENCE = "-6.00 [-18.71, +6.71]"
 
 
 class Checker(html.parser.HTMLParser):
-    """Whether tags are closed in their order; and what is referred to."""
+    """Checks that tags are closed in their order, and collects references."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +79,7 @@ def instruments(eigenvalue):
 def page():
     runs = [make_run(0.10, 0, instruments=instruments(4.0)), make_run(0.14, 1)]
     runs += [make_run(0.05, 0, r=0.1), make_run(0.07, 1, r=0.1, instruments=instruments(2.0))]
-    return html_report(group_runs(runs))
+    return html_report(group_runs(runs), {"Sharpness against test error": PNG})
 
 
 def cells(page, heading):
@@ -91,26 +92,36 @@ def test_the_page_refers_to_nothing_and_is_well_formed(page):
     checker.feed(page)
     assert checker.open == []
     assert all(reference.startswith("data:image/png;base64,") for reference in checker.references)
-    assert len(checker.references) == 2
+    assert len(checker.references) == 3
     assert not re.search(r"https?://|@import|url\(|<script|<link", page)
 
 
-def test_errors_have_a_spread_and_a_gain_with_its_error(page):
-    _, plain, penalized = cells(page, "Errors")
-    assert plain[1:5] == ["2", "12.00 ± 2.83", "12.00 ± 2.83", "baseline"]
-    # √(8/2 + 2/2) is the standard error of the difference of both means.
-    assert penalized[1:5] == ["2", "6.00 ± 1.41", "6.00 ± 1.41", "+6.00 ± 2.24"]
+def test_errors_have_a_standard_deviation_and_a_paired_difference(page):
+    _, standard, penalized = cells(page, "Errors")
+    assert standard[:5] == ["standard", "2", "12.00 ± 2.83", "12.00 ± 2.83", "reference"]
+    # Differences −5, −7: 12.706 · 1.414 / √2 = 12.706.
+    assert penalized[:5] == ["SAM r=0.1", "2", "6.00 ± 1.41", "6.00 ± 1.41", DIFFERENCE]
+    assert (
+        "<li>SAM r=0.1 against standard: no difference can be told "
+        "(-6.0 ± 12.7 points over 2 seeds).</li>"
+    ) in page
+    assert "negative is better" in page
 
 
-def test_what_differs_is_told(page):
-    assert cells(page, "What differs") == [["field", "r=0.0", "r=0.1"], ["gnp.r", "0.0", "0.1"]]
+def test_what_differs_is_shown(page):
+    assert cells(page, "What differs") == [
+        ["field", "standard", "SAM r=0.1"],
+        ["gnp.r", "0.0", "0.1"],
+        ["gnp.alpha", "0.0", "1.0"],
+    ]
 
 
 def test_instruments_are_shown_where_they_were_used(page):
     _, plain, penalized = cells(page, "Sharpness of the minima")
-    assert plain[:3] == ["r=0.0", "1", "4"]
-    assert penalized[:3] == ["r=0.1", "1", "2"]
-    assert cells(page, "Flow of the gradient")[1] == ["r=0.0", "399", "2.5", "40", "healthy"]
+    assert plain == ["standard", "1", "0.25", "0.001", "4", "20", "0.03", "0.01"]
+    assert penalized[:3] == ["SAM r=0.1", "1", "0.25"]
+    assert cells(page, "Flow of the gradient")[1] == ["standard", "399", "2.5", "40", "healthy"]
+    assert "Spectrum of the Hessian: standard, seeds 0 and 0" in page
     assert "a &amp; b" in page
     without = html_report(group_runs([make_run(0.1, 0)]))
     assert re.findall("<h2>(.*?)</h2>", without) == ["Errors", "Curves"]
@@ -151,7 +162,7 @@ def test_a_chart_of_one_constant_point_is_drawn():
     assert 'class="line series0"' in svg
 
 
-def test_a_single_point_of_a_chart_is_seen():
+def test_a_single_point_of_a_chart_is_visible():
     chart = line_chart(
         [Curve("one", 3, [30], [0.5], [0.0])], x_label="step", y_label="loss", logarithmic=False
     )

@@ -24,5 +24,6 @@ def test_within_two_standard_errors_or_better(errors, expected):
 def test_the_table_has_every_published_cell():
     table = format_table({("ViT_TI16", "standard"): [14.0, 15.0, 14.5]}).splitlines()
     assert len(table) == 2 + len(PUBLISHED)
-    assert table[2] == "| ViT_TI16 | standard | 14.82 | 14.50 ± 0.50 | 3 | reproduced |"
-    assert table[3].endswith("|  | 0 | not yet run |")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert rows[2] == ["ViT_TI16", "standard", "14.82", "14.50 ± 0.50", "3", "reproduced"]
+    assert rows[3][3:] == ["", "0", "not yet run"]

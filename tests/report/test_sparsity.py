@@ -32,10 +32,10 @@ def test_table_and_picture_are_written(tmp_path):
     write_sparsity(METRICS, tmp_path)
     assert (tmp_path / "sparsity.md").read_text().splitlines() == [
         "| parameter | zero elements (%) | zero filters (%) | zero rows (%) |",
-        "| --- | --- | --- | --- |",
-        "| a/kernel | 25.0 | 12.5 |  |",
-        "| b/kernel | 50.0 |  | 100.0 |",
-        "| all | 40.0 |  |  |",
+        "|-----------|-------------------|------------------|---------------|",
+        "| a/kernel  | 25.0              | 12.5             |               |",
+        "| b/kernel  | 50.0              |                  | 100.0         |",
+        "| all       | 40.0              |                  |               |",
     ]
     picture = matplotlib.image.imread(tmp_path / "sparsity.png")
     assert picture[..., :3].min() < 0.5 < picture.shape[0] / 300
