@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gnp.report.groups import Groups, Run, differences
+from gnp.report.groups import Groups, Run, differences, references
 from gnp.report.seeds import CONFIDENCE, Difference, Sample, paired_difference, sample
 from gnp.report.table import aligned
 
@@ -60,30 +60,34 @@ class GroupResult(NamedTuple):
       name: of the group.
       runs: its runs.
       quantities: samples over the seeds, by name; a quantity that no run has is missing.
-      difference: of the test errors to those of the reference; None for the reference itself.
+      reference: name of the group that it is compared with; None for a reference.
+      difference: of the test errors to those of the reference; None for a reference.
       relative_time: mean time of a run, that of the reference being 1; None if unknown.
     """
 
     name: str
     runs: Sequence[Run]
     quantities: dict[str, Sample]
+    reference: str | None
     difference: Difference | None
     relative_time: float | None
 
 
 def compare(groups: Groups) -> list[GroupResult]:
-    """The results of all groups; the first group is the reference."""
-    results: list[GroupResult] = []
-    for name, runs in groups.items():
-        found = {key: sample(runs, quantity.of) for key, quantity in _QUANTITIES.items()}
-        quantities = {key: values for key, values in found.items() if values is not None}
-        reference = results[0].quantities if results else None
-        difference = reference and paired_difference(
-            quantities["test_error"], reference["test_error"]
-        )
-        time = _relative_time(quantities, reference or quantities)
-        results.append(GroupResult(name, runs, quantities, difference, time))
+    """The results of all groups, each compared with its reference (see `references`)."""
+    quantities = {name: _measured(runs) for name, runs in groups.items()}
+    results = []
+    for name, reference in references(groups).items():
+        found, other = quantities[name], quantities[reference or name]
+        difference = reference and paired_difference(found["test_error"], other["test_error"])
+        time = _relative_time(found, other)
+        results.append(GroupResult(name, groups[name], found, reference, difference, time))
     return results
+
+
+def _measured(runs):
+    found = {key: sample(runs, quantity.of) for key, quantity in _QUANTITIES.items()}
+    return {key: values for key, values in found.items() if values is not None}
 
 
 def _relative_time(quantities, reference):
@@ -144,10 +148,11 @@ def _difference_cell(difference):
 
 
 def verdicts(results: Sequence[GroupResult]) -> list[str]:
-    """A sentence on each group but the reference."""
+    """A sentence on each group that has a reference."""
     return [
-        f"{result.name} against {results[0].name}: {result.difference.verdict}."
-        for result in results[1:]
+        f"{result.name} against {result.reference}: {result.difference.verdict}."
+        for result in results
+        if result.difference
     ]
 
 
@@ -162,12 +167,15 @@ def notes(results: Sequence[GroupResult]) -> list[str]:
         found.append("±: the standard deviation over the seeds.")
     if min(counts) == 1:
         found.append("A group with one seed has no standard deviation.")
-    if len(results) > 1:
+    compared = [result for result in results if result.reference]
+    if compared:
+        names = {result.reference for result in compared}
+        reference = names.pop() if len(names) == 1 else "its reference"
         found.append(
-            f"Difference: test error minus that of {results[0].name}, paired by seed, in "
-            "percentage points; negative is better. In brackets, and after ± in the sentences "
-            f"above, its {100 * CONFIDENCE:.0f} % interval (Student's t)"
-            + (", not corrected for several comparisons." if len(results) > 2 else ".")
+            f"Difference: test error minus that of {reference}, paired by seed, in percentage "
+            "points; negative is better. In brackets, and after ± in the sentences above, its "
+            f"{100 * CONFIDENCE:.0f} % interval (Student's t)"
+            + (", not corrected for several comparisons." if len(compared) > 1 else ".")
         )
     if any("memorized" in result.quantities for result in results):
         found.append(
@@ -213,7 +221,6 @@ def as_data(results: Sequence[GroupResult]) -> dict[str, Any]:
     """The same as data for JSON, with the values of every seed."""
     fields = differences({result.name: result.runs for result in results})
     return {
-        "reference": results[0].name,
         "convention": (
             "Differences are test errors minus those of the reference, paired by seed, in "
             "percentage points: negative is better. Errors and shares are in percent."
@@ -238,6 +245,7 @@ def _group_data(result):
         "name": result.name,
         "num_seeds": result.quantities["test_error"].num_seeds,
         "num_runs": len(result.runs),
+        "reference": result.reference,
         "difference": difference
         and {
             **difference._asdict(),

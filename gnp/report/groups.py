@@ -127,6 +127,26 @@ def format_differences(groups: Groups) -> str:
     return aligned(["field", *groups], [list(map(str, row)) for row in differences(groups)])
 
 
+def references(groups: Groups) -> dict[str, str | None]:
+    """For each group the name of the group that it is compared with; None for a reference.
+
+    A group with a penalty is compared with standard training of otherwise equal settings, such as
+    the same data and model. Where there is none, and for standard training that is nobody's
+    reference, the first group is the reference.
+    """
+    runs = {name: group[0] for name, group in groups.items()}
+    fields = differing_fields([run for group in groups.values() for run in group])
+    others = [field for field in fields if not field.startswith((*_PENALTY, _OTHER_PENALTIES))]
+    standard = {_key(run, others): name for name, run in runs.items() if is_standard(run.config)}
+    first = next(iter(groups))
+    found = {
+        name: None if is_standard(run.config) else standard.get(_key(run, others), first)
+        for name, run in runs.items()
+    }
+    used = {first, *found.values()}
+    return {name: None if name in used else found[name] or first for name in groups}
+
+
 class _Naming(NamedTuple):
     """Names of groups, and the fields that differ although no name shows them."""
 

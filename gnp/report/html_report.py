@@ -73,7 +73,7 @@ def html_report(groups: Groups, pictures: Mapping[str, bytes] | None = None) -> 
     """The page.
 
     Args:
-      groups: runs that differ in their seeds alone, by name; the first group is the reference.
+      groups: runs that differ in their seeds alone, by name.
       pictures: PNG files about all groups, by title.
     """
     runs = [run for group in groups.values() for run in group]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gnp.report.groups import Run, format_differences, group_runs, is_standard
+from gnp.report.groups import Run, format_differences, group_runs, is_standard, references
 
 
 def make_run(**changes):
@@ -51,6 +51,37 @@ def test_standard_training_has_no_penalty(fields, expected):
 def test_names_are_short_and_the_reference_comes_first():
     runs = [penalized(1.0, 0.8), penalized(0.5, 1.0), make_run(), penalized(10.0, 0.8)]
     assert names(*runs) == ["standard", "SAM r=0.5", "r=1 alpha=0.8", "r=10 alpha=0.8"]
+
+
+def test_each_group_is_compared_with_standard_training_of_its_own_settings():
+    groups = group_runs(
+        [
+            make_run(noise=0.0),
+            make_run(noise=0.4),
+            penalized(0.1, 0.8, noise=0.0),
+            penalized(0.1, 0.8, noise=0.4, gr_warmup_strategy="zero"),
+            penalized(0.1, 0.8, noise=0.2),
+        ]
+    )
+    assert references(groups) == {
+        "standard": None,
+        "standard noise=0.4": None,
+        "r=0.1 alpha=0.8": "standard",
+        "r=0.1 alpha=0.8 noise=0.2": "standard",
+        "r=0.1 alpha=0.8 gr_warmup_strategy=zero noise=0.4": "standard noise=0.4",
+    }
+
+
+def test_the_first_group_is_the_reference_where_no_standard_training_is():
+    assert references(group_runs([penalized(0.1, 0.8), penalized(0.5, 0.8)])) == {
+        "r=0.1": None,
+        "r=0.5": "r=0.1",
+    }
+    # Standard training that is nobody's reference is compared too.
+    assert references(group_runs([make_run(smoothing=0.0), make_run(smoothing=0.1)])) == {
+        "smoothing=0": None,
+        "smoothing=0.1": "smoothing=0",
+    }
 
 
 def test_sam_is_named_so_only_where_it_is_sam():
