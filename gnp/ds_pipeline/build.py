@@ -26,7 +26,7 @@ _SOURCES = {
 
 _LOADERS = ("tfdata", "device")
 
-# Those that are read without tensorflow, unless an augmentation needs it.
+# These need tensorflow only if the augmentation does.
 _NUMPY_SOURCES = ("digits", "fake")
 
 _log = logging.getLogger(__name__)
@@ -56,20 +56,20 @@ def build_source(
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     evaluate_on_train: bool = False,
 ) -> DataSource:
-    """Makes the data source that a config names.
+    """Builds the data source that a config names.
 
     Args:
       config: all fields of config/base.py.
-      process_index, process_count: which process this is, of how many.
-      run_dir: the run's folder, where the images that were skipped are listed, and for the device
-        source what was decoded is kept.
+      process_index, process_count: this process and the number of processes.
+      run_dir: the run's folder, for the list of skipped images and the device source's cache of
+        decoded images.
       normalization: mean and standard deviation of each channel, on the scale 0 to 1; None: those
         of the data set.
-      evaluate_on_train: make the training images the evaluation set: each once, not augmented,
-        with the labels that are trained on, be they noisy or not.
+      evaluate_on_train: use the training images as evaluation set: each once, not augmented, with
+        the labels used for training, noise included.
 
     Raises:
-      UserError: a name is unknown, or the data do not fit the config.
+      UserError: a name is unknown, or the data do not match the config.
     """
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
@@ -88,10 +88,10 @@ def build_source(
 
 
 def load_data(config) -> LabelledData:
-    """What the source that a config names is made of: images in memory, or a list of files.
+    """The data set that a config names: images in memory, or a list of files.
 
     Raises:
-      UserError: the name is unknown, or there are no such data.
+      UserError: the name is unknown, or the data are missing or damaged.
     """
     name = config.dataset.dataset_name
     if name not in _SOURCES:
@@ -101,7 +101,7 @@ def load_data(config) -> LabelledData:
     data = label_noise.with_noise(data, config.dataset)
     train, test = data.train, data.test
     if not config.use_test_set:
-        kept, held_out = partition.hold_out(true_labels)  # the same images, noise or not
+        kept, held_out = partition.hold_out(true_labels)  # the same images with and without noise
         if not len(held_out):
             raise UserError(
                 f"use_test_set=False evaluates on a tenth of the training set, which has only "
@@ -116,7 +116,7 @@ def load_data(config) -> LabelledData:
                 len(test),
             )
     train = partition.first_images(train, config.dataset.num_train_images)
-    # Many sets are sorted by class; shuffled, any batch of the test set is like the whole.
+    # Many sets are sorted by class. Shuffled, each batch has the classes of the whole set.
     test = test.take(partition.split_order(len(test)))
     return dataclasses.replace(data, train=train, test=test)
 

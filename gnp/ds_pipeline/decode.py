@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels, whatever the file turns out to hold."""
+"""Decoding image files of any format, valid or damaged."""
 
 import io
 import warnings
@@ -9,32 +9,32 @@ from PIL import Image
 
 from gnp.errors import UserError
 
-# A file may claim any size in a few bytes; above this it is refused before it is decoded.
+# A small file may claim any size. Larger claims are refused before decoding.
 MAX_PIXELS = 100_000_000
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's hint at the same
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own limit
 
 _REMEDY = "fix or remove it"
 
 
 class BadImage(Exception):
-    """A file is no image that can be used; the message says why."""
+    """An image file cannot be used; the message says why."""
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:
-    """Decodes JPEG, PNG, WebP, GIF, BMP and whatever else Pillow knows, by content, not by name.
+    """Decodes any format that Pillow supports, found by content, not by file name.
 
-    Palettes, CMYK and gray are converted, 16 bits scaled to 8, transparency is dropped, and of an
-    animation the first frame is taken.
+    Palette, CMYK and grayscale images are converted to `channels`, 16 bits are scaled to 8, and
+    transparency is dropped. Animations yield their first frame.
 
     Args:
       encoded: the file's content.
-      channels: 1 for gray, 3 for colour.
+      channels: 1 for grayscale, 3 for RGB.
 
     Returns:
       uint8, height x width x channels.
 
     Raises:
-      BadImage: empty, truncated, too large, or no image at all.
+      BadImage: the content is empty, truncated, too large, or not an image.
     """
     if not encoded:
         raise BadImage("the file is empty")
@@ -43,7 +43,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
             return _pixels(image, channels)
     except BadImage:
         raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+    except Exception as error:  # Pillow's decoders raise many types on damaged files
         raise BadImage(_reason(error)) from error
 
 
@@ -51,7 +51,7 @@ def read(path: str, channels: int) -> np.ndarray:
     """Reads and decodes a file; see `decode`.
 
     Raises:
-      UserError: the file cannot be used; names it and says why.
+      UserError: the file cannot be used; the message names it and says why.
     """
     try:
         return decode(Path(path).read_bytes(), channels)
@@ -64,7 +64,7 @@ def read(path: str, channels: int) -> np.ndarray:
 def square(pixels: np.ndarray, size: int) -> np.ndarray:
     """The largest centred square of an image, resized to size x size (bicubic, antialiased).
 
-    An image that has that size already is returned as it is.
+    An image of that size is returned unchanged.
     """
     height, width, channels = pixels.shape
     if (height, width) == (size, size):
@@ -80,7 +80,7 @@ def square(pixels: np.ndarray, size: int) -> np.ndarray:
 def _pixels(image, channels):
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise BadImage(f"it claims {width}x{height} pixels, more than {MAX_PIXELS} are refused")
+        raise BadImage(f"it claims {width}x{height} pixels, above the limit of {MAX_PIXELS}")
     if image.mode == "F":
         raise BadImage("it holds floating-point numbers of unknown range, not 8 or 16 bits")
     image.load()
@@ -93,13 +93,13 @@ def _pixels(image, channels):
 
 
 def _to_8_bits(image):
-    """Gray images of 16 bits; Pillow itself would clip them at 255."""
+    """Scales 16-bit grayscale to 8 bits; Pillow itself would clip at 255."""
     pixels = np.asarray(image).astype(np.float64)
     return Image.fromarray(np.clip(pixels / 257, 0, 255).round().astype(np.uint8))
 
 
 def _reason(error):
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no image"
+        return "it is not an image"
     lines = str(error).splitlines() or [type(error).__name__]
     return f"it cannot be decoded ({lines[0]})"

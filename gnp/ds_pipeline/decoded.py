@@ -1,4 +1,4 @@
-"""Image files decoded once and held in memory."""
+"""Image files that are decoded once and kept in memory."""
 
 import contextlib
 import dataclasses
@@ -16,10 +16,10 @@ from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 CACHE_FILE = "images.npz"
 
-# Files per task of a thread: handing over single files costs more than decoding small ones.
+# Files per task of a thread; one task per file costs more than decoding a small image.
 _CHUNK = 64
 
-_SAMPLE = 5000
+_SAMPLE = 5000  # images to estimate statistics from
 
 _log = logging.getLogger(__name__)
 
@@ -27,17 +27,17 @@ _log = logging.getLogger(__name__)
 def read_into_memory(
     data: LabelledData, size: int, channels: int, cache: Path | None = None, is_writer: bool = False
 ) -> LabelledData:
-    """Decodes all files of a data set, each as its centred square of size x size pixels.
+    """Decodes all files of a data set to their centred squares of size x size pixels.
 
     Args:
       data: with paths as images.
-      size, channels: of the images wanted.
-      cache: an .npz file to take them from, if it holds these very files, and else to write them
-        to.
-      is_writer: whether this process writes that file.
+      size, channels: of the decoded images.
+      cache: an .npz file. If it has the decoded images of exactly these files, they are read from
+        it; otherwise they are written to it.
+      is_writer: whether this process writes the cache.
 
     Raises:
-      UserError: a file cannot be used; names it and says why.
+      UserError: a file cannot be used; the message names it and says why.
     """
     key = _fingerprint(data, size, channels) if cache else ""
     images = _from_cache(cache, key)
@@ -57,7 +57,7 @@ def read_into_memory(
 
 
 def estimated_statistics(files: Examples, size: int, channels: int):
-    """`statistics` of some files, for sets that are too large to be held in memory."""
+    """`statistics` of a fixed sample of files, for sets larger than memory."""
     chosen = partition.split_order(len(files))[:_SAMPLE]
     return statistics(_decode(files.images[chosen], size, channels))
 
@@ -70,7 +70,7 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
         counts = np.bincount(images[..., channel].ravel(), minlength=256)
         mean = np.average(levels, weights=counts)
         means.append(float(mean))
-        # Images of a single colour have no spread to divide by, but for what rounding leaves.
+        # The spread of images of a single colour is zero up to rounding.
         has_spread = np.count_nonzero(counts) > 1
         spread = np.average((levels - mean) ** 2, weights=counts) ** 0.5 if has_spread else 1.0
         stds.append(float(spread))
@@ -92,10 +92,10 @@ def _decode(paths, size, channels):
 
 
 def _fingerprint(data, size, channels):
-    """Changes with the files' names, sizes and times, and with the images made of them."""
+    """A hash of the files' names, sizes and times, and of the size of the decoded images."""
     digest = hashlib.sha256(f"{size} {channels}".encode())
     for path in np.concatenate([data.train.images, data.test.images]):
-        with contextlib.suppress(OSError):  # whoever reads the file will name it
+        with contextlib.suppress(OSError):  # reading the file will raise and name it
             status = os.stat(path)
             digest.update(os.fsencode(path))
             digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
@@ -110,12 +110,12 @@ def _from_cache(cache, key):
             if content["key"].item() == key:
                 return content["train"], content["test"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        _log.warning("%s is damaged; reading the images anew.", cache)
+        _log.warning("%s is damaged; decoding the images again.", cache)
     return None
 
 
 def _to_cache(cache, key, images):
-    """Written under another name first, so that nobody reads a part."""
+    """Writes to another name first, so that no process reads an incomplete file."""
     part = cache.with_suffix(".part.npz")
     np.savez(part, key=key, train=images[0], test=images[1])
     part.replace(cache)

@@ -1,4 +1,4 @@
-"""A whole data set on the accelerator, shuffled and augmented there, in jax."""
+"""A data set in accelerator memory, shuffled and augmented there by JAX."""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ from gnp.errors import UserError
 
 
 class DeviceSource(PlannedSource):
-    """A data set held as bytes on every device, an image in a row; see `DataSource`.
+    """A data set stored as bytes on every device, one image per row; see `DataSource`.
 
-    The host sends which images make up a batch and what was drawn for each, a few bytes per image:
-    the very batches of the other sources, on any number of devices and hosts.
+    For each image of a batch the host sends its index and its sampled augmentation, a few bytes.
+    The batches equal those of the other sources, on any number of devices and hosts.
 
     Raises:
-      UserError: the augmentation cannot run on the device.
+      UserError: the device does not support the augmentation.
     """
 
     def __init__(self, data: LabelledData, settings: Settings):
@@ -62,11 +62,11 @@ class DeviceSource(PlannedSource):
             prepared["true_label"] = self._one_hot(batch["true_class"])
         return prepared
 
-    def _augmented(self, examples, drawn):
-        index = drawn["index"]
-        rows, columns = self._augmentation.pixel_indices(jnp, drawn)
+    def _augmented(self, examples, sampled):
+        index = sampled["index"]
+        rows, columns = self._augmentation.pixel_indices(jnp, sampled)
         images = _rearranged(self._look_up(examples, index), rows, columns)
-        images = self._augmentation.after_normalization(jnp, self._normalized(images), drawn)
+        images = self._augmentation.after_normalization(jnp, self._normalized(images), sampled)
         return images, self._one_hot(examples["label"][index])
 
     def _look_up(self, examples, index):
@@ -80,16 +80,16 @@ class DeviceSource(PlannedSource):
 
 
 def _as_tree(examples: Examples):
-    # In rows, since a TPU would copy the whole set into another layout at each step otherwise.
+    # One row per image: a TPU would copy any other layout of the whole set at each step.
     images = examples.images.reshape(len(examples), -1)
     return {"image": images, "label": examples.labels.astype(np.int32)}
 
 
 def _rearranged(images, rows, columns):
-    """Images made of these rows and columns of other ones.
+    """Selects rows and columns of each image.
 
-    By products with one 1 for each pixel, since to look up single pixels a TPU has to rearrange
-    arrays. They are exact: bytes fit into bfloat16, in which TPUs multiply.
+    Uses products with one-hot matrices, because looking up single pixels is slow on a TPU. The
+    products are exact: TPUs multiply in bfloat16, which represents every byte.
     """
     height, width = images.shape[1:3]
     images = jnp.einsum("nyh,nhwc->nywc", jax.nn.one_hot(rows, height), images)

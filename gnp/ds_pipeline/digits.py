@@ -12,7 +12,7 @@ NUM_TEST = 360
 
 
 def load(config) -> LabelledData:
-    """1,437 images to train on and 360 to test on, by a split that is the same for every run.
+    """1,437 training and 360 test images; the split is the same in every run.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
     """
@@ -33,7 +33,7 @@ def load(config) -> LabelledData:
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """What `sklearn.datasets.load_digits` loads, without the import, which takes longer than that.
+    """Reads the data of `sklearn.datasets.load_digits` without the slow import of sklearn.
 
     Returns:
       Images, 1797 x 8 x 8, from 0 to 16, and labels; both int64.

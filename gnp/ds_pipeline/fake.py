@@ -1,4 +1,4 @@
-"""Made-up images of any shape, for debugging and for measuring speed."""
+"""Synthetic images of any shape, for debugging and benchmarks."""
 
 import numpy as np
 
@@ -14,9 +14,10 @@ _SEED = 0
 
 
 def load(config) -> LabelledData:
-    """Images of dataset.fake_kind: noise with random labels, or noise around one pattern per class.
+    """Images of dataset.fake_kind.
 
-    The first cannot be predicted on the test set, the second with no error.
+    `random` is noise with random labels: no model predicts the test labels better than chance.
+    `memorizable` is noise around one pattern per class, which a model can classify without error.
     """
     dataset = config.dataset
     if dataset.fake_kind not in _KINDS:
@@ -42,5 +43,5 @@ def load(config) -> LabelledData:
 
 
 def _with_held_out(count, use_test_set):
-    """Images of which `count` are left when a tenth is held out, if it is."""
+    """Number of images, so that `count` remain after a tenth is held out, if it is."""
     return count if use_test_set else -(-count * 10 // 9)

@@ -15,31 +15,31 @@ def class_names(directory: Path, flag: str) -> list[str]:
     """The sorted names of the class folders in a directory.
 
     Raises:
-      UserError: there are none; names the flag that says where to look.
+      UserError: there are none; the message names the config field.
     """
     if not directory.is_dir():
         raise UserError(
-            f"{directory} is no folder; set {flag} to one that holds one folder of images for "
-            "each class."
+            f"{directory} is not a folder; set {flag} to one that has one folder of images per "
+            "class."
         )
     names = sorted(e.name for e in _scan(directory) if e.is_dir() and not e.name.startswith("."))
     if not names:
-        raise UserError(f"{directory} ({flag}) holds no folder; expected one for each class.")
+        raise UserError(f"{directory} ({flag}) has no folders; expected one per class.")
     return names
 
 
 def list_images(directory: Path, names: list[str], flag: str) -> Examples:
     """The image files below a directory, sorted by class and name.
 
-    Files whose names do not end like an image's, and hidden ones, are passed over.
+    Hidden files and files with other extensions than those of images are skipped.
 
     Args:
-      directory: holds one folder for each class.
-      names: the classes, in the order of the labels; those without a folder have no images.
-      flag: the config field that says where the directory is, for the messages.
+      directory: has one folder per class.
+      names: the classes, in the order of the labels; a class without a folder has no images.
+      flag: the config field that names the directory, for error messages.
 
     Raises:
-      UserError: a folder is no known class, cannot be read, or holds no image.
+      UserError: a folder is not a known class, cannot be read, or has no images.
     """
     found = class_names(directory, flag)
     unknown = sorted(set(found) - set(names))
@@ -64,7 +64,7 @@ def _image_files(directory, flag):
     )
     if not paths:
         raise UserError(
-            f"The class folder {directory} ({flag}) holds no image; expected files that end in "
+            f"The class folder {directory} ({flag}) has no images; expected files that end in "
             f"{', '.join(EXTENSIONS)}."
         )
     return paths

@@ -1,4 +1,4 @@
-"""Images of your own in class folders."""
+"""A user's own images in class folders."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def load(config) -> LabelledData:
     """
     if not config.dataset.data_dir:
         raise UserError(
-            f"{_FLAG} is empty; set it to a folder that holds train/<class>/* and "
+            f"{_FLAG} is empty; set it to a folder with train/<class>/* and "
             "test/<class>/* (or val/<class>/*)."
         )
     root = Path(config.dataset.data_dir)

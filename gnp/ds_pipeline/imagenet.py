@@ -1,4 +1,4 @@
-"""ImageNet, or photos of any size in class folders that are to be treated like it."""
+"""ImageNet, or other class folders of photos of any size, processed in the same way."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def load(config) -> LabelledData:
     """
     for field in ("imagenet_train_dir", "imagenet_val_dir"):
         if not config[field]:
-            raise UserError(f"{field} is empty; set it to a folder that holds <class>/*.JPEG.")
+            raise UserError(f"{field} is empty; set it to a folder with <class>/*.JPEG.")
     train, val = Path(config.imagenet_train_dir), Path(config.imagenet_val_dir)
     names = folder.class_names(train, "imagenet_train_dir")
     return LabelledData(

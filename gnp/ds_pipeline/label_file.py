@@ -1,4 +1,4 @@
-"""Training labels from a file, such as the human ones of CIFAR-10N (arXiv:2110.12088)."""
+"""Training labels from a file, such as the human labels of CIFAR-10N (arXiv 2110.12088)."""
 
 import csv
 import os
@@ -16,11 +16,11 @@ _HEADERS = (["path", "label"], ["index", "label"])
 def read(file: str, train: Examples, class_names: list[str]) -> np.ndarray:
     """One label for each training image.
 
-    Two formats are known:
+    Two formats are supported:
     - `.npy`: integers, one per image, in the order of the source;
-    - `.csv`: the header `index,label` or `path,label` and a row per image. An index counts the
-      images in the order of the source, from 0. A path is that of the file or any last part of it
-      that no other file shares. A label is the name of a class, or else its number.
+    - `.csv`: the header `index,label` or `path,label` and one row per image. Indices count the
+      images in the order of the source, from 0. A path may omit leading folders if only one image
+      matches. A label is the name or the number of a class; names take precedence.
 
     Args:
       file: its path.
@@ -31,7 +31,7 @@ def read(file: str, train: Examples, class_names: list[str]) -> np.ndarray:
       int64, one per training image.
 
     Raises:
-      UserError: the file is missing or damaged, or does not fit the training set.
+      UserError: the file is missing or damaged, or does not match the training set.
     """
     path = Path(file)
     readers = {".npy": _read_npy, ".csv": _read_csv}
@@ -41,7 +41,9 @@ def read(file: str, train: Examples, class_names: list[str]) -> np.ndarray:
             "header path,label or index,label."
         )
     if not path.is_file():
-        raise UserError(f"{path} ({_FIELD}) is no file; name one with a label per training image.")
+        raise UserError(
+            f"{path} ({_FIELD}) is not a file; name one with a label per training image."
+        )
     return readers[path.suffix.lower()](path, train, class_names)
 
 
@@ -49,8 +51,8 @@ def _read_npy(path, train, class_names):
     try:
         with path.open("rb") as content:
             labels = np.lib.format.read_array(content, allow_pickle=False)
-    except Exception as error:  # numpy raises nearly anything on damaged files
-        raise _refused(path, f"it is no .npy file ({reason(error)})", "save integers") from error
+    except Exception as error:  # numpy raises many types on damaged files
+        raise _refused(path, f"it is not a .npy file ({reason(error)})", "save integers") from error
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(train),):
         raise _refused(
             path,
@@ -105,9 +107,9 @@ def _read_csv(path, train, class_names):
 
 
 def _rows(path):
-    """Whether images are named by their paths, and (line number, [image, label]) of each row."""
+    """Whether images are given by path, and (line number, [image, label]) of each row."""
     try:
-        # "utf-8-sig" accepts the mark that spreadsheets put at the beginning.
+        # "utf-8-sig" skips the byte order mark that spreadsheets write.
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.reader(lines)
             header = [name.strip() for name in next(reader, [])]
@@ -136,7 +138,7 @@ def _place_by_index(count):
 
 
 class _Paths:
-    """Finds image files by their absolute paths, or by the last components of these."""
+    """Finds the place of an image by its absolute path, or by the last components of it."""
 
     def __init__(self, paths):
         self._paths = [Path(os.path.abspath(path)).parts for path in paths]
@@ -144,13 +146,13 @@ class _Paths:
 
     def place(self, text):
         parts = Path(os.path.normpath(text)).parts
-        # A leading ".." is no component of an absolute path.
+        # The absolute paths have no "..".
         parts = parts[parts.count("..") :]
         table = self._table(len(parts))
         if parts not in table:
-            raise ValueError(f"names {text!r}, which is no training image")
+            raise ValueError(f"names {text!r}, which is not a training image")
         if table[parts] is None:
-            raise ValueError(f"names {text!r}, which several training images end in")
+            raise ValueError(f"names {text!r}, which matches several training images")
         return table[parts]
 
     def _table(self, count):

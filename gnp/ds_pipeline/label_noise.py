@@ -1,7 +1,7 @@
-"""Wrong training labels on purpose, to measure memorization.
+"""Label noise: wrong training labels on purpose, to measure memorization.
 
 The noise has a seed of its own. It is the same for every run, epoch, loader, process and device,
-and is added before images are held out or a subset is chosen. Test labels never change.
+and is applied before the hold-out split and before a subset is chosen. Test labels never change.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from gnp.errors import UserError, unknown_name
 
 KINDS = ("symmetric", "asymmetric")
 
-# From G. Patrini et al., Making Deep Neural Networks Robust to Label Noise, arXiv:1609.03683.
+# From G. Patrini et al., Making Deep Neural Networks Robust to Label Noise, arXiv 1609.03683.
 _CIFAR10_PAIRS = {
     "truck": "automobile",
     "bird": "airplane",
@@ -51,18 +51,18 @@ CIFAR100_SUPERCLASSES = {
 
 
 def with_noise(data: LabelledData, dataset: Any) -> LabelledData:
-    """The data with the label noise that a config asks for; the same object if it asks for none.
+    """Applies the label noise, or the file of labels, that a config names.
 
     Args:
-      data: as its source loads it, in the source's own order.
+      data: as the source loads it, in the source's own order.
       dataset: the block `dataset` of the config.
 
     Returns:
-      The data with the given labels as `train.labels` and those of the source as
-      `train.true_labels`.
+      The data with the noisy labels as `train.labels` and the source's labels as
+      `train.true_labels`. Without noise and file, `data` itself.
 
     Raises:
-      UserError: a field is out of range, or the file of labels does not fit the data.
+      UserError: a field is out of range, or the file does not match the data.
     """
     share, kind, seed = dataset.label_noise, dataset.label_noise_kind, dataset.label_noise_seed
     _check(share, kind, seed)
@@ -85,10 +85,10 @@ def with_noise(data: LabelledData, dataset: Any) -> LabelledData:
 
 
 def symmetric(labels: np.ndarray, share: float, num_classes: int, seed: int) -> np.ndarray:
-    """Replaces the labels of round(share * n) images by ones uniform over all classes.
+    """Replaces the labels of round(share * n) images by labels uniform over all classes.
 
-    The new label may be the true one, so a share s changes about s * (1 - 1 / num_classes) of the
-    labels. For one seed the noise of a smaller share is part of that of a larger one.
+    A new label may be the true one: with c classes, a share s changes about s * (1 - 1 / c) of the
+    labels. With the same seed, a larger share changes the same labels in the same way, and more.
 
     Args:
       labels: int64, n.
@@ -122,15 +122,15 @@ def asymmetric(labels: np.ndarray, share: float, partners: np.ndarray, seed: int
 
 
 def partners(class_names: list[str]) -> np.ndarray:
-    """The class that asymmetric noise turns each class into.
+    """The class that replaces each class in asymmetric noise.
 
-    - the classes of CIFAR-10: the pairs of arXiv:1609.03683, truck to automobile, bird to
-      airplane, deer to horse, cat to dog and dog to cat; the other classes are their own partners;
-    - the fine classes of CIFAR-100: the next class within the superclass, circular;
-    - all others: the next class, circular.
+    - CIFAR-10: the pairs of arXiv 1609.03683, truck to automobile, bird to airplane, deer to
+      horse, cat to dog and dog to cat; the other classes are their own partners;
+    - CIFAR-100: the next class within the superclass, circular;
+    - all other data sets: the next class, circular.
 
     Args:
-      class_names: in the order of the labels. The names tell which data set it is.
+      class_names: in the order of the labels; they identify the data set.
     """
     if set(class_names) == _CIFAR10_CLASSES:
         names = [_CIFAR10_PAIRS.get(name, name) for name in class_names]
@@ -145,19 +145,19 @@ def partners(class_names: list[str]) -> np.ndarray:
 
 
 def wrong_labels(examples: Examples) -> np.ndarray:
-    """Places of the images whose given label is not the true one, ascending; int64."""
+    """Places of the images whose given label differs from the true one, ascending; int64."""
     if examples.true_labels is None:
         return np.empty(0, np.int64)
     return np.flatnonzero(examples.labels != examples.true_labels)
 
 
 def summary(data: LabelledData) -> dict[str, Any] | None:
-    """What was done to the training labels, as JSON can hold it; None without noise.
+    """A record of the label noise for data.json; None without noise.
 
     Returns:
-      `kind` with `share` and `seed`, or with `file`; `num_images`: images that are trained on;
-      `changed`: how many of their labels differ from the true ones; `changed_per_class`: the same
-      by the name of the true class.
+      `kind` with `share` and `seed`, or with `file`; `num_images`: number of training images;
+      `changed`: number of labels that differ from the true ones; `changed_per_class`: that number
+      by name of the true class.
     """
     if data.label_noise is None:
         return None
@@ -178,7 +178,7 @@ def _check(share, kind, seed):
     if kind not in KINDS:
         raise unknown_name("dataset.label_noise_kind", kind, KINDS)
     if seed < 0:
-        raise UserError(f"dataset.label_noise_seed is {seed}; choose a number from 0 up.")
+        raise UserError(f"dataset.label_noise_seed is {seed}; choose a number of at least 0.")
 
 
 def _with_labels(data, labels, origin):

@@ -1,4 +1,4 @@
-"""What is read from a data set before it is batched: images or files with their labels."""
+"""A data set before batching: images, or files of images, with labels."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ class Examples:
     """Images and labels in a fixed order.
 
     Attributes:
-      images: uint8, n x height x width x channels; or n paths (str) of files to be read later.
+      images: uint8, n x height x width x channels; or n paths (str) of files that are read later.
       labels: int64, n.
       true_labels: int64, n: the labels of the source, where `labels` are noisy; else None.
     """
@@ -31,16 +31,16 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledData:
-    """A data set as it is published.
+    """A training and a test set.
 
     Attributes:
       train: the training set.
       test: the test or validation set.
       class_names: one name per class, in the order of the labels.
-      mean, std: per channel, on the scale 0 to 1, to normalize the images with; None: those of
-        the images that are trained on, found when they are read.
-      label_noise: kind, share and seed of the noise in the training labels, or the file that they
-        are from; None: they are those of the source.
+      mean, std: normalization constants per channel, on the scale 0 to 1; None: computed from the
+        training images when these are read.
+      label_noise: kind, share and seed of the noise in the training labels, or their file; None:
+        the labels are those of the source.
     """
 
     train: Examples

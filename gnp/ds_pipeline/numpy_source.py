@@ -1,4 +1,4 @@
-"""Small data in memory, batched and augmented with numpy alone."""
+"""Small data sets in memory, batched and augmented by numpy alone."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from gnp.ds_pipeline.source import Batch
 
 
 class NumpySource(PlannedSource):
-    """A data set held in memory, augmented without operations; see `DataSource`."""
+    """A data set in memory, augmented without image operations; see `DataSource`."""
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         for step in self._plan.train_steps(epoch, first_step):
@@ -33,10 +33,10 @@ class NumpySource(PlannedSource):
         images, labels = self._load(examples, step["index"])
         return {"image": self._normalized(images), "label": labels, "mask": step["mask"]}
 
-    def _augmented(self, drawn):
-        images, labels = self._load(self._data.train, drawn["index"])
-        images = self._normalized(_take(images, *self._augmentation.pixel_indices(np, drawn)))
-        return self._augmentation.after_normalization(np, images, drawn), labels
+    def _augmented(self, sampled):
+        images, labels = self._load(self._data.train, sampled["index"])
+        images = self._normalized(_take(images, *self._augmentation.pixel_indices(np, sampled)))
+        return self._augmentation.after_normalization(np, images, sampled), labels
 
     def _load(self, examples: Examples, index):
         return examples.images[index], self._one_hot(examples.labels[index])

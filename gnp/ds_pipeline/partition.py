@@ -1,4 +1,4 @@
-"""Who sees which image: hold-out, subset, and each process's share of a global batch."""
+"""Hold-out split, subset, and each process's share of a global batch."""
 
 import numpy as np
 
@@ -8,26 +8,26 @@ from gnp.errors import UserError
 
 HOLD_OUT_FRACTION = 0.1
 
-# Hold-out and subset are the same for every run, whatever its seed: runs stay comparable.
+# Hold-out and subset do not depend on the run's seed, so that runs are comparable.
 _SPLIT_SEED = 0
 
 
 def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Splits a training set into (kept, held-out) indices by a fixed, stratified shuffle.
 
-    The held-out part has round(n / 10) images, and of each class 10 % to within one image.
+    The held-out part has round(n / 10) images: 10 % of each class to within one image.
     """
     shuffled = split_order(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    # Walking through the classes one after the other, every tenth image is held out: within one
-    # image of 10 % of each class and of the whole.
+    # In this order, which is sorted by class, every tenth image is held out. Each class and the
+    # whole set lose 10 % to within one image.
     held = np.floor(np.arange(1, len(labels) + 1) * HOLD_OUT_FRACTION + 0.5)
     is_held = np.diff(held, prepend=0) > 0
     return np.sort(by_class[~is_held]), np.sort(by_class[is_held])
 
 
 def first_images(examples: Examples, count: int) -> Examples:
-    """The first `count` examples after a shuffle with a fixed seed; all of them if count is 0."""
+    """The first `count` examples after a shuffle with a fixed seed; all examples if count is 0."""
     if not 0 <= count <= len(examples):
         raise UserError(
             f"dataset.num_train_images is {count}, but the training set has {len(examples)} "
@@ -42,10 +42,10 @@ def split_order(count: int) -> np.ndarray:
 
 
 def share(batch_size: int, process_index: int, process_count: int) -> slice:
-    """The rows of a global batch that one process loads: the p-th contiguous part.
+    """The rows of a global batch that process p loads: the p-th contiguous part.
 
     Raises:
-      UserError: the batch cannot be divided evenly.
+      UserError: the processes do not divide the batch evenly.
     """
     if batch_size < 1 or batch_size % process_count:
         raise UserError(
@@ -57,5 +57,5 @@ def share(batch_size: int, process_index: int, process_count: int) -> slice:
 
 
 def mirrored(rows: slice, batch_size: int) -> slice:
-    """The rows whose order reversed is the part `rows` of the reversed global batch."""
+    """The rows that, in reverse order, are the part `rows` of the reversed global batch."""
     return slice(batch_size - rows.stop, batch_size - rows.start)

@@ -1,7 +1,7 @@
 """CIFAR-10, CIFAR-100, SVHN and Fashion-MNIST.
 
-Read from the files that their authors publish where dataset.data_dir says so, else through
-tensorflow-datasets, which prepares them in tfds_dir.
+Read from the published files in dataset.data_dir if that is set, otherwise through
+tensorflow-datasets, which prepares the sets in tfds_dir.
 """
 
 import dataclasses

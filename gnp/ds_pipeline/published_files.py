@@ -1,4 +1,4 @@
-"""The formats in which CIFAR, SVHN and Fashion-MNIST are published."""
+"""The published file formats of CIFAR, SVHN and Fashion-MNIST."""
 
 import gzip
 import logging
@@ -57,7 +57,7 @@ def cifar100_class_names(root: Path) -> list[str]:
 
 
 def svhn_train(root: Path) -> Examples:
-    """`train_32x32.mat`, and `extra_32x32.mat` where it lies beside it."""
+    """`train_32x32.mat`, and `extra_32x32.mat` if it exists."""
     parts = [_svhn_file(_find(root, "train_32x32.mat"))]
     if (root / "extra_32x32.mat").is_file():
         parts.append(_svhn_file(root / "extra_32x32.mat"))
@@ -96,13 +96,12 @@ def _cifar100(root, name):
 
 
 def _find(root, name, folder=""):
-    """The file, directly in the folder given or in the one that its archive unpacks to."""
+    """The path of a file, in `root` or in the folder that the archive unpacks to."""
     for path in (root / name, root / folder / name):
         if path.is_file():
             return path
     raise UserError(
-        f"{root / name} is missing; set {_FLAG} to the folder that holds the published files, "
-        "unpacked."
+        f"{root / name} is missing; set {_FLAG} to the folder with the unpacked published files."
     )
 
 
@@ -140,13 +139,13 @@ def _idx_examples(root, part):
 
 
 def _idx(path, dimensions):
-    """An array in the format of MNIST: magic number, sizes, bytes."""
+    """An array in MNIST's IDX format: magic number, sizes, bytes."""
     try:
         with gzip.open(path) as file:
             magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 * (1 + dimensions)))
             if magic != 0x800 + dimensions:
                 raise ValueError("wrong magic number")
-            # No more is read than an uncompressed file of this kind can hold.
+            # Limits what a damaged or hostile header can make the reader allocate.
             content = file.read(min(np.prod(shape), 1 << 30))
             return np.frombuffer(content, np.uint8).reshape(shape)
     except Exception as error:
@@ -169,4 +168,4 @@ def _joined(parts):
 
 
 def _damaged(path, expected):
-    return UserError(f"{path} is damaged: expected {expected}; fetch it again from its authors.")
+    return UserError(f"{path} is damaged: expected {expected}; download it again.")

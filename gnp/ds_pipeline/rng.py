@@ -1,15 +1,15 @@
 """Random numbers of the data pipeline, addressed by (seed, epoch, position).
 
-Every number comes from a counter-based generator (Philox), whose counter is the position. So a
-number depends neither on the numbers drawn before it, nor on threads, hosts or a restart.
+All numbers are from a counter-based generator (Philox) whose counter is the position. So a number
+does not depend on earlier numbers, threads, hosts or restarts.
 """
 
 import numpy as np
 
-# One stream per purpose, so that no two purposes share numbers.
+# One stream per purpose. Append new streams: the number of a stream is part of its seed.
 ORDER, IMAGES, STEPS, SPLIT, LABEL_NOISE = range(5)
 
-_WORDS_PER_COUNT = 4  # numbers of 64 bits that Philox makes for one value of its counter
+_WORDS_PER_COUNT = 4  # 64-bit numbers of Philox per value of its counter
 
 
 def generator(*address: int) -> np.random.Generator:
@@ -21,7 +21,7 @@ def uniforms(address: tuple[int, ...], start: int, count: int, width: int) -> np
     """Uniform numbers in [0, 1) of the positions `start` to `start + count - 1`.
 
     Returns:
-      float32, count x width. A row is a function of (address, position, width) alone.
+      float32, count x width. A row depends only on (address, position, width).
     """
     counts_per_row = -(-width // _WORDS_PER_COUNT)
     bits = _philox(address)

@@ -1,4 +1,4 @@
-"""Which images a process loads in a step, and with which random numbers."""
+"""Assigns images and random numbers to the steps of each process."""
 
 from collections.abc import Iterator
 
@@ -12,14 +12,14 @@ from gnp.errors import UserError
 
 
 class Plan:
-    """The steps of training and evaluation as small arrays: no image is touched here.
+    """The steps of training and evaluation as small arrays of indices and sampled augmentations.
 
     Args:
       settings: of the pipeline.
       num_train_images, num_eval_images: over all processes.
 
     Raises:
-      UserError: the batch size does not suit the data or the number of processes.
+      UserError: the batch size does not fit the data or the number of processes.
     """
 
     def __init__(self, settings: Settings, num_train_images: int, num_eval_images: int):
@@ -43,9 +43,11 @@ class Plan:
         """The steps of one epoch.
 
         Yields:
-          `own`: what this process's share of the batch is made of: `index` (int32, b), places
-          in the training set, and what `ImageAugmentation.draw` drew. With mixing `partner`, the
-          same for the image to mix each with. And what `batch_level.draw` drew.
+          A dictionary with
+          - `own`: for this process's share of the batch, `index` (int32, b), places in the
+            training set, and the result of `ImageAugmentation.sample`;
+          - `partner`, with mixing only: the same for the image that each is mixed with;
+          - the entries of `batch_level.sample`.
         """
         settings = self._settings
         generator = rng.generator(rng.ORDER, settings.seed, epoch)
@@ -60,7 +62,7 @@ class Plan:
             rows = partition.mirrored(self._rows, settings.batch_size)
             mirrored = self._images(order, epoch, step, rows)
             plan["partner"] = {name: values[::-1].copy() for name, values in mirrored.items()}
-        return plan | batch_level.draw(
+        return plan | batch_level.sample(
             settings.batch_level,
             rng.generator(rng.STEPS, settings.seed, epoch, step),
             self.images_per_process,
@@ -74,9 +76,9 @@ class Plan:
         start = step * settings.batch_size + rows.start
         count = rows.stop - rows.start
         uniforms = rng.uniforms(
-            (rng.IMAGES, settings.seed, epoch), start, count, settings.augmentation.num_draws
+            (rng.IMAGES, settings.seed, epoch), start, count, settings.augmentation.num_uniforms
         )
-        return {"index": order[start : start + count], **settings.augmentation.draw(uniforms)}
+        return {"index": order[start : start + count], **settings.augmentation.sample(uniforms)}
 
     def eval_steps(self) -> Iterator[dict[str, np.ndarray]]:
         """Every evaluation image once, over all processes; padding repeats the first image.
@@ -87,7 +89,7 @@ class Plan:
         return self.each_once(self._num_eval)
 
     def each_once(self, num_images: int) -> Iterator[dict[str, np.ndarray]]:
-        """The same for any number of images."""
+        """Like `eval_steps`, for any number of images."""
         batch_size = self._settings.batch_size
         for start in range(0, num_images, batch_size):
             positions = np.arange(start, start + batch_size, dtype=np.int32)[self._rows]
@@ -96,7 +98,7 @@ class Plan:
 
 
 class PlannedSource(source.DataSource):
-    """What the sources have in common: the data, and the plan of which image goes where."""
+    """Base of the sources: the data, and the plan of the steps."""
 
     def __init__(self, data: LabelledData, settings: Settings):
         self.num_train_images = len(data.train)
@@ -107,12 +109,12 @@ class PlannedSource(source.DataSource):
         self.label_noise = label_noise.summary(data)
         wrong = label_noise.wrong_labels(data.train).astype(np.int32)
         self.num_wrong_labels = len(wrong)
-        self._wrong_labels = wrong[partition.split_order(len(wrong))]  # no longer sorted by class
+        self._wrong_labels = wrong[partition.split_order(len(wrong))]  # not sorted by class
         self._data = data
         self._augmentation = settings.augmentation
         self._plan = Plan(settings, self.num_train_images, self.num_eval_images)
-        # (pixel / 255 - mean) / std as one multiplication and one addition; laid out like an
-        # image, because broadcasting over so few channels is slow.
+        # (pixel / 255 - mean) / std as one multiplication and one addition. Both have the shape of
+        # an image, because broadcasting over so few channels is slow.
         std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
         self._scale = 1 / (255 * std)
         self._shift = -np.asarray(data.mean, np.float32) / std
@@ -130,7 +132,7 @@ class PlannedSource(source.DataSource):
             yield step | {"index": index, "true_class": true_class}
 
     def class_counts(self) -> dict[str, np.ndarray]:
-        """Images of each class in `train` and `eval`, over all processes."""
+        """Number of images of each class in `train` and `eval`, over all processes."""
         parts = {"train": self._data.train, "eval": self._data.test}
         count = len(self.class_names)
         return {name: np.bincount(part.labels, minlength=count) for name, part in parts.items()}

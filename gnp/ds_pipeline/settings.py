@@ -1,4 +1,4 @@
-"""What the data pipeline takes from the config, checked."""
+"""The settings of the data pipeline, read from the config and checked."""
 
 import dataclasses
 import math
@@ -7,15 +7,16 @@ from gnp.ds_pipeline.augment import levels, policies
 from gnp.ds_pipeline.augment.image_level import ImageAugmentation
 from gnp.errors import UserError, unknown_name
 
-# Those whose images are cropped out of photos of any size, and the policies found on some sets.
+# Sets of photos of any size, which are cropped while they are decoded.
 PHOTO_SETS = ("imagenet",)
+# The AutoAugment policy of each set.
 _POLICY_OF = {"svhn": "svhn", "imagenet": "imagenet"}
 _DEFAULT_POLICY = "cifar"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything but the images that decides which batches a process sees."""
+    """All that determines the batches of a process, except for the images."""
 
     batch_size: int
     seed: int
@@ -26,11 +27,11 @@ class Settings:
     batch_level: levels.BatchLevel
     mixup_alpha: float
     cutout_length: int
-    parallel_calls: int  # of tf.data; 0: as many as it finds best
+    parallel_calls: int  # of tf.data; 0: chosen by tf.data
 
 
 def from_config(config, process_index: int = 0, process_count: int = 1) -> Settings:
-    """Reads and checks the fields of config/base.py that concern the pipeline.
+    """Reads and checks the pipeline's fields of config/base.py.
 
     Raises:
       UserError: a name is unknown or a number out of range.
@@ -93,7 +94,7 @@ def _policy(dataset, operations):
 
 
 def _mixing(dataset, batch_level):
-    """The batch-level augmentation, which on photos has a switch of its own, and its alpha."""
+    """The batch-level augmentation and its alpha; mixup on photos has a field of its own."""
     if dataset.dataset_name in PHOTO_SETS and dataset.imagenet_mixup_alpha > 0:
         return dataclasses.replace(batch_level, mix="mixup"), dataset.imagenet_mixup_alpha
     if not dataset.mixup_alpha > 0:
@@ -102,7 +103,7 @@ def _mixing(dataset, batch_level):
 
 
 def _crop_padding(dataset):
-    """4 pixels for images of 28 and 32, in proportion for others, unless the config says which."""
+    """The padding of the config, or by default an eighth of the side: 4 for images of 28 and 32."""
     padding = dataset.crop_padding or math.ceil(dataset.image_size / 8)
     if not 0 < padding < dataset.image_size:
         raise UserError(
@@ -120,4 +121,4 @@ def _named(kind, name, table):
 
 def _at_least(lowest, field, value):
     if value < lowest:
-        raise UserError(f"{field} is {value}; choose a number from {lowest} up.")
+        raise UserError(f"{field} is {value}; choose a number of at least {lowest}.")

@@ -1,4 +1,4 @@
-"""What a data source is: the contract that every kind of source keeps."""
+"""The interface of a data source."""
 
 import abc
 from collections.abc import Iterator
@@ -19,22 +19,22 @@ class Batch(TypedDict):
 class DataSource(abc.ABC):
     """Batches for training and evaluation.
 
-    A source is made for one process of `process_count`. The global batch of a step is the same
-    whatever the number of processes; process p gets the p-th contiguous share of it. What a step
-    sees depends on (seed, epoch, position) alone.
+    A source belongs to one of several processes. The global batch of a step does not depend on the
+    number of processes; process p gets the p-th contiguous share of it. The content of a batch
+    depends only on (seed, epoch, position).
 
     Attributes:
       num_train_images: images in one epoch of training, over all processes.
       num_eval_images: images in the evaluation set, over all processes.
-      image_shape: (height, width, channels) of the images that the model gets.
+      image_shape: (height, width, channels) of the model's input.
       class_names: one name per class, in the order of the labels.
-      mean, std: per channel, on the scale 0 to 1: what the images are normalized with.
+      mean, std: normalization constants per channel, on the scale 0 to 1.
       num_wrong_labels: training images whose label is not the true one, over all processes; 0
         without label noise.
       label_noise: kind and amount of the label noise, as `gnp.ds_pipeline.label_noise.summary`
-        describes them; None without.
-      device_data: tree of arrays that the training loop puts on every device once, for `prepare`
-        and `prepare_eval`; None where batches come complete from the host.
+        returns them; None without label noise.
+      device_data: tree of arrays that the training loop copies to every device once and passes to
+        `prepare` and `prepare_eval`; None if the host yields complete batches.
     """
 
     num_train_images: int
@@ -49,11 +49,11 @@ class DataSource(abc.ABC):
 
     @abc.abstractmethod
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, `num_train_images // batch_size` of them.
+        """The `num_train_images // batch_size` batches of one epoch.
 
         Args:
-          epoch: from 0; decides order and augmentation, with the seed.
-          first_step: skip this many steps of the epoch (to go on where a run was cut off).
+          epoch: from 0; determines order and augmentation together with the seed.
+          first_step: number of steps to skip, to resume within an epoch.
         """
 
     @abc.abstractmethod
@@ -64,20 +64,20 @@ class DataSource(abc.ABC):
         """
 
     def wrong_label_batches(self) -> Iterator[Batch]:
-        """The training images that have a wrong label, as evaluation batches, to see memorization.
+        """The training images with a wrong label, as evaluation batches, to measure memorization.
 
-        Each of the `num_wrong_labels` images comes exactly once over all processes, not augmented.
-        `label` is the given, wrong label and `true_label` the true one. Sizes and padding are as in
-        `eval_batches`, and `prepare_eval` completes a batch in the same way. Without label noise
-        there are no batches.
+        Each of the `num_wrong_labels` images occurs exactly once over all processes, without
+        augmentation. `label` is the given, wrong label, `true_label` the true one. Batch size and
+        padding are those of `eval_batches`; `prepare_eval` completes these batches too. Without
+        wrong labels there are no batches.
         """
         return iter(())
 
     def prepare(self, device_data: Any, batch: Any) -> Batch:
-        """Makes a training batch of what `train_batches` yields, on the device.
+        """Completes a training batch from `train_batches` on the device.
 
-        Pure jax, called inside the mapped train step, on one device's part of the batch. Every
-        leaf of the batch has the images along its first axis, so that it can be split anywhere.
+        A pure JAX function, called inside the mapped train step on one device's part of the batch.
+        The first axis of every leaf is the batch, so that a batch can be split at any image.
         """
         return batch
 

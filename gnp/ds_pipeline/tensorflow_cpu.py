@@ -1,4 +1,4 @@
-"""Tensorflow, kept off the accelerators: those belong to jax. Import it from here alone."""
+"""Tensorflow without accelerators, which belong to JAX. Import tensorflow only from here."""
 
 import os
 

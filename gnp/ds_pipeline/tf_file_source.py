@@ -1,4 +1,4 @@
-"""Image files that are read and decoded anew in each epoch, with tf.data."""
+"""Image files that are read and decoded in every epoch, with tf.data."""
 
 import collections
 import math
@@ -18,10 +18,10 @@ _EVAL_MARGIN = 32  # pixels: evaluation crops size / (size + margin) of the shor
 
 
 class TfFileSource(TfSource):
-    """A data set that is larger than memory; see `DataSource`.
+    """A data set larger than memory; see `DataSource`.
 
-    Where the augmentation takes photos, each is cropped at random in training and at the centre
-    in evaluation, then resized (bicubic). Else each becomes its centred square, as in memory.
+    Photos (`ImageAugmentation.photos`) are cropped at random in training and at the centre in
+    evaluation, then resized (bicubic). Other images become their centred squares, as in memory.
     """
 
     def __init__(self, data, settings):
@@ -30,7 +30,7 @@ class TfFileSource(TfSource):
         self._eval_image_fn = tf.function(self._eval_image, autograph=False)
 
     def _to_batches(self, data, count, training):
-        """Reads, decodes and augments file by file: one photo fits the processor's cache."""
+        """Reads, decodes and augments file by file: one photo fits in the processor's cache."""
         data = self._map(data.unbatch(), self._train_image_fn if training else self._eval_image_fn)
         data = data.batch(count, drop_remainder=True)
         return self._map(data, self._mixed if training else self._labelled)
@@ -44,7 +44,7 @@ class TfFileSource(TfSource):
         return step | {"image": self._normalized(self._load(step, training=False))}
 
     def _run(self, steps, examples, training):
-        pending = collections.deque()  # the files of the batches that are under way
+        pending = collections.deque()  # files of the batches in progress
 
         def recorded():
             for step in steps:
@@ -56,10 +56,11 @@ class TfFileSource(TfSource):
                 pending.popleft()
                 yield batch
         except tf.errors.OpError as error:
-            self._name_culprit(np.concatenate(pending))
+            self._raise_for_bad_file(np.concatenate(pending))
             raise UserError(f"Images could not be read: {error.message}") from error
 
-    def _name_culprit(self, paths):
+    def _raise_for_bad_file(self, paths):
+        """Reads the files again, one by one, to name the one that failed."""
         whole = tf.function(
             lambda path: read_photo(path, lambda height, width: (0, 0, height, width))
         )
@@ -76,7 +77,7 @@ class TfFileSource(TfSource):
         return step | {"image": paths, "class": examples.labels[index]}
 
     def _cropped_and_flipped(self, images, step):
-        """Photos are cropped already."""
+        """Photos are cropped when they are decoded."""
         if not self._augmentation.photos:
             return super()._cropped_and_flipped(images, step)
         if not self._augmentation.flips:
@@ -106,17 +107,17 @@ class TfFileSource(TfSource):
             return centre_window(height, width, size)
 
         photo = read_photo(step["image"], window)
-        # The first version of the operation, as the published models were trained with it.
+        # The first version of the operation, which the published models were trained with.
         resized = tf.raw_ops.ResizeBicubic(images=photo[None], size=(size, size))[0]
         return tf.ensure_shape(resized, self.image_shape)
 
 
 def read_photo(path, window):
-    """Reads one file and decodes the part of it that a window leaves.
+    """Reads one file and decodes a window of it.
 
     Args:
       path: of the file.
-      window: function of (height, width) that returns top, left, height and width of the part.
+      window: function of (height, width) that returns top, left, height and width of the window.
 
     Returns:
       uint8, height x width x 3.
@@ -138,13 +139,13 @@ def read_photo(path, window):
         height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(encoded, tf.int64))
         return (channels != 4) & (height * width <= decode.MAX_PIXELS)
 
-    # tf decodes gray and colour JPEG, and decodes no more than the window; Pillow all the rest.
+    # tf decodes only the window of a grayscale or RGB JPEG. Pillow decodes all other files.
     plain = tf.cond(tf.image.is_jpeg(encoded), is_plain, lambda: False)
     return tf.cond(plain, jpeg, anything)
 
 
 def _decoded_or_empty(encoded):
-    """Of an exception tensorflow would print all it knows; an empty image fails when resized."""
+    """An empty image for a bad file: it fails at the resize, without a long trace of this code."""
     try:
         return decode.decode(encoded, 3)
     except decode.BadImage:
@@ -158,29 +159,29 @@ def centre_window(height, width, size):
     return (height - side + 1) // 2, (width - side + 1) // 2, side, side
 
 
-def random_window(height, width, draws, size):
-    """A window of random area and shape at a random place; the centred one if none fits.
+def random_window(height, width, uniforms, size):
+    """A window of random area, shape and place; the centred window if no try fits.
 
     Args:
       height, width: of the photo.
-      draws: float32, tries x 4, uniform in [0, 1): area, aspect, row, column of each try.
+      uniforms: float32, tries x 4, uniform in [0, 1): area, aspect, row, column of each try.
       size: see `centre_window`.
     """
     float_height, float_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    area = (_AREA[0] + draws[:, 0] * (_AREA[1] - _AREA[0])) * float_height * float_width
+    area = (_AREA[0] + uniforms[:, 0] * (_AREA[1] - _AREA[0])) * float_height * float_width
     low, high = (math.log(aspect) for aspect in _ASPECT)
-    aspect = tf.exp(low + draws[:, 1] * (high - low))
+    aspect = tf.exp(low + uniforms[:, 1] * (high - low))
     heights = tf.cast(tf.round(tf.sqrt(area / aspect)), tf.int32)
     widths = tf.cast(tf.round(tf.sqrt(area * aspect)), tf.int32)
     fits = (heights > 0) & (widths > 0) & (heights <= height) & (widths <= width)
     first = tf.argmax(tf.cast(fits, tf.int32))
 
-    def place(draw, length, part):
-        return tf.cast(draw * tf.cast(length - part + 1, tf.float32), tf.int32)
+    def place(uniform, length, part):
+        return tf.cast(uniform * tf.cast(length - part + 1, tf.float32), tf.int32)
 
     def chosen():
         tall, wide = heights[first], widths[first]
-        top = place(draws[first, 2], height, tall)
-        return top, place(draws[first, 3], width, wide), tall, wide
+        top = place(uniforms[first, 2], height, tall)
+        return top, place(uniforms[first, 3], width, wide), tall, wide
 
     return tf.cond(tf.reduce_any(fits), chosen, lambda: centre_window(height, width, size))

@@ -1,4 +1,4 @@
-"""Images batched and augmented with tf.data. Importing this module loads tensorflow."""
+"""Batching and augmentation with tf.data. Importing this module imports tensorflow."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from gnp.ds_pipeline.tensorflow_cpu import tf
 
 
 class TfSource(PlannedSource):
-    """A data set held in memory; see `DataSource`."""
+    """A data set in memory; see `DataSource`."""
 
     def __init__(self, data, settings):
         super().__init__(data, settings)
         self._process_count = settings.process_count
         self._parallel_calls = settings.parallel_calls or tf.data.AUTOTUNE
-        # Traced once, not in every epoch.
+        # Traced once instead of in every epoch.
         self._train_fn = tf.function(self._train_batch, autograph=False)
         self._eval_fn = tf.function(self._eval_batch, autograph=False)
 
@@ -32,7 +32,7 @@ class TfSource(PlannedSource):
         return self._run(self._wrong_label_steps(), self._data.train, training=False)
 
     def _to_load(self, step):
-        """One flat step; the images to mix with are appended, unless the batch has them already."""
+        """A flat step. With several processes, the mixing partners are appended to the share."""
         own, partner = step.pop("own"), step.pop("partner", None)
         if partner is not None and self._process_count > 1:
             own = {name: np.concatenate([own[name], partner[name][::-1]]) for name in own}
@@ -40,7 +40,7 @@ class TfSource(PlannedSource):
         return own | step
 
     def _run(self, steps, examples, training):
-        """Loads and completes the batch of each step, in parallel, in order."""
+        """Loads and completes the batches of the steps, in parallel but in order."""
         first = next(steps, None)
         if first is None:
             return
@@ -74,7 +74,7 @@ class TfSource(PlannedSource):
         return self._labelled(step | {"image": self._normalized(step["image"])})
 
     def _augmented(self, step):
-        """What the image-level augmentation makes of the images, normalized."""
+        """The images after image-level augmentation and normalization."""
         images = step["image"]
         if "operations" in step:
             images = operations.apply_layers(
@@ -87,7 +87,7 @@ class TfSource(PlannedSource):
         return _take(images, *self._augmentation.pixel_indices(tf, step))
 
     def _mixed(self, step):
-        """What the batch-level augmentation makes of normalized images and their classes."""
+        """A batch after batch-level augmentation, from normalized images and their classes."""
         images, labels = step["image"], self._one_hot(step["class"])
         count = self._plan.images_per_process
         images, labels = batch_level.apply(
@@ -96,7 +96,7 @@ class TfSource(PlannedSource):
             labels[:count],
             tf.reverse(images, [0])[:count],
             tf.reverse(labels, [0])[:count],
-            {name: step[name][:count] for name in batch_level.DRAWN if name in step},
+            {name: step[name][:count] for name in batch_level.SAMPLED if name in step},
         )
         return {"image": images, "label": labels}
 
@@ -118,7 +118,7 @@ class TfSource(PlannedSource):
 
 
 def _take(images, rows, columns):
-    """The pixels at the given rows and columns, both batch x length, in one look-up."""
+    """The pixels at these rows and columns, both batch x length, in one gather."""
     _, height, width, channels = images.shape
     rows = tf.range(tf.shape(images)[0])[:, None] * height + rows
     places = rows[:, :, None] * width + columns[:, None, :]
@@ -126,7 +126,7 @@ def _take(images, rows, columns):
 
 
 def _as_bytes(images):
-    """Resized photos are floats that reach beyond the scale of bytes."""
+    """Bytes; resized photos are floats that may exceed 0 to 255."""
     if images.dtype == tf.uint8:
         return images
     return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8)

@@ -12,19 +12,19 @@ from gnp.errors import UserError
 def load(
     name: str, tfds_name: str, train_split: str, tfds_dir: str
 ) -> tuple[Examples, Examples, list[str]]:
-    """Reads a set, in memory; prepares it first where that was not done and a network is there.
+    """Reads a set into memory, and first downloads and prepares it if necessary.
 
     Args:
-      name: the data set, as our users call it.
-      tfds_name: as tensorflow-datasets calls it.
-      train_split: what is trained on, such as "train+extra".
-      tfds_dir: where prepared sets lie; "": the place that tensorflow-datasets chooses.
+      name: the data set's name in the config, for error messages.
+      tfds_name: its name in tensorflow-datasets.
+      train_split: the training split, such as "train+extra".
+      tfds_dir: folder of prepared sets; "": the default of tensorflow-datasets.
 
     Returns:
       (training set, test set, class names)
 
     Raises:
-      UserError: it is not there and cannot be fetched.
+      UserError: the set is not prepared and cannot be downloaded.
     """
     try:
         import tensorflow_datasets as tfds
@@ -36,7 +36,7 @@ def load(
     try:
         builder = tfds.builder(tfds_name, data_dir=os.path.expanduser(tfds_dir) or None)
         builder.download_and_prepare()
-    except Exception as error:  # from network, disk and packages alike
+    except Exception as error:  # of many types: network, disk, packages
         raise UserError(
             f"{name} is neither prepared in tfds_dir ({tfds_dir or 'its default place'}) nor could "
             f"it be downloaded ({type(error).__name__}); set dataset.data_dir to the folder of "

@@ -1,11 +1,11 @@
-"""Reading pickled data without running what it says."""
+"""Reading pickles without executing code in them."""
 
 import pickle
 from pathlib import Path
 
 from gnp.errors import UserError
 
-# What a pickled array consists of. Nothing else may be named by the file, so nothing else runs.
+# The names in a pickled array. A file that names anything else is refused, so nothing else runs.
 _ADMITTED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -24,16 +24,16 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(path: Path) -> object:
-    """Reads a pickle of numpy arrays and plain containers; strings of Python 2 come as bytes.
+    """Reads a pickle of numpy arrays and plain containers; strings of Python 2 become bytes.
 
     Raises:
-      UserError: the file is damaged, or holds anything else.
+      UserError: the file is damaged, or has other content.
     """
     try:
         with path.open("rb") as file:
             return _ArrayUnpickler(file, encoding="bytes").load()
-    except Exception as error:  # damaged pickles fail in nearly any way
+    except Exception as error:  # damaged pickles raise many types
         raise UserError(
-            f"{path} is refused: expected a pickle of arrays, lists and dictionaries alone, but "
-            f"{error or type(error).__name__}; fetch it again from where it is published."
+            f"{path} is refused: expected a pickle of arrays, lists and dictionaries only, but "
+            f"{error or type(error).__name__}; download it again."
         ) from error

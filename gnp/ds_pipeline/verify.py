@@ -1,4 +1,4 @@
-"""Finding the image files that cannot be used, and leaving them out."""
+"""Finding and skipping image files that cannot be used."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from gnp.errors import UserError
 
 SKIPPED_FILE = "skipped_images.json"
 
-# Files per task of a thread: handing over single files costs more than decoding small ones.
+# Files per task of a thread; one task per file costs more than decoding a small image.
 _CHUNK = 64
 
 _log = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ def bad_images(
 
     Args:
       paths: of the files.
-      channels: of the images wanted, 1 or 3.
-      on_progress: called with the number of files that were read since the last call.
+      channels: 1 or 3.
+      on_progress: called with the number of files read since the last call.
 
     Returns:
-      Path -> what is wrong, for the files that cannot be used, in the order of `paths`.
+      Path -> reason, for the files that cannot be used, in the order of `paths`.
     """
 
     def check(start):
@@ -50,12 +50,12 @@ def bad_images(
 def without_bad_images(
     data: LabelledData, channels: int, run_dir: Path | None, is_writer: bool
 ) -> LabelledData:
-    """Leaves out the files that cannot be used, and lists them in the run's folder.
+    """Skips the files that cannot be used, and lists them in the run's folder.
 
-    Where that list is there already, from an earlier start of the run, nothing is read again.
+    If an earlier start of the run wrote that list, it is read and no file is checked again.
 
     Raises:
-      UserError: no image is left in the training or the test set.
+      UserError: no image remains in the training or the test set.
     """
     listing = run_dir / SKIPPED_FILE if run_dir else None
     if listing and listing.exists():
@@ -63,7 +63,7 @@ def without_bad_images(
     else:
         bad = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
         for path, why in bad.items():
-            # A name that is no text could not be written into a log.
+            # A file name may not be valid text, which a log cannot store.
             _log.warning("Skipping %s: %s.", path.encode(errors="backslashreplace").decode(), why)
         if listing and is_writer:
             _write(listing, bad)
@@ -74,9 +74,9 @@ def without_bad_images(
 
 
 def _write(listing, found):
-    """Under another name first, so that no other process reads a part.
+    """Writes to another name first, so that no process reads an incomplete file.
 
-    JSON, as a file's name may hold anything, line breaks and bytes that are no text included.
+    JSON, because file names may contain line breaks and bytes that are not text.
     """
     part = listing.with_suffix(".part")
     part.write_text(json.dumps(found, indent=2) + "\n")
@@ -86,7 +86,7 @@ def _write(listing, found):
 def _without(files: Examples, bad, part):
     kept = np.flatnonzero(~np.isin(files.images, bad))
     if not len(kept):
-        raise UserError(f"No image of the {part} set can be used; look at {SKIPPED_FILE}.")
+        raise UserError(f"No image of the {part} set can be used; see {SKIPPED_FILE}.")
     return files.take(kept)
 
 

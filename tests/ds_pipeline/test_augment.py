@@ -15,8 +15,8 @@ def uniforms(count, width):
     return rng.uniforms((rng.IMAGES, 0, 0), 0, count, width)
 
 
-def crop_and_flip(xp, images, drawn, padding, flip):
-    rows, columns = geometry.pixel_indices(xp, drawn, images.shape[1:3], padding, flip)
+def crop_and_flip(xp, images, sampled, padding, flip):
+    rows, columns = geometry.pixel_indices(xp, sampled, images.shape[1:3], padding, flip)
     batch = np.arange(len(images))[:, None, None]
     return images[batch, np.asarray(rows)[:, :, None], np.asarray(columns)[:, None, :]]
 
@@ -26,10 +26,10 @@ def crop_and_flip(xp, images, drawn, padding, flip):
 )
 def test_crop_equals_padding_then_slicing(height, width, padding, flip):
     images = np.random.default_rng(0).integers(0, 256, (16, height, width, 2))
-    drawn = uniforms(16, 3)
-    result = crop_and_flip(np, images, drawn, padding, flip)
+    sampled = uniforms(16, 3)
+    result = crop_and_flip(np, images, sampled, padding, flip)
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)), "reflect")
-    for image, (row, column, coin), got in zip(padded, drawn, result, strict=True):
+    for image, (row, column, coin), got in zip(padded, sampled, result, strict=True):
         top, left = int(row * (2 * padding + 1)), int(column * (2 * padding + 1))
         expected = image[top : top + height, left : left + width]
         np.testing.assert_array_equal(got, expected[:, ::-1] if flip and coin < 0.5 else expected)
@@ -48,14 +48,14 @@ def test_libraries_agree(xp):
     images = generator.normal(size=(6, 12, 10, 3)).astype(np.float32)
     labels = np.eye(6, dtype=np.float32)
     as_array = jnp.asarray if xp is jnp else tf.constant
-    drawn = uniforms(6, 5)
+    sampled = uniforms(6, 5)
     for ours, theirs in zip(
-        geometry.pixel_indices(np, drawn, (12, 10), 2, True),
-        geometry.pixel_indices(xp, as_array(drawn), (12, 10), 2, True),
+        geometry.pixel_indices(np, sampled, (12, 10), 2, True),
+        geometry.pixel_indices(xp, as_array(sampled), (12, 10), 2, True),
         strict=True,
     ):
         np.testing.assert_array_equal(ours, np.asarray(theirs))
-    erased = erasing.draw(drawn, 1.0, (12, 10))
+    erased = erasing.sample(sampled, 1.0, (12, 10))
     np.testing.assert_array_equal(
         erasing.apply(np, images, erased), erasing.apply(xp, as_array(images), as_array(erased))
     )
@@ -73,7 +73,7 @@ def test_libraries_agree(xp):
 def draw_step(name, seed=0, count=4, shape=(32, 32, 3), **strengths):
     strengths = {"mixup_alpha": 1.0, "cutout_length": 16} | strengths
     generator = np.random.default_rng(seed)
-    return batch_level.draw(levels.BATCH_LEVEL[name], generator, count, shape, **strengths)
+    return batch_level.sample(levels.BATCH_LEVEL[name], generator, count, shape, **strengths)
 
 
 def apply(name, seed=0):
@@ -135,12 +135,12 @@ def test_mixcut_is_both():
     assert labels[0, 3] > 0
 
 
-def test_nothing_is_drawn_for_none():
+def test_nothing_is_sampled_for_none():
     assert draw_step("none") == {}
 
 
 def test_erasing_strikes_by_probability_within_the_image():
-    erased = erasing.draw(uniforms(20_000, 5), 0.25, (32, 24))
+    erased = erasing.sample(uniforms(20_000, 5), 0.25, (32, 24))
     heights, widths = erased[:, 1] - erased[:, 0], erased[:, 3] - erased[:, 2]
     np.testing.assert_allclose((heights * widths > 0).mean(), 0.25, atol=0.02)
     assert erased.min() >= 0

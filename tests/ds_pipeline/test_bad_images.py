@@ -223,7 +223,7 @@ def test_a_set_of_bad_files_alone_is_refused(root):
 
 def test_an_empty_class_folder_is_named(root):
     (root / "train" / "c").mkdir()
-    with pytest.raises(UserError, match=r"train/c .* holds no image"):
+    with pytest.raises(UserError, match=r"train/c .* has no images"):
         build_source(make_config(root, "image_folder"))
 
 

@@ -132,11 +132,11 @@ def test_bad_csv_is_one_sentence(tmp_path, rows, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cat/0.png": "0.png"}, "'0.png', which several training images end in"),
-        ({"cat/0.png": "cat/9.png"}, "'cat/9.png', which is no training image"),
-        ({"cat/0.png": "val/cat/0.png"}, "'val/cat/0.png', which is no training image"),
-        ({"cat/0.png": "/cat/0.png"}, "'/cat/0.png', which is no training image"),
-        ({"cat/0.png": ""}, "'', which is no training image"),
+        ({"cat/0.png": "0.png"}, "'0.png', which matches several training images"),
+        ({"cat/0.png": "cat/9.png"}, "'cat/9.png', which is not a training image"),
+        ({"cat/0.png": "val/cat/0.png"}, "'val/cat/0.png', which is not a training image"),
+        ({"cat/0.png": "/cat/0.png"}, "'/cat/0.png', which is not a training image"),
+        ({"cat/0.png": ""}, "'', which is not a training image"),
         ({"cat/0.png": "train/cat/1.png"}, "line 3 names 'cat/1.png' again"),
         ({"cat/0.png": None}, r"no label for 1 of 8 .* such as .*train/cat/0\.png"),
     ],
@@ -157,9 +157,9 @@ def test_bad_paths_are_named(folder, tmp_path, change, message):
         (np.zeros(COUNT), "it holds float64"),
         (np.arange(COUNT) - 1, "label 0 is -1; save numbers of classes, 0 to 9"),
         (np.arange(COUNT), "label 10 is 10"),
-        (np.array([{"clean_label": 0}]), r"it is no \.npy file"),
-        (b"", r"it is no \.npy file"),
-        (b"PK\x03\x04 no zip", r"it is no \.npy file"),
+        (np.array([{"clean_label": 0}]), r"it is not a \.npy file"),
+        (b"", r"it is not a \.npy file"),
+        (b"PK\x03\x04 no zip", r"it is not a \.npy file"),
     ],
 )
 def test_bad_npy_is_one_sentence(tmp_path, content, message):
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     ("name", "message"),
     [
         ("labels.txt", r"expected a \.npy file of integers or a \.csv file"),
-        ("nowhere.npy", "is no file; name one with a label per training image"),
+        ("nowhere.npy", "is not a file; name one with a label per training image"),
     ],
 )
 def test_what_is_no_file_of_labels_is_refused(tmp_path, name, message):

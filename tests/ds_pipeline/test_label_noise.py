@@ -348,7 +348,7 @@ def test_what_was_changed_is_summed_up():
         ({"label_noise": float("nan")}, "label_noise is nan"),
         ({"label_noise_kind": "asymetric"}, "'asymetric'; known: asymmetric, symmetric"),
         ({"label_noise_kind": "sym", "label_noise": 0.0}, "'sym'; known: symmetric"),
-        ({"label_noise_seed": -1}, "label_noise_seed is -1; choose a number from 0 up"),
+        ({"label_noise_seed": -1}, "label_noise_seed is -1; choose a number of at least 0"),
         ({"train_labels": "a.npy"}, "only one of them can set the labels"),
     ],
 )

@@ -15,7 +15,7 @@ PUBLISHED = json.loads((GOLDEN / "autoaugment_policies.json").read_text())
 
 
 def uniforms(policy, count=4000):
-    return rng.uniforms((rng.IMAGES, 0, 0), 0, count, policy.layers * policies.DRAWS_PER_LAYER)
+    return rng.uniforms((rng.IMAGES, 0, 0), 0, count, policy.layers * policies.UNIFORMS_PER_LAYER)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,6 @@ def test_trivialaugment_draws_every_strength():
         ("Solarize", 0, 255, 31),
         ("Brightness", 0.01, 1.99, 61),
     ]:
-        drawn = chosen["arguments"][chosen["operations"] == policies.OPERATIONS.index(name)]
-        np.testing.assert_allclose([drawn.min(), drawn.max()], [low, high], rtol=1e-4)
-        assert len(np.unique(drawn)) == levels
+        sampled = chosen["arguments"][chosen["operations"] == policies.OPERATIONS.index(name)]
+        np.testing.assert_allclose([sampled.min(), sampled.max()], [low, high], rtol=1e-4)
+        assert len(np.unique(sampled)) == levels

@@ -88,7 +88,7 @@ def test_verify_lists_bad_files(folder, capsys):
     with pytest.raises(UserError, match="2 of 16 files cannot be used"):
         inspect_data.verify_files(folder_settings(folder))
     said = capsys.readouterr().out
-    assert f"{folder}/val/b/2.png: it is no image" in said
+    assert f"{folder}/val/b/2.png: it is not an image" in said
     assert f"{folder}/train/a/0.png: the file is empty" in said
 
 

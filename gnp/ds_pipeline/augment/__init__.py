@@ -1,1 +1,1 @@
-"""What is done to images before a model sees them."""
+"""Augmentation of images."""

@@ -1,8 +1,8 @@
-"""Mixup, CutMix and cutout: what is drawn for a step, and how it is applied.
+"""Mixup, CutMix and cutout: sampling the numbers of a step, and applying them.
 
-What is drawn is the same for all images of a batch; it is repeated for each of them, so that it
-can be split over devices along with the images. The functions that apply it use operators and
-`where` alone: with xp = numpy, jax.numpy or tensorflow they run on the arrays of that library.
+All images of a batch share these numbers, which are repeated for each image so that they can be
+split over devices with the images. `apply` uses only operators and `where`: with xp = numpy,
+jax.numpy or tensorflow it works on the arrays of that library.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from gnp.ds_pipeline.augment import boxes
 from gnp.ds_pipeline.augment.levels import BatchLevel
 
-DRAWN = ("lam", "patch", "hole")
+SAMPLED = ("lam", "patch", "hole")
 
 
-def draw(
+def sample(
     level: BatchLevel,
     rng: np.random.Generator,
     count: int,
@@ -22,58 +22,58 @@ def draw(
     mixup_alpha: float,
     cutout_length: int,
 ) -> dict[str, np.ndarray]:
-    """Draws what `apply` needs, for `count` images of one batch.
+    """Samples the numbers that `apply` takes, for `count` images of one batch.
 
     Returns:
-      With mixing: `lam`, float32, count: the weight of an image's own label, and for mixup of its
-      own pixels. For CutMix: `patch`, int32, count x 4: the box (top, bottom, left, right) that
-      comes from the partner. For cutout: `hole`, a box likewise.
+      With mixing: `lam`, float32, count: the weight of an image's own label and, for mixup, of
+      its own pixels. For CutMix: `patch`, int32, count x 4: the box (top, bottom, left, right)
+      with the partner's pixels. For cutout: `hole`, the same kind of box.
     """
     height, width = image_shape[:2]
-    drawn = {}
+    sampled = {}
     if level.mix:
         lam = rng.beta(mixup_alpha, mixup_alpha)
         if level.mix == "mixup":
             lam = max(lam, 1 - lam)
         else:
             ratio = np.sqrt(1 - lam)
-            drawn["patch"] = _box(rng, (height, width), (height * ratio, width * ratio))
-            top, bottom, left, right = drawn["patch"]
+            sampled["patch"] = _box(rng, (height, width), (height * ratio, width * ratio))
+            top, bottom, left, right = sampled["patch"]
             lam = 1 - (bottom - top) * (right - left) / (height * width)
-        drawn["lam"] = np.float32(lam)
+        sampled["lam"] = np.float32(lam)
     if level.cutout:
-        drawn["hole"] = _box(rng, (height, width), (cutout_length, cutout_length))
-    return {name: np.broadcast_to(v, (count, *np.shape(v))).copy() for name, v in drawn.items()}
+        sampled["hole"] = _box(rng, (height, width), (cutout_length, cutout_length))
+    return {name: np.broadcast_to(v, (count, *np.shape(v))).copy() for name, v in sampled.items()}
 
 
-def apply(xp, images, labels, partner_images, partner_labels, drawn):
-    """Applies what was drawn to normalized images and one-hot labels.
+def apply(xp, images, labels, partner_images, partner_labels, sampled):
+    """Augments normalized images and one-hot labels.
 
     Args:
       xp: the library of the arrays.
       images, labels: float32, batch x height x width x channels and batch x classes.
       partner_images, partner_labels: the same for the images to mix with; unused without mixing.
-      drawn: what `draw` returned.
+      sampled: the result of `sample`.
 
     Returns:
       (images, labels)
     """
-    if "lam" in drawn:
-        lam = drawn["lam"][:, None]
+    if "lam" in sampled:
+        lam = sampled["lam"][:, None]
         labels = labels * lam + partner_labels * (1 - lam)
-        if "patch" in drawn:
-            patch = boxes.inside(xp, drawn["patch"], images.shape)
+        if "patch" in sampled:
+            patch = boxes.inside(xp, sampled["patch"], images.shape)
             images = images * (1 - patch) + partner_images * patch
         else:
             lam = lam[:, :, None, None]
             images = images * lam + partner_images * (1 - lam)
-    if "hole" in drawn:
-        images = images * (1 - boxes.inside(xp, drawn["hole"], images.shape))
+    if "hole" in sampled:
+        images = images * (1 - boxes.inside(xp, sampled["hole"], images.shape))
     return images, labels
 
 
 def _box(rng, image_sides, sides):
-    """A box with a uniformly drawn centre, cut off at the image's border."""
+    """A box with a uniform random centre, clipped to the image."""
     box = []
     for image_side, side in zip(image_sides, np.round(sides).astype(int), strict=True):
         start = rng.integers(image_side) - side // 2

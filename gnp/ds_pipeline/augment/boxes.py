@@ -4,11 +4,11 @@ import numpy as np
 
 
 def inside(xp, boxes, shape):
-    """Where a pixel lies in its image's box, as a weight to multiply with.
+    """The pixels inside each image's box, as a factor.
 
     Args:
       xp: the library of `boxes`: numpy, jax.numpy or tensorflow.
-      boxes: int32, batch x 4: top, bottom, left, right; the latter ends are outside.
+      boxes: int32, batch x 4: top, bottom, left, right; bottom and right are exclusive.
       shape: batch x height x width x channels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the image-level augmentations draw for each image, and the part all libraries share."""
+"""Image-level augmentation: sampling, and the operations shared by all libraries."""
 
 import numpy as np
 
@@ -6,20 +6,20 @@ from gnp.ds_pipeline.augment import erasing, geometry, policies
 from gnp.ds_pipeline.augment.levels import ImageLevel
 
 RESIZED_CROP_TRIES = 10
-_DRAWS_PER_TRY = 4  # area, aspect, and the two of the place
+_UNIFORMS_PER_TRY = 4  # area, aspect, row, column
 
 
 class ImageAugmentation:
     """The image-level augmentation of a run.
 
     Args:
-      level: what is done.
-      size: height and width of the images that the model gets.
+      level: the kinds of augmentation.
+      size: height and width of the model's input.
       padding: pixels on each side before a crop.
-      policy: what chooses the operations (see `policies`); None: no operations.
-      erasing_probability: share of the images that lose a box.
-      photos: crops are cut out of photos of any size while they are decoded, not out of padded
-        images of the final size.
+      policy: chooses the operations (see `policies`); None: no operations.
+      erasing_probability: share of the images in which a box is erased.
+      photos: images are photos of any size, cropped while they are decoded, instead of images of
+        the final size, which are padded and cropped.
     """
 
     def __init__(
@@ -42,12 +42,15 @@ class ImageAugmentation:
         self._columns = self._assign_columns()
 
     @property
-    def num_draws(self) -> int:
-        """Uniform numbers that one image consumes."""
+    def num_uniforms(self) -> int:
+        """Number of uniform random numbers per image."""
         return sum(width for _, width in self._columns)
 
-    def draw(self, uniforms: np.ndarray) -> dict[str, np.ndarray]:
-        """Turns the uniform numbers of a batch into what is done to each of its images.
+    def sample(self, uniforms: np.ndarray) -> dict[str, np.ndarray]:
+        """The augmentation of each image of a batch.
+
+        Args:
+          uniforms: float32, batch x num_uniforms, uniform in [0, 1).
 
         Returns:
           `window` (float32, batch x 3) for `pixel_indices`; with operations `operations`,
@@ -58,30 +61,32 @@ class ImageAugmentation:
         for name, width in self._columns:
             parts[name] = uniforms[:, start : start + width]
             start += width
-        drawn = {"window": parts["window"].copy()}
+        sampled = {"window": parts["window"].copy()}
         if "policy" in parts:
-            drawn |= policies.choose(self.policy, parts["policy"])
+            sampled |= policies.choose(self.policy, parts["policy"])
         if "erased" in parts:
-            drawn["erased"] = erasing.draw(parts["erased"], self._erasing_probability, self._size)
+            sampled["erased"] = erasing.sample(
+                parts["erased"], self._erasing_probability, self._size
+            )
         if "photo_crop" in parts:
-            shape = (len(uniforms), RESIZED_CROP_TRIES, _DRAWS_PER_TRY)
-            drawn["photo_crop"] = parts["photo_crop"].reshape(shape).copy()
-        return drawn
+            shape = (len(uniforms), RESIZED_CROP_TRIES, _UNIFORMS_PER_TRY)
+            sampled["photo_crop"] = parts["photo_crop"].reshape(shape).copy()
+        return sampled
 
-    def pixel_indices(self, xp, drawn):
-        """Rows and columns that the padded crop and the flip take; see `geometry`."""
-        return geometry.pixel_indices(xp, drawn["window"], self._size, self._padding, self.flips)
+    def pixel_indices(self, xp, sampled):
+        """Source rows and columns of the padded crop and the flip; see `geometry`."""
+        return geometry.pixel_indices(xp, sampled["window"], self._size, self._padding, self.flips)
 
-    def after_normalization(self, xp, images, drawn):
-        """What is done to normalized images."""
-        return erasing.apply(xp, images, drawn["erased"]) if "erased" in drawn else images
+    def after_normalization(self, xp, images, sampled):
+        """The part of the augmentation that follows normalization: random erasing."""
+        return erasing.apply(xp, images, sampled["erased"]) if "erased" in sampled else images
 
     def _assign_columns(self):
-        columns = [("window", geometry.DRAWS)]
+        columns = [("window", geometry.NUM_UNIFORMS)]
         if self.policy is not None:
-            columns.append(("policy", self.policy.layers * policies.DRAWS_PER_LAYER))
+            columns.append(("policy", self.policy.layers * policies.UNIFORMS_PER_LAYER))
         if self._erasing_probability > 0:
-            columns.append(("erased", erasing.DRAWS))
+            columns.append(("erased", erasing.NUM_UNIFORMS))
         if self.crops_photos:
-            columns.append(("photo_crop", RESIZED_CROP_TRIES * _DRAWS_PER_TRY))
+            columns.append(("photo_crop", RESIZED_CROP_TRIES * _UNIFORMS_PER_TRY))
         return columns

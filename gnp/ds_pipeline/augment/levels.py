@@ -1,17 +1,17 @@
-"""The augmentations by name. Loads neither tensorflow nor jax."""
+"""The augmentations by name. Imports neither tensorflow nor jax."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageLevel:
-    """What is done to each training image on its own, in this order.
+    """The augmentation of single training images, in this order.
 
     Attributes:
-      operations: "autoaugment", "randaugment", "trivialaugment" or "" for none. On photos these
-        come after the crop.
-      crop: a random crop: of the padded image, on photos of any size and shape.
-      flip: a random flip.
+      operations: "autoaugment", "randaugment", "trivialaugment" or "" for none. On photos they
+        follow the crop.
+      crop: a random crop of the padded image, or of random size and shape on photos.
+      flip: a random flip, left to right.
     """
 
     operations: str = ""
@@ -21,11 +21,11 @@ class ImageLevel:
 
 @dataclasses.dataclass(frozen=True)
 class BatchLevel:
-    """What is done to a training batch as a whole, after normalization.
+    """The augmentation of a whole training batch, after normalization.
 
     Attributes:
-      mix: "mixup" or "cutmix": each image is mixed with one of the reversed batch; "": no mixing.
-      cutout: one square of the batch is set to zero.
+      mix: "mixup" or "cutmix": image i of n is mixed with image n - 1 - i; "": no mixing.
+      cutout: a square is set to zero, at the same place in all images.
     """
 
     mix: str = ""

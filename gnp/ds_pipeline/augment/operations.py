@@ -1,13 +1,13 @@
 """The sixteen image operations of AutoAugment and RandAugment, on batches, in tensorflow.
 
-E. D. Cubuk et al., AutoAugment (arXiv 1805.09501) and RandAugment (arXiv 1909.13719). Each takes
+E. D. Cubuk et al., AutoAugment (arXiv 1805.09501) and RandAugment (arXiv 1909.13719). Arguments:
 
   images: uint8, batch x height x width x channels (1 or 3);
-  arguments: float32, batch: one strength per image, in the unit that the operation names;
-  centres: float32, batch x 2, uniform in [0, 1): where Cutout blanks a square; others ignore it;
+  arguments: float32, batch: one strength per image, in the operation's unit;
+  centres: float32, batch x 2, uniform in [0, 1): centre of Cutout's square, ignored by the others.
 
-and returns images of the same shape. Arithmetic is that of the published models, to the last
-rounding, including that Contrast blends with the pixel count / 256 instead of the mean level.
+Each returns images of the same shape. The arithmetic equals that of the published models in every
+rounding. As there, Contrast blends with the pixel count / 256 instead of the mean level.
 """
 
 import functools
@@ -18,18 +18,18 @@ import numpy as np
 from gnp.ds_pipeline.augment.policies import OPERATIONS
 from gnp.ds_pipeline.tensorflow_cpu import tf
 
-_FILL = 128  # level of the pixels that a geometric operation uncovers
+_FILL = 128  # level of pixels from outside the image
 _GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)
 _SMOOTHING = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def apply_layers(images, operations, arguments, centres):
-    """Applies a sequence of operations, chosen for each image, one after the other.
+    """Applies a sequence of operations to each image.
 
     Args:
       images: uint8, batch x height x width x channels.
-      operations: int32, batch x layers: places in `policies.OPERATIONS`; one place further stands
-        for no operation.
+      operations: int32, batch x layers: places in `policies.OPERATIONS`, or
+        `policies.NO_OPERATION`.
       arguments: float32, batch x layers.
       centres: float32, batch x layers x 2.
 
@@ -43,7 +43,7 @@ def apply_layers(images, operations, arguments, centres):
 
 
 def _apply_to_one(images, operations, arguments, centres):
-    """A batch of one image takes one branch."""
+    """For a batch of one image: runs one branch."""
     branches = [
         functools.partial(_FUNCTIONS[name], images, arguments, centres) for name in OPERATIONS
     ]
@@ -51,7 +51,7 @@ def _apply_to_one(images, operations, arguments, centres):
 
 
 def _apply_to_groups(images, operations, arguments, centres):
-    """Sorts the images by operation, so that each operation runs once, on all of its images."""
+    """Groups the images by operation, so that each operation runs once, on all its images."""
     groups = len(OPERATIONS) + 1
 
     def split(values):
@@ -71,13 +71,13 @@ def auto_contrast(images, arguments, centres):
     high = tf.reduce_max(levels, axis=(1, 2), keepdims=True)
     scale = tf.where(high > low, 255.0 / (high - low), 1.0)
     shift = tf.where(high > low, -low * scale, 0.0)
-    # Repeated over a row, because broadcasting over so few channels is slow.
+    # Repeated over each row, because broadcasting over so few channels is slow.
     scale, shift = (tf.repeat(x, images.shape[2], axis=2) for x in (scale, shift))
     return _to_levels(levels * scale + shift)
 
 
 def equalize(images, arguments, centres):
-    """Spreads the levels of each channel so that all are equally frequent."""
+    """Equalizes the histogram of each channel."""
     _, height, width, channels = images.shape
     planes = tf.cast(tf.transpose(images, (0, 3, 1, 2)), tf.int32)
     planes = tf.reshape(planes, (-1, height * width))
@@ -97,7 +97,7 @@ def invert(images, arguments, centres):
 
 
 def rotate(images, arguments, centres):
-    """Turns about the centre by an angle in degrees, counter-clockwise."""
+    """Rotates about the centre by an angle in degrees, counter-clockwise."""
     height, width = images.shape[1:3]
     cos = tf.cos(arguments * (math.pi / 180))
     sin = tf.sin(arguments * (math.pi / 180))
@@ -114,13 +114,13 @@ def posterize(images, arguments, centres):
 
 
 def solarize(images, arguments, centres):
-    """Inverts the levels from a threshold on; 256 counts as 0, as in the published models."""
+    """Inverts levels at or above a threshold; 256 counts as 0, as in the published models."""
     threshold = tf.cast(_per_image(arguments % 256), tf.uint8)
     return tf.bitwise.bitwise_xor(images, _mask(images >= threshold) * 255)
 
 
 def solarize_add(images, arguments, centres):
-    """Adds to the levels below 128."""
+    """Adds the argument to levels below 128."""
     addition = tf.cast(_per_image(arguments), tf.uint8)
     added = tf.minimum(images, 255 - addition) + addition
     return _choose(_mask(images < 128), added, images)
@@ -132,7 +132,7 @@ def color(images, arguments, centres):
 
 
 def contrast(images, arguments, centres):
-    """Blends with one level, pixels / 256 as in the published models; 1 is the image."""
+    """Blends with the level pixel count / 256, as in the published models; 1 is the image."""
     height, width = images.shape[1:3]
     level = tf.constant(min(height * width / 256, 255.0), tf.float32)
     return _blend(tf.fill(tf.shape(images), tf.cast(level, tf.uint8)), images, arguments)
@@ -144,7 +144,7 @@ def brightness(images, arguments, centres):
 
 
 def sharpness(images, arguments, centres):
-    """Blends with a smoothed image; 1 is the image. The outermost pixels stay as they are."""
+    """Blends with a smoothed image; 1 is the image. Border pixels do not change."""
     height, width = images.shape[1:3]
     if min(height, width) < 3:
         return images
@@ -156,10 +156,10 @@ def sharpness(images, arguments, centres):
 
 
 def _smoothed(images, height, width):
-    """Means of 3x3 pixels with the one in the middle counted five times.
+    """Means of 3x3 pixels, the centre weighted five times.
 
-    Where a mean is a whole number, the rounding of sums decides which level it becomes. Published
-    vectors round once for each product and sum, as some processors do; so do all of them here.
+    If a mean is a whole number, its rounding error decides the level. Some processors round once
+    per multiply-add, as in the published test vectors. In float64 every processor does so here.
     """
     levels = tf.cast(images, tf.float64)
     mean = tf.zeros_like(images[:, :height, :width], tf.float32)
@@ -170,12 +170,12 @@ def _smoothed(images, height, width):
 
 
 def shear_x(images, arguments, centres):
-    """Shifts each row by a multiple of its height."""
+    """Shifts each row by the argument times its row number."""
     return _transform(images, 1.0, arguments, 0.0, 0.0, 1.0, 0.0)
 
 
 def shear_y(images, arguments, centres):
-    """Shifts each column by a multiple of its place."""
+    """Shifts each column by the argument times its column number."""
     return _transform(images, 1.0, 0.0, 0.0, arguments, 1.0, 0.0)
 
 
@@ -190,7 +190,7 @@ def translate_y(images, arguments, centres):
 
 
 def cutout(images, arguments, centres):
-    """Grays out a square that reaches `argument` pixels to each side of its centre."""
+    """Fills a square that extends `argument` pixels to each side of its centre with gray."""
     inside = True
     for axis, length in enumerate(images.shape[1:3]):
         centre = tf.floor(centres[:, axis] * length)
@@ -203,7 +203,7 @@ def cutout(images, arguments, centres):
 
 
 def _transform(images, *matrix):
-    """The pixel at (x, y) comes from (a x + b y + c, d x + e y + f), rounded to the nearest."""
+    """Copies pixel (x, y) from (a x + b y + c, d x + e y + f), rounded to the nearest pixel."""
     count = tf.shape(images)[0]
     rows = [tf.broadcast_to(entry, (count,)) for entry in (*matrix, 0.0, 0.0)]
     return tf.raw_ops.ImageProjectiveTransformV3(
@@ -217,7 +217,7 @@ def _transform(images, *matrix):
 
 
 def _blend(first, second, factors):
-    """first + factor (second - first), cut off at 0 and 255, rounded towards zero."""
+    """first + factor (second - first), clipped to 0 and 255, rounded towards zero."""
     first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
     return _to_levels(first + _per_image(factors) * (second - first))
 

@@ -1,4 +1,4 @@
-"""Which operations an image gets, and how strong. Needs numpy alone."""
+"""Choice and strength of the operations of each image. Needs only numpy."""
 
 import numpy as np
 
@@ -24,18 +24,18 @@ OPERATIONS = (
 )
 NO_OPERATION = len(OPERATIONS)
 
-DRAWS_PER_LAYER = 5  # choice, strength or probability, sign, and the two of a centre
+UNIFORMS_PER_LAYER = 5  # choice, strength or probability, sign, row and column of a centre
 
 MAX_LEVEL = 10
 _SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 
-# Where the two methods differ: the strongest translation and cutout, in pixels.
+# The two methods differ in the strongest translation and cutout, in pixels.
 _AUTOAUGMENT_PIXELS = {"Translate": 250, "Cutout": 100}
 _RANDAUGMENT_PIXELS = {"Translate": 100, "Cutout": 40}
 
 
 def argument(operation: str, level: float, pixels: dict[str, int]) -> float:
-    """The strength of an operation at a level from 0 to 10, in the operation's unit."""
+    """The argument of an operation at a level from 0 to 10, in the operation's unit."""
     part = level / MAX_LEVEL
     if operation == "Rotate":
         return part * 30
@@ -57,7 +57,7 @@ def argument(operation: str, level: float, pixels: dict[str, int]) -> float:
 
 
 class AutoAugment:
-    """One sub-policy of two operations, each applied with its probability (arXiv 1805.09501)."""
+    """A sub-policy of two operations, applied with their probabilities (arXiv 1805.09501)."""
 
     layers = 2
 
@@ -69,17 +69,17 @@ class AutoAugment:
             [[argument(n, level, _AUTOAUGMENT_PIXELS) for n, _, level in sub] for sub in table]
         )
 
-    def choose(self, draws: np.ndarray) -> dict[str, np.ndarray]:
+    def choose(self, uniforms: np.ndarray) -> dict[str, np.ndarray]:
         """See `choose`."""
-        chosen = _pick(draws[:, 0, 0], len(self._operations))
-        applied = draws[:, :, 1] < self._probabilities[chosen]
+        chosen = _pick(uniforms[:, 0, 0], len(self._operations))
+        applied = uniforms[:, :, 1] < self._probabilities[chosen]
         operations = np.where(applied, self._operations[chosen], NO_OPERATION)
-        arguments = _with_signs(operations, self._arguments[chosen], draws)
-        return _layers(operations, arguments, draws)
+        arguments = _with_signs(operations, self._arguments[chosen], uniforms)
+        return _layers(operations, arguments, uniforms)
 
 
 class RandAugment:
-    """Layers of operations drawn from all sixteen, always applied (arXiv 1909.13719).
+    """Layers of operations sampled from all sixteen, always applied (arXiv 1909.13719).
 
     Args:
       layers: operations per image.
@@ -92,19 +92,19 @@ class RandAugment:
             [argument(name, magnitude, _RANDAUGMENT_PIXELS) for name in OPERATIONS]
         )
 
-    def choose(self, draws: np.ndarray) -> dict[str, np.ndarray]:
+    def choose(self, uniforms: np.ndarray) -> dict[str, np.ndarray]:
         """See `choose`."""
-        operations = _pick(draws[:, :, 0], len(OPERATIONS))
-        arguments = _with_signs(operations, self._arguments[operations], draws)
-        return _layers(operations, arguments, draws)
+        operations = _pick(uniforms[:, :, 0], len(OPERATIONS))
+        arguments = _with_signs(operations, self._arguments[operations], uniforms)
+        return _layers(operations, arguments, uniforms)
 
 
 class TrivialAugment:
-    """One operation of any strength, with nothing to tune (arXiv 2103.10158, wide space)."""
+    """One operation of random strength, without parameters (arXiv 2103.10158, wide space)."""
 
     layers = 1
 
-    # Operation -> its argument, from a strength of 0 to 1 and from the same with a drawn sign.
+    # Operation -> argument, a function of the strength (0 to 1) and the strength with random sign.
     _SPACE = (
         ("AutoContrast", lambda part, signed: 0 * part),
         ("Equalize", lambda part, signed: 0 * part),
@@ -122,48 +122,48 @@ class TrivialAugment:
     )
     _LEVELS = 31
 
-    def choose(self, draws: np.ndarray) -> dict[str, np.ndarray]:
+    def choose(self, uniforms: np.ndarray) -> dict[str, np.ndarray]:
         """See `choose`."""
         space = np.array([OPERATIONS.index(name) for name, _ in self._SPACE] + [NO_OPERATION])
-        chosen = _pick(draws[:, :, 0], len(space))
-        part = _pick(draws[:, :, 1], self._LEVELS) / (self._LEVELS - 1)
-        signed = part * _signs(draws)
+        chosen = _pick(uniforms[:, :, 0], len(space))
+        part = _pick(uniforms[:, :, 1], self._LEVELS) / (self._LEVELS - 1)
+        signed = part * _signs(uniforms)
         strengths = [strength(part, signed) for _, strength in self._SPACE] + [0 * part]
         arguments = np.choose(chosen, strengths)
-        return _layers(space[chosen], arguments, draws)
+        return _layers(space[chosen], arguments, uniforms)
 
 
-def choose(policy, draws: np.ndarray) -> dict[str, np.ndarray]:
+def choose(policy, uniforms: np.ndarray) -> dict[str, np.ndarray]:
     """Chooses the operations of a batch.
 
     Args:
       policy: an AutoAugment, RandAugment or TrivialAugment.
-      draws: float32, batch x (policy.layers * DRAWS_PER_LAYER), uniform in [0, 1).
+      uniforms: float32, batch x (policy.layers * UNIFORMS_PER_LAYER), uniform in [0, 1).
 
     Returns:
       `operations` (int32, batch x layers: places in OPERATIONS, or NO_OPERATION), `arguments`
       (float32, batch x layers) and `centres` (float32, batch x layers x 2).
     """
-    return policy.choose(draws.reshape(len(draws), policy.layers, DRAWS_PER_LAYER))
+    return policy.choose(uniforms.reshape(len(uniforms), policy.layers, UNIFORMS_PER_LAYER))
 
 
-def _with_signs(operations, arguments, draws):
+def _with_signs(operations, arguments, uniforms):
     signed = np.isin(operations, [OPERATIONS.index(name) for name in _SIGNED])
-    return np.where(signed, arguments * _signs(draws), arguments)
+    return np.where(signed, arguments * _signs(uniforms), arguments)
 
 
-def _signs(draws):
-    return np.where(draws[:, :, 2] < 0.5, -1, 1)
+def _signs(uniforms):
+    return np.where(uniforms[:, :, 2] < 0.5, -1, 1)
 
 
-def _layers(operations, arguments, draws):
+def _layers(operations, arguments, uniforms):
     return {
         "operations": operations.astype(np.int32),
         "arguments": arguments.astype(np.float32),
-        "centres": draws[:, :, 3:5].copy(),
+        "centres": uniforms[:, :, 3:5].copy(),
     }
 
 
-def _pick(draws, count):
-    """Uniform numbers in [0, 1) to integers from 0 to count - 1."""
-    return (draws * np.float32(count)).astype(np.int64).clip(0, count - 1)
+def _pick(uniforms, count):
+    """Integers from 0 to count - 1 from uniform numbers in [0, 1)."""
+    return (uniforms * np.float32(count)).astype(np.int64).clip(0, count - 1)

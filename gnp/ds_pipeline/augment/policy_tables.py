@@ -1,6 +1,6 @@
 """The sub-policies that AutoAugment found (arXiv 1805.09501, appendix, and its published code).
 
-One line per sub-policy: two times operation, probability, level.
+One line per sub-policy: two operations, each with probability and level.
 """
 
 _CIFAR = """
