@@ -122,7 +122,7 @@ def our_step(
         optimizer,
         optax.constant_schedule(LEARNING_RATE),
         penalty=penalty,
-        groups=groups,
+        groups=groups or PerturbationGroups(),
         gradient_clipping=CLIPPING,
     )
     shape = batch["image"].shape[1:]

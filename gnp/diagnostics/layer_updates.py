@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
 from gnp.training import parallel
 from gnp.training.health import LAYER_NORMS, layer_names, layer_norms
+from gnp.training.settings import Settings
 from gnp.training.state import TrainState
-from gnp.training.step_kinds import StepKinds, count_steps
+from gnp.training.step_programs import StepPrograms
 
 
 def next_step_norms(
-    config: Any, model: nn.Module, source: Any, state: TrainState
+    settings: Settings, model: nn.Module, source: Any, state: TrainState
 ) -> dict[str, dict[str, float]]:
     """Norms of parameters, gradient and update of each layer in the step that comes next.
 
@@ -23,7 +23,7 @@ def next_step_norms(
     training, the last step is taken again.
 
     Args:
-      config: the resolved config, with `logging.layer_norms_every` above 0.
+      settings: of the run, with `logging.layer_norms_every` above 0.
       model: the classifier.
       source: its training set is the data set.
       state: on all devices; it stays as it is.
@@ -35,18 +35,17 @@ def next_step_norms(
     Raises:
       UserError: the training set is smaller than a batch.
     """
-    steps_per_epoch = count_steps(config.batch_size, source.num_train_images)
-    last = config.total_epochs * steps_per_epoch - 1
-    epoch, index = divmod(min(int(state.step), last), steps_per_epoch)
-    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-    kinds = StepKinds(config, model, optimizer, steps_per_epoch, source.prepare)
-    step = kinds.of_epoch(state.key, epoch)[index].one
+    length = settings.length(source.num_train_images)
+    step = min(int(state.step), length.total_steps - 1)
+    epoch, index = divmod(step, length.steps_per_epoch)
+    schedule = settings.step_schedule(length.steps_per_epoch, steps_per_loop=1)
+    block = schedule.blocks(state.key, step, epoch)[0]
+    programs = StepPrograms(settings, model, length.steps_per_epoch, source.prepare)
     batch = parallel.split(next(iter(source.train_batches(epoch, index))))
     # The step takes its state's buffers, so it gets a copy.
-    copy = jax.tree.map(jnp.copy, state).replace(
-        step=jnp.full_like(state.step, epoch * steps_per_epoch + index)
-    )
-    updated, metrics = step(copy, parallel.replicate(source.device_data), batch)
+    copy = jax.tree.map(jnp.copy, state).replace(step=jnp.full_like(state.step, step))
+    device_data = parallel.replicate(source.device_data)
+    updated, metrics = programs.take(block, copy, device_data, batch)
     norms = {
         "parameter_norm": layer_norms(state.params),
         "gradient_norm": metrics[LAYER_NORMS],

@@ -14,11 +14,37 @@ from flax import linen as nn
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
-from gnp.model import create_model
+from gnp.model import create_model, model_names
 from gnp.runs.data_file import RunData
 
 # What compute_dtype names, as a model's dtype; None: that of inputs and parameters, float32.
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+
+
+def check_names(config: Any) -> None:
+    """Makes sure that what a config names exists, before anything is computed.
+
+    Raises:
+      UserError: a name is unknown; lists those that are known.
+    """
+    import_model_module(config.model.model_module)
+    dataset = config.dataset
+    for field, name, known in (
+        ("model.model_name", config.model.model_name, model_names()),
+        ("dataset.dataset_name", dataset.dataset_name, data.source_names()),
+        (
+            "dataset.image_level_augmentations",
+            dataset.image_level_augmentations,
+            data.image_level_names(),
+        ),
+        (
+            "dataset.batch_level_augmentations",
+            dataset.batch_level_augmentations,
+            data.batch_level_names(),
+        ),
+    ):
+        if name not in known:
+            raise unknown_name(field, name, known)
 
 
 def build_model(config: Any) -> nn.Module:

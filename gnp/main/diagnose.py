@@ -21,7 +21,7 @@ from gnp.diagnostics.layer_updates import next_step_norms
 from gnp.errors import UserError
 from gnp.files import json_text, write_atomically
 from gnp.main import app, config, saved_run
-from gnp.main.check import check_config
+from gnp.main.build import check_names
 from gnp.main.sharpness import FULL_PRECISION, check_data
 from gnp.model.scanned_blocks import unstack_params
 from gnp.report.table import aligned
@@ -44,13 +44,13 @@ def main() -> None:
     on_train = values.data == "train"
     if values.run:
         folder = saved_run.folder_from_flags()
-        settings = saved_run.settings_of(folder, *_FIELDS)
-        run = saved_run.load_run(folder, settings, values.checkpoint, evaluate_on_train=on_train)
+        fields = saved_run.config_of(folder, *_FIELDS)
+        run = saved_run.load_run(folder, fields, values.checkpoint, evaluate_on_train=on_train)
         out = saved_run.out_folder(folder)
     elif values.config:
-        settings = config.read_config(*_FIELDS)
-        check_config(settings, num_devices=jax.device_count())
-        run = saved_run.untrained(settings, evaluate_on_train=on_train)
+        fields = config.read_config(*_FIELDS)
+        check_names(fields)
+        run = saved_run.untrained(fields, evaluate_on_train=on_train)
         out = saved_run.out_folder(pathlib.Path())
     else:
         raise UserError("--run=RUN_FOLDER or --config=FILE is needed; name what to look into.")

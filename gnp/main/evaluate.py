@@ -44,7 +44,7 @@ def main() -> None:
     out = make_folder(flags.FLAGS.out, "--out") if flags.FLAGS.out else None
     figures = evaluate_run(
         folder,
-        saved_run.settings_of(folder),
+        saved_run.config_of(folder),
         flags.FLAGS.checkpoint,
         ema=flags.FLAGS.ema,
         attack_radius=flags.FLAGS.attack_radius,
@@ -57,17 +57,17 @@ def main() -> None:
 
 def evaluate_run(
     folder: pathlib.Path,
-    settings: Any,
+    config: Any,
     checkpoint: str,
     *,
     ema: bool = False,
     attack_radius: float = 0.0,
 ) -> dict[str, Any]:
-    """Figures of a checkpoint on the evaluation set that `settings` name.
+    """Figures of a checkpoint on the evaluation set that a config names.
 
     Args:
       folder: the run's folder.
-      settings: its config, the data set perhaps another.
+      config: its config, the data set perhaps another.
       checkpoint: `best`, `last`, a step, or `average:N`, the mean of the last N.
       ema: take the moving averages of parameters and batch statistics.
       attack_radius: of a fast gradient attack on each image, in the units of the model's input.
@@ -80,10 +80,10 @@ def evaluate_run(
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
-    run = saved_run.load_run(folder, settings, checkpoint, ema=ema)
+    run = saved_run.load_run(folder, config, checkpoint, ema=ema)
     attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
-    predict_step = parallel.map_predict_step(
-        make_predict_step(run.model, attack), run.source.prepare_eval
+    predict_step = parallel.map_eval_step(
+        make_predict_step(run.model, attack), run.source.prepare_eval, per_image=True
     )
     device_data = parallel.replicate(run.source.device_data)
 

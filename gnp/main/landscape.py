@@ -49,7 +49,7 @@ def main() -> None:
     folder = saved_run.folder_from_flags()
     _check(values.directions, values.points, values.extent)
     run, whole_set = open_whole_set(
-        folder, saved_run.settings_of(folder, *FULL_PRECISION), values.checkpoint, values.data
+        folder, saved_run.config_of(folder, *FULL_PRECISION), values.checkpoint, values.data
     )
     slice_of = {"run": str(folder), "step": run.step, "data": values.data}
     if values.to:
@@ -110,7 +110,7 @@ def compute(
             bar.update()
             return figures_at(point)
 
-        figures = landscape.walk(
+        figures = landscape.evaluate_points(
             points,
             counted,
             done,
@@ -157,7 +157,7 @@ def _other_end(folder, to, checkpoint, like):
         folder = pathlib.Path(to).absolute()
     else:
         checkpoint = to
-    run = saved_run.load_run(folder, saved_run.settings_of(folder, *FULL_PRECISION), checkpoint)
+    run = saved_run.load_run(folder, saved_run.config_of(folder, *FULL_PRECISION), checkpoint)
     shapes, other_shapes = (
         jax.tree.map(lambda x: x.shape, state.params) for state in (like, run.state)
     )

@@ -2,19 +2,21 @@
 
 python -m gnp.main.main --config=config/digits.py --working_dir=DIR [--config.FIELD=VALUE ...]
 
-Called again with the same arguments, it goes on where the run stands.
+Called again with the same arguments, it resumes where the run stands.
 """
 
 import contextlib
 import pathlib
+from typing import Any
 
 import jax
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.main import app, config, distributed
-from gnp.main.build import build_model, build_source
-from gnp.main.check import check_config
+from gnp.main import app, distributed
+from gnp.main import config as config_flags
+from gnp.main.build import build_model, build_source, check_names
+from gnp.main.config import default_config
 from gnp.main.init_from import starting_point
 from gnp.model.size import measure
 from gnp.runs.data_file import write_run_data
@@ -23,48 +25,50 @@ from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import train
+from gnp.training.settings import read_settings
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
-flags.adopt_module_key_flags(config)
+flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(distributed)
 
 
 def main() -> None:
     """Trains what the flags ask for."""
     distributed.initialize()
-    settings = config.read_config()
+    config = config_flags.read_config()
     if not _WORKING_DIR.value:
         raise UserError("--working_dir is missing; name the folder that runs are put into.")
-    run(settings, pathlib.Path(_WORKING_DIR.value))
+    run(config, pathlib.Path(_WORKING_DIR.value))
 
 
-def run(settings, working_dir: pathlib.Path) -> None:
+def run(config: Any, working_dir: pathlib.Path) -> None:
     """Checks a config, trains it in its folder below `working_dir` and prints what came out."""
-    check_config(settings, num_devices=jax.device_count())
-    model = build_model(settings)
+    check_names(config)
+    settings = read_settings(config, num_devices=jax.device_count())
+    model = build_model(config)
     is_first = jax.process_index() == 0
-    folder = run_path(settings, working_dir)
+    folder = run_path(config, working_dir)
     with lock_run(folder) if is_first else contextlib.nullcontext():
         claim_folder(
             folder,
-            settings,
-            defaults=config.default_config(),
-            retrain=settings.retrain,
+            config,
+            defaults=default_config(),
+            retrain=config.retrain,
             is_writer=is_first,
         )
         parallel.barrier("run folder")
-        source = build_source(settings, folder)
+        source = build_source(config, folder)
         if is_first:
             write_run_data(folder, source)
         # A multiplication and an addition are two operations.
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
-        with run_log(folder, settings.logging) if is_first else contextlib.nullcontext():
+        with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
             summary = train(
                 settings,
                 model=model,
                 source=source,
                 folder=folder,
-                start_from=starting_point(settings.init_from, model, source.image_shape),
+                start_from=starting_point(config.init_from, model, source.image_shape),
                 forward_flops=forward_flops,
             )
     if is_first:

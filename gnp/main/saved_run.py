@@ -11,16 +11,15 @@ from flax import linen as nn
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, reason, unknown_name
 from gnp.files import make_folder
-from gnp.main import config
+from gnp.main import config as config_flags
 from gnp.main.build import build_model, build_source
-from gnp.main.check import check_batch_divides
-from gnp.optimizer.build import build_optimizer
 from gnp.runs.data_file import RunData, read_run_data
 from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
-from gnp.training.loop import open_checkpoints
+from gnp.training.checkpoint import open_checkpoints
 from gnp.training.saved_variables import average_variables, read_variables
-from gnp.training.state import TrainState, initial_state
+from gnp.training.settings import Settings, read_settings
+from gnp.training.state import TrainState
 
 _AVERAGE = "average:"
 
@@ -29,7 +28,7 @@ class SavedRun(NamedTuple):
     """A model with its data, as training left it or as it is before training.
 
     Attributes:
-      settings: the config.
+      settings: what training takes from the run's config.
       model: the classifier.
       source: the data set.
       state: on all devices.
@@ -39,7 +38,7 @@ class SavedRun(NamedTuple):
       raw: where something is averaged, the state as training left it, else None.
     """
 
-    settings: Any
+    settings: Settings
     model: nn.Module
     source: DataSource
     state: TrainState
@@ -88,14 +87,15 @@ def folder_from_flags() -> pathlib.Path:
     return folder
 
 
-def settings_of(folder: pathlib.Path, *fields: str) -> Any:
+def config_of(folder: pathlib.Path, *fields: str) -> Any:
     """The config of a run, with the fields that the command line sets, and over them `fields`."""
-    return config.load_config(str(folder / CONFIG_FILE), [*config.overrides(), *fields])
+    overrides = [*config_flags.overrides(), *fields]
+    return config_flags.load_config(str(folder / CONFIG_FILE), overrides)
 
 
 def load_run(
     folder: pathlib.Path,
-    settings: Any,
+    config: Any,
     checkpoint: str,
     *,
     ema: bool = False,
@@ -105,7 +105,7 @@ def load_run(
 
     Args:
       folder: the run's folder.
-      settings: its config, the data set perhaps another.
+      config: its config, the data set perhaps another.
       checkpoint: `best`, `last`, a step, or `average:N` for the mean of the last N checkpoints'
         parameters and batch statistics.
       ema: take the moving averages of parameters and batch statistics.
@@ -114,11 +114,10 @@ def load_run(
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
-    fresh = untrained(
-        settings, trained_on=read_run_data(folder), evaluate_on_train=evaluate_on_train
-    )
-    with open_checkpoints(settings, folder, read_only=True) as checkpoints:
-        steps = _steps(checkpoints, checkpoint, folder, settings.keep_latest_checkpoints)
+    fresh = untrained(config, trained_on=read_run_data(folder), evaluate_on_train=evaluate_on_train)
+    saving = fresh.settings.saving
+    with open_checkpoints(saving, folder, read_only=True) as checkpoints:
+        steps = _steps(checkpoints, checkpoint, folder, saving.keep_latest)
         with _naming_damage(folder, steps[-1]):
             state, _ = checkpoints.restore(steps[-1], fresh.state)
     run = fresh._replace(state=state, step=steps[-1])
@@ -148,23 +147,22 @@ def _naming_damage(folder, step):
 
 
 def untrained(
-    settings: Any, *, trained_on: RunData | None = None, evaluate_on_train: bool = False
+    config: Any, *, trained_on: RunData | None = None, evaluate_on_train: bool = False
 ) -> SavedRun:
     """What a config names before its first step.
 
     Args:
-      settings: the config.
+      config: the resolved config.
       trained_on: what the model knows whose state is to be put in; None: nothing.
       evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
-      UserError: a name is unknown, or a batch does not divide over the devices there are.
+      UserError: a name is unknown, or a field does not fit the others or the devices there are.
     """
-    check_batch_divides(settings.batch_size, jax.device_count())
-    model = build_model(settings)
-    source = build_source(settings, trained_on=trained_on, evaluate_on_train=evaluate_on_train)
-    optimizer = build_optimizer(settings.opt.opt_type, settings.opt.opt_params)
-    state = initial_state(settings, model, optimizer, source.image_shape)
+    settings = read_settings(config, num_devices=jax.device_count())
+    model = build_model(config)
+    source = build_source(config, trained_on=trained_on, evaluate_on_train=evaluate_on_train)
+    state = settings.initial_state(model, source.image_shape)
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     out = saved_run.out_folder(folder)
     figures = measure_run(
         folder,
-        saved_run.settings_of(folder, *FULL_PRECISION),
+        saved_run.config_of(folder, *FULL_PRECISION),
         values.checkpoint,
         values.data,
         SharpnessSettings(**{name: values[name].value for name in names}),

@@ -32,10 +32,7 @@ def adaptive(params, gradient, r, key):
 def at_random(params, gradient, r, key):
     """r·z/‖z‖ with z from the standard normal distribution: a control of the same length."""
     del gradient
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    noise = [jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-    return tree.scale(tree.unit(jax.tree.unflatten(structure, noise)), r)
+    return tree.scale(tree.unit(tree.normal_like(key, params)), r)
 
 
 _ASCENTS = {"gradient": along_gradient, "adaptive": adaptive, "random": at_random}

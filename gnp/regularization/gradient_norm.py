@@ -30,7 +30,7 @@ MODES = ("two_pass", "exact")
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class PenaltyForm:
     """Which penalty it is. The default is the paper's.
 
     Attributes:
@@ -108,7 +108,7 @@ def value_and_grad(
         Either way average the result over the devices before the optimizer. Under
         `jax.shard_map` this needs `check_vma=False`; as it comes that sums gradients by replicated
         parameters itself, so average the loss within `loss_fn` there, and nothing else.
-      **form: fields of `Form`.
+      **form: fields of `PenaltyForm`.
 
     Returns:
       A function of `(params, *args, **kwargs)` that returns `(loss, gradient)`, or
@@ -122,7 +122,7 @@ def value_and_grad(
       UserError: a field of `form` has a bad value.
       TypeError: a schedule was given and the call has no `step`.
     """
-    form = Form(**form)
+    form = PenaltyForm(**form)
 
     def penalized(params, *args, step=None, ascent_key=None, **kwargs):
         radius, weight = _at_step(r, step, "r"), _at_step(alpha, step, "alpha")
@@ -174,7 +174,7 @@ def penalized_gradient(
     *,
     r: float | jax.Array,
     alpha: float | jax.Array,
-    form: Form = Form(),
+    form: PenaltyForm = PenaltyForm(),
     key: jax.Array | None = None,
     average: Callable[[PyTree], PyTree] = lambda gradient: gradient,
     perturbed_loss_fn: Callable[[PyTree, Any], tuple[jax.Array, Any]] | None = None,

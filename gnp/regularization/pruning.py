@@ -1,16 +1,17 @@
 """Small weights, or groups of them, become exact zeros and stay so."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from gnp.regularization import tree
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.paths import first_matches
-from gnp.regularization.weight_groups import Groups
+from gnp.regularization.weight_groups import WeightGroups
 
 PyTree = Any
 
@@ -33,7 +34,7 @@ class Threshold:
       field: where the rules come from, for messages.
     """
 
-    rules: Sequence[tuple[str, float, Groups]]
+    rules: Sequence[tuple[str, float, WeightGroups]]
     epochs: Epochs
     release_epoch: int | None
     steps_per_epoch: int
@@ -78,7 +79,26 @@ class Threshold:
         return traverse_util.unflatten_dict(leaves, sep="/")
 
 
-def sparsity(params: PyTree, kinds: Mapping[str, Sequence[Groups]]) -> dict[str, jax.Array]:
+def with_pruning(step: Callable, threshold: Threshold) -> Callable:
+    """A train step after which what the threshold holds is zero, and what it cuts becomes so.
+
+    Args:
+      step: `(state, batch) -> (state, metrics)`; a state has `params` and `step`, the metrics have
+        `parameter_norm`.
+      threshold: which weights become zero when.
+    """
+
+    def pruning_step(state, batch):
+        updated, metrics = step(state, batch)
+        held = threshold.hold(updated.params, state.params, state.step)
+        params = threshold.cut(held, state.step)
+        metrics |= {"parameter_norm": tree.global_norm(params)}
+        return updated.replace(params=params), metrics
+
+    return pruning_step
+
+
+def sparsity(params: PyTree, kinds: Mapping[str, Sequence[WeightGroups]]) -> dict[str, jax.Array]:
     """Shares of zeros.
 
     Args:

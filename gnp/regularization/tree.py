@@ -8,6 +8,14 @@ import jax.numpy as jnp
 PyTree = Any
 
 
+def normal_like(key: jax.Array, like: PyTree) -> PyTree:
+    """A tree of independent standard normal numbers, in float32."""
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    samples = [jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, samples)
+
+
 def inner_product(a: PyTree, b: PyTree) -> jax.Array:
     """Sum over all leaves of the products of their elements."""
 

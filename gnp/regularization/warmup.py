@@ -10,7 +10,7 @@ from gnp.errors import unknown_name
 Schedule = Callable[..., object]
 
 
-class Penalty(NamedTuple):
+class PenaltyStrength(NamedTuple):
     """The penalty's strength, each part an optax-style schedule of the step, from 0.
 
     Attributes:
@@ -35,10 +35,10 @@ def _delayed(value, warmup_steps):
 
 
 _STRATEGIES = {
-    "none": lambda r, alpha, n: Penalty(_constant(r), _constant(alpha)),
-    "r": lambda r, alpha, n: Penalty(_linear(r, n), _constant(alpha)),
-    "lambda": lambda r, alpha, n: Penalty(_constant(r), _linear(alpha, n)),
-    "zero": lambda r, alpha, n: Penalty(_delayed(r, n), _constant(alpha)),
+    "none": lambda r, alpha, n: PenaltyStrength(_constant(r), _constant(alpha)),
+    "r": lambda r, alpha, n: PenaltyStrength(_linear(r, n), _constant(alpha)),
+    "lambda": lambda r, alpha, n: PenaltyStrength(_constant(r), _linear(alpha, n)),
+    "zero": lambda r, alpha, n: PenaltyStrength(_delayed(r, n), _constant(alpha)),
 }
 
 
@@ -47,7 +47,7 @@ def strategy_names() -> list[str]:
     return sorted(_STRATEGIES)
 
 
-def penalty_warmup(strategy: str, *, r: float, alpha: float, warmup_steps: int) -> Penalty:
+def penalty_warmup(strategy: str, *, r: float, alpha: float, warmup_steps: int) -> PenaltyStrength:
     """Schedules of r and alpha ("When Will Gradient Regularization Be Harmful?", section 4).
 
     Args:

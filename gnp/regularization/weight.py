@@ -18,7 +18,7 @@ from flax import traverse_util
 
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.paths import first_matches
-from gnp.regularization.weight_groups import Groups
+from gnp.regularization.weight_groups import WeightGroups
 
 PyTree = Any
 
@@ -35,7 +35,7 @@ def l2(parameter: jax.Array) -> jax.Array:
 
 
 def group_lasso(
-    parameter: jax.Array, groups: Groups, *, weighted_by_size: bool = True
+    parameter: jax.Array, groups: WeightGroups, *, weighted_by_size: bool = True
 ) -> jax.Array:
     """Σ_g √n_g·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the numbers n_g of the groups' elements."""
     norms = groups.norms(parameter)

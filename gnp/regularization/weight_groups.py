@@ -31,7 +31,7 @@ def group_names() -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Groups:
+class WeightGroups:
     """A division of a parameter into groups.
 
     Attributes:

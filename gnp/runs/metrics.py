@@ -74,22 +74,17 @@ class JsonLinesWriter:
             self._is_warned = True
 
 
-def open_metrics(
-    folder: pathlib.Path, first_step: int, evaluated_step: int | None = None
-) -> JsonLinesWriter:
+def open_metrics(folder: pathlib.Path, first_step: int, evaluated_step: int) -> JsonLinesWriter:
     """The writer of a run's `metrics.jsonl`.
 
-    A run that goes on from a checkpoint takes its steps after it again, so what an earlier start
+    A run that resumes from a checkpoint takes its steps after it again, so what an earlier start
     wrote about them is removed.
 
     Args:
       folder: the run's folder; it exists.
       first_step: the number of steps already taken; 0: a new run.
-      evaluated_step: the last step whose evaluation is not going to be made again;
-        None: `first_step`.
+      evaluated_step: the last step whose evaluation is not going to be made again.
     """
-    if evaluated_step is None:
-        evaluated_step = first_step
 
     def is_kept(line):
         is_evaluation = any(name.startswith("eval/") for name in line)

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 class TensorBoardWriter:
     """Writes events that hide those of the steps that are going to be taken again.
 
-    Events that cannot be written (a full disk, say) end with a warning, and training goes on
+    Events that cannot be written (a full disk, say) end with a warning, and training continues
     without them. (The thread of tensorboardX's own writer dies of it, and then that writer blocks.)
     """
 

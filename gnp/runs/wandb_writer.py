@@ -36,7 +36,7 @@ class WandbWriter:
     `WANDB_PROJECT` (else "gnp") and `WANDB_MODE=offline`.
     """
 
-    def __init__(self, folder: pathlib.Path, config: Any):
+    def __init__(self, folder: pathlib.Path, config: Mapping[str, Any]):
         """Starts or resumes the run.
 
         Args:
@@ -55,7 +55,7 @@ class WandbWriter:
                 id=_run_id(folder),
                 resume="allow",
                 dir=folder,
-                config=config.to_dict(),
+                config=config,
                 settings=wandb.Settings(console="off"),
             )
         except wandb.Error as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from gnp.runs.metrics import Writers, open_metrics, open_timings
@@ -10,16 +11,21 @@ from gnp.runs.wandb_writer import WandbWriter
 
 
 def open_writers(
-    folder: pathlib.Path, config: Any, position: Any, resources: contextlib.ExitStack
+    folder: pathlib.Path,
+    first_step: int,
+    evaluated_step: int,
+    wandb_config: Mapping[str, Any] | None,
+    resources: contextlib.ExitStack,
 ) -> tuple[Writers, Writers]:
     """Two writers, one for metrics and one for timings.
 
-    Each has a file of its own; what shows a run while it goes on gets both.
+    Each has a file of its own; what shows a run while it trains gets both.
 
     Args:
       folder: the run's folder; it exists.
-      config: the resolved config.
-      position: where the run stands.
+      first_step: the number of steps already taken.
+      evaluated_step: the last step whose evaluation is not going to be made again.
+      wandb_config: the run's config, to be sent to Weights & Biases; None: nothing is sent there.
       resources: closes them.
 
     Raises:
@@ -30,9 +36,9 @@ def open_writers(
         resources.callback(writer.close)
         return writer
 
-    metrics = opened(open_metrics(folder, position.step, position.evaluated_step))
+    metrics = opened(open_metrics(folder, first_step, evaluated_step))
     timings = opened(open_timings(folder))
-    shown = [opened(TensorBoardWriter(folder, position.step))]
-    if config.logging.wandb:
-        shown.append(opened(WandbWriter(folder, config)))
+    shown = [opened(TensorBoardWriter(folder, first_step))]
+    if wandb_config is not None:
+        shown.append(opened(WandbWriter(folder, wandb_config)))
     return Writers(metrics, *shown), Writers(timings, *shown)

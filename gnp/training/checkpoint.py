@@ -6,14 +6,16 @@ import logging
 import math
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from gnp.errors import UserError, reason
+from gnp.runs.folder import CHECKPOINTS_FOLDER
 from gnp.training import parallel
+from gnp.training.position import Position
 from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
 
@@ -22,50 +24,38 @@ _DAMAGED_FOLDER = "damaged"
 # The folder within a checkpoint, and the file in it, that orbax writes metrics into.
 _METRICS_ITEM = "metrics"
 
+# What checkpoints call the steps that were skipped.
+_SKIPPED_STEPS_KEY = "left_out"
+
 # What orbax raises when a file cannot be written, and when an array cannot.
 _CANNOT_WRITE = (OSError, ValueError)
 
 _log = logging.getLogger(__name__)
 
 
-class Position(NamedTuple):
-    """Where a run stands, beside its state.
+def open_checkpoints(
+    settings: Any, folder: pathlib.Path, *, read_only: bool = False
+) -> "Checkpoints":
+    """The checkpoints of the run in a folder.
 
-    Attributes:
-      step: number of steps taken; with the batch size it is the place in the data.
-      evaluated_step: the last step after which the model was evaluated; 0 if never.
-      best_step: the step of the best evaluation so far; 0 if there was none.
-      best_value: its metric; smaller is better.
-      evaluations_since_best: number of evaluations after that one.
-      seconds: time in training so far, over all starts.
-      left_out: steps that are passed over because a rollback found them not finite, from 1.
+    Args:
+      settings: `gnp.training.settings.SavingSettings`.
+      folder: the run's folder, an absolute path.
+      read_only: as in `Checkpoints`.
     """
-
-    step: int = 0
-    evaluated_step: int = 0
-    best_step: int = 0
-    best_value: float | None = None
-    evaluations_since_best: int = 0
-    seconds: float = 0.0
-    left_out: tuple[int, ...] = ()
-
-    def is_improved_by(self, value: float) -> bool:
-        """Whether a metric is better than all before it."""
-        return math.isfinite(value) and (self.best_value is None or value < self.best_value)
-
-    def after_evaluation(self, value: float, *, is_best: bool) -> "Position":
-        """The position after an evaluation at its step that gave that metric."""
-        if is_best:
-            best = {"best_step": self.step, "best_value": value, "evaluations_since_best": 0}
-        else:
-            best = {"evaluations_since_best": self.evaluations_since_best + 1}
-        return self._replace(evaluated_step=self.step, **best)
+    return Checkpoints(
+        folder / CHECKPOINTS_FOLDER,
+        keep_latest=settings.keep_latest,
+        keep_best=settings.keep_best,
+        best_metric=settings.best_metric,
+        read_only=read_only,
+    )
 
 
 class Checkpoints:
     """The checkpoints of one run. A checkpoint appears whole or not at all.
 
-    Saving goes on in the background; the state must stay as it is only until `save` returns.
+    Saving happens in the background; the state must stay as it is only until `save` returns.
     """
 
     def __init__(
@@ -132,13 +122,7 @@ class Checkpoints:
                 position.step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(_fields(parallel.as_global(state))),
-                    position=ocp.args.JsonSave(
-                        position._asdict()
-                        | {
-                            "fingerprint": int(fingerprint(state)),
-                            "variables_fingerprint": variables_fingerprint(state),
-                        }
-                    ),
+                    position=ocp.args.JsonSave(_position_file(position, state)),
                 ),
                 metrics=metrics,
             )
@@ -197,8 +181,7 @@ class Checkpoints:
         state, position = like.replace(**restored["state"]), restored["position"]
         if int(fingerprint(state)) != position["fingerprint"]:
             raise ValueError("its numbers are not those that were saved")
-        known = {name: position[name] for name in Position._fields if name in position}
-        return state, Position(**known | {"left_out": tuple(known.get("left_out", ()))})
+        return state, _position_from(position)
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, the newest last."""
@@ -245,8 +228,8 @@ class Checkpoints:
 
     def _give_up(self, step, error):
         _log.warning(
-            "The checkpoint of step %s could not be written (%s); training goes on, and the older "
-            "checkpoints are as they were.",
+            "The checkpoint of step %s could not be written (%s); training continues, and the "
+            "older checkpoints are as they were.",
             step,
             reason(error),
         )
@@ -288,6 +271,21 @@ class Checkpoints:
             os.replace(self._folder / str(step), _free_name(folder, str(step)))
         parallel.barrier("damaged checkpoint")
         self._manager.reload()
+
+
+def _position_file(position, state):
+    fields = position._asdict()
+    skipped_steps = fields.pop("skipped_steps")
+    return fields | {
+        _SKIPPED_STEPS_KEY: skipped_steps,
+        "fingerprint": int(fingerprint(state)),
+        "variables_fingerprint": variables_fingerprint(state),
+    }
+
+
+def _position_from(saved):
+    known = {name: saved[name] for name in Position._fields if name in saved}
+    return Position(**known | {"skipped_steps": tuple(saved.get(_SKIPPED_STEPS_KEY, ()))})
 
 
 def _free_name(folder, name):

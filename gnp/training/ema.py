@@ -1,6 +1,7 @@
 """The exponential moving average of a model's variables."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,3 +28,27 @@ def update_ema(average: PyTree, newest: PyTree, *, decay: float, count: jax.Arra
     """
     weight = (1 - decay) / -jnp.expm1(count * math.log(decay))
     return optax.incremental_update(newest, average, weight)
+
+
+def with_moving_average(step: Callable, decay: float, constrain: Callable) -> Callable:
+    """A train step that keeps `state.ema`, the moving averages of the model's variables, too.
+
+    A step that was not finite leaves them as they were.
+
+    Args:
+      step: `(state, batch) -> (state, metrics)`.
+      decay: as in `update_ema`.
+      constrain: `(averages, params, step) -> averages` of the parameters, so that what is pruned
+        has the average zero.
+    """
+
+    def averaging_step(state, batch):
+        updated, metrics = step(state, batch)
+        count = state.step + 1 - state.skipped
+        newest = update_ema(state.ema, updated.variables, decay=decay, count=count)
+        is_kept = metrics["nonfinite_pass"] == 0
+        ema = jax.tree.map(lambda new, old: jnp.where(is_kept, new, old), newest, state.ema)
+        averages = constrain(ema["params"], updated.params, updated.step)
+        return updated.replace(ema=ema | {"params": averages}), metrics
+
+    return averaging_step

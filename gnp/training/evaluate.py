@@ -66,6 +66,48 @@ def evaluate(
     }
 
 
+class Evaluator:
+    """Evaluates the states of a run on its evaluation set."""
+
+    def __init__(self, model: nn.Module, source: Any, settings: Any, more: Callable = lambda _: {}):
+        """Args:
+        model: the classifier.
+        source: a `gnp.ds_pipeline.source.DataSource`.
+        settings: `gnp.training.settings.EvaluationSettings`.
+        more: further figures of the parameters.
+        """
+        self._step = parallel.map_eval_step(
+            make_eval_step(model, settings.label_smoothing), source.prepare_eval
+        )
+        self._source = source
+        self._with_top_5 = settings.with_top_5
+        self._more = more
+
+    def __call__(self, state: TrainState, device_data: Any) -> dict[str, float]:
+        """Metrics `eval/...` of the state, and `eval_ema/...` of its moving averages.
+
+        Args:
+          state: on all devices.
+          device_data: what the source keeps on the devices.
+        """
+        metrics = self._evaluate("eval", state, device_data) | self._more(state.params)
+        if state.ema is not None:
+            averages = state.with_variables(state.ema)
+            metrics |= self._evaluate("eval_ema", averages, device_data)
+        return metrics
+
+    def _evaluate(self, prefix, state, device_data):
+        result = evaluate(self._step, state, self._source.eval_batches(), device_data)
+        if result["num_images"] != self._source.num_eval_images:
+            raise RuntimeError(
+                f"The evaluation counted {result['num_images']} images, "
+                f"but the data set has {self._source.num_eval_images}."
+            )
+        if not self._with_top_5:
+            del result["top_5_error_rate"]
+        return {f"{prefix}/{name}": value for name, value in result.items()}
+
+
 def make_predict_step(
     model: nn.Module, attack: Callable | None = None
 ) -> Callable[[TrainState, dict], dict]:

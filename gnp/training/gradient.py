@@ -1,4 +1,4 @@
-"""The gradient of a batch, before averaging over devices: groups, passes, batch statistics."""
+"""The gradient of a training step: perturbation groups, passes, mean over the devices."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import optax
 
 from gnp.errors import unknown_name
 from gnp.regularization import tree
-from gnp.regularization.gradient_norm import Form, penalized_gradient
-from gnp.regularization.pruning import Threshold
+from gnp.regularization.gradient_norm import PenaltyForm, penalized_gradient
+from gnp.regularization.reuse import Reuse
 from gnp.training import parallel
-from gnp.training.groups import Groups, mean_over_groups
+from gnp.training.groups import PerturbationGroups, mean_over_groups
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.state import TrainState
 
@@ -25,11 +25,11 @@ _ASCENT_STREAM = 0x61736331
 
 
 @dataclasses.dataclass(frozen=True)
-class PenaltySettings:
-    """How a penalized step perturbs.
+class Penalty:
+    """The penalty on the gradient norm, as a penalized step computes it.
 
     Attributes:
-      r: radius, a schedule of the step.
+      r: radius of the perturbation, a schedule of the step.
       alpha: weight of the perturbed gradient, likewise.
       form: which penalty.
       bn_policy: whose batch statistics are kept: those of the first pass (`clean`), of the last
@@ -38,7 +38,7 @@ class PenaltySettings:
 
     r: optax.Schedule
     alpha: optax.Schedule
-    form: Form = dataclasses.field(default_factory=Form)
+    form: PenaltyForm = dataclasses.field(default_factory=PenaltyForm)
     bn_policy: str = "clean"
 
     def __post_init__(self):
@@ -46,15 +46,24 @@ class PenaltySettings:
             raise unknown_name("batch-norm policy (gnp.bn_policy)", self.bn_policy, BN_POLICIES)
 
 
-class BatchGradient(NamedTuple):
-    """Means over a device's groups.
+class StepGradient(NamedTuple):
+    """What a step learns from its batch, the mean over all devices.
 
     Attributes:
-      gradient: what the optimizer gets after averaging over devices.
-      clean_gradient: g1.
+      gradient: what the optimizer gets before clipping.
       batch_stats: new batch statistics.
+      reused: LookSAM's memory; None without.
       metrics: scalars.
     """
+
+    gradient: PyTree
+    batch_stats: PyTree
+    reused: PyTree | None
+    metrics: dict[str, jax.Array]
+
+
+class _GroupGradient(NamedTuple):
+    """The same of one perturbation group, with g1."""
 
     gradient: PyTree
     clean_gradient: PyTree
@@ -62,19 +71,29 @@ class BatchGradient(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
+def unconstrained(params: PyTree, start: PyTree, step: jax.Array) -> PyTree:
+    """The constraint of a run without pruning: none."""
+    del start, step
+    return params
+
+
 def make_gradient(
     objective: Objective,
-    settings: PenaltySettings | None,
-    groups: Groups,
-    threshold: Threshold | None = None,
-) -> Callable[[TrainState, dict], BatchGradient]:
+    penalty: Penalty | None,
+    groups: PerturbationGroups,
+    *,
+    reuse: Reuse | None = None,
+    constrain: Callable[[PyTree, PyTree, jax.Array], PyTree] = unconstrained,
+) -> Callable[[TrainState, dict], StepGradient]:
     """The gradient as a function of state and batch, for use inside a mapped step.
 
     Args:
       objective: the loss.
-      settings: None: one pass, standard training.
-      groups: who shares a perturbation.
-      threshold: which parameters stay zero, perturbed or not; None: none.
+      penalty: None: one pass, standard training.
+      groups: which images form a perturbation group.
+      reuse: LookSAM; the state must have room for its memory.
+      constrain: `(params, params at the start of the step, step) -> params`, applied to perturbed
+        parameters too, such as `gnp.regularization.pruning.Threshold.hold`.
     """
 
     def of_group(state, group, index):
@@ -90,10 +109,8 @@ def make_gradient(
             return parallel.mean(gradient, group_size=groups.devices)
 
         def loss_fn(params, batch_stats, **model_arguments):
-            if threshold is not None:
-                params = threshold.hold(params, state.params, state.step)
             return objective(
-                params,
+                constrain(params, state.params, state.step),
                 batch_stats,
                 group,
                 rngs,
@@ -102,24 +119,40 @@ def make_gradient(
                 **model_arguments,
             )
 
-        if settings is None:
+        if penalty is None:
             return _one_pass(loss_fn, state)
-        # Devices that share a perturbation draw the same one.
+        # Devices of one perturbation group use the same random ascent.
         shared_key = key_of(parallel.device_index() // groups.devices)
         ascent_key = jax.random.fold_in(shared_key, _ASCENT_STREAM)
-        return _all_passes(loss_fn, state, objective, settings, average, ascent_key)
+        return _all_passes(loss_fn, state, objective, penalty, average, ascent_key)
 
     def gradient_of(state, batch):
-        return mean_over_groups(
+        of_device = mean_over_groups(
             lambda group, index: of_group(state, group, index), batch, groups.per_device
         )
+        # Only what is used is averaged, so that it stays one reduction of one gradient.
+        gradient, batch_stats, metrics = parallel.mean(
+            (of_device.gradient, of_device.batch_stats, of_device.metrics)
+        )
+        r, alpha = _strength(penalty, state.step)
+        reused = state.reused
+        if reuse is not None and penalty is not None:
+            reused = reuse.remember(gradient, parallel.mean(of_device.clean_gradient), r * alpha)
+        elif reuse is not None:
+            gradient = reuse.add(gradient, reused)
+        metrics |= {"r": r, "alpha": alpha, "lambda": r * alpha}
+        return StepGradient(gradient, batch_stats, reused, metrics)
 
     return gradient_of
 
 
+def _strength(penalty, step):
+    return (0.0, 0.0) if penalty is None else (penalty.r(step), penalty.alpha(step))
+
+
 def _one_pass(loss_fn, state):
     (_, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.batch_stats)
-    return BatchGradient(gradient, gradient, aux["batch_stats"], _clean_metrics(aux, gradient))
+    return _GroupGradient(gradient, gradient, aux["batch_stats"], _clean_metrics(aux, gradient))
 
 
 def _clean_metrics(aux, gradient):
@@ -131,24 +164,24 @@ def _clean_metrics(aux, gradient):
     }
 
 
-def _all_passes(loss_fn, state, objective, settings, average, ascent_key):
+def _all_passes(loss_fn, state, objective, penalty, average, ascent_key):
     # Shake models perturb along the gradient of the loss that they computed.
     first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
     result = penalized_gradient(
         lambda params: loss_fn(params, state.batch_stats, **first_pass_arguments),
         state.params,
-        r=settings.r(state.step),
-        alpha=settings.alpha(state.step),
-        form=settings.form,
+        r=penalty.r(state.step),
+        alpha=penalty.alpha(state.step),
+        form=penalty.form,
         key=ascent_key,
         average=average,
         perturbed_loss_fn=lambda params, aux: loss_fn(
-            params, aux["batch_stats"] if settings.bn_policy == "both" else state.batch_stats
+            params, aux["batch_stats"] if penalty.bn_policy == "both" else state.batch_stats
         ),
     )
     metrics = _clean_metrics(result.aux, result.clean_gradient)
     if result.perturbed_gradient is None:
-        return BatchGradient(
+        return _GroupGradient(
             result.gradient, result.clean_gradient, result.aux["batch_stats"], metrics
         )
     metrics |= {
@@ -158,5 +191,5 @@ def _all_passes(loss_fn, state, objective, settings, average, ascent_key):
         "gradient_norm_perturbed": tree.global_norm(result.perturbed_gradient),
         "gradient_cosine": tree.cosine(result.clean_gradient, result.perturbed_gradient),
     }
-    kept = result.aux if settings.bn_policy == "clean" else result.perturbed_aux
-    return BatchGradient(result.gradient, result.clean_gradient, kept["batch_stats"], metrics)
+    kept = result.aux if penalty.bn_policy == "clean" else result.perturbed_aux
+    return _GroupGradient(result.gradient, result.clean_gradient, kept["batch_stats"], metrics)

@@ -1,4 +1,4 @@
-"""Which images of a global batch share a perturbation, and how a device gets through its own."""
+"""Perturbation groups: which images of a global batch share a perturbation (m-sharpness)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,14 +12,14 @@ from gnp.regularization.control_flow import scan
 PyTree = Any
 
 
-class Groups(NamedTuple):
-    """How the images of a batch are grouped; one group shares one perturbation.
+class PerturbationGroups(NamedTuple):
+    """How the images of a batch are grouped. The images of a group share one perturbation.
 
     The default is one group for each device.
 
     Attributes:
       per_device: groups that a device goes through one after another.
-      devices: neighbouring devices that share a perturbation.
+      devices: neighbouring devices that form one group together.
     """
 
     per_device: int = 1
@@ -32,7 +32,7 @@ def plan_groups(
     num_devices: int,
     accumulation_steps: int = 1,
     perturbation_batch: int | None = None,
-) -> Groups:
+) -> PerturbationGroups:
     """Groups of `perturbation_batch` images, whatever the number of devices (m-sharpness).
 
     Args:
@@ -40,30 +40,38 @@ def plan_groups(
       num_devices: over all processes.
       accumulation_steps: microbatches that a device goes through one after another, each with
         passes of its own, so a perturbation spans one microbatch at the most.
-      perturbation_batch: m, the images that share a perturbation. None: those of a device's
+      perturbation_batch: m, the images of a perturbation group. None: those of a device's
         microbatch. 0: those of the whole global microbatch.
 
     Raises:
-      UserError: the sizes do not divide.
+      UserError: the sizes do not divide; it names sizes that do.
     """
     share = num_devices * accumulation_steps
     if batch_size % share:
-        raise UserError(
-            f"batch_size {batch_size} does not divide into gradient_accumulation_steps = "
-            f"{accumulation_steps} on {num_devices} devices; choose a multiple of {share}."
-        )
+        raise _does_not_divide(batch_size, num_devices, accumulation_steps)
     microbatch = batch_size // share
     if perturbation_batch is None:
-        return Groups(accumulation_steps, 1)
+        return PerturbationGroups(accumulation_steps, 1)
     m = perturbation_batch or microbatch * num_devices
     if m <= microbatch and microbatch % m == 0:
-        return Groups(accumulation_steps * (microbatch // m), 1)
+        return PerturbationGroups(accumulation_steps * (microbatch // m), 1)
     if m % microbatch == 0 and num_devices % (m // microbatch) == 0:
-        return Groups(accumulation_steps, m // microbatch)
+        return PerturbationGroups(accumulation_steps, m // microbatch)
     raise UserError(
         f"gnp.perturbation_batch {m} fits neither into nor around the {microbatch} images that a "
         f"device takes at a time; choose a divisor of {microbatch}, or {microbatch} times a "
         f"divisor of the {num_devices} devices."
+    )
+
+
+def _does_not_divide(batch_size, num_devices, accumulation_steps):
+    share = num_devices * accumulation_steps
+    below = batch_size - batch_size % share
+    nearest = f"{below} or {below + share}" if below else str(share)
+    parts = f" in gradient_accumulation_steps = {accumulation_steps} parts"
+    return UserError(
+        f"batch_size is {batch_size}, which does not divide over {num_devices} devices"
+        f"{parts if accumulation_steps > 1 else ''}; the nearest sizes that do: {nearest}."
     )
 
 

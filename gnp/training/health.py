@@ -19,19 +19,28 @@ LAYER_NORMS = "layer_gradient_norms"
 
 _SPIKES = "train/loss_spikes"
 
+# The standard deviation of a normal distribution over its median absolute deviation.
+_DEVIATIONS_PER_MAD = 1.4826
+
+# Losses that must be known before one can stand out from them.
+_MIN_HISTORY = 20
+
+# Smaller spikes are ignored, however steady the losses were: in nats.
+_MIN_RISE = 0.1
+
 _log = logging.getLogger(__name__)
 
 
 class Health:
     """Looks at the records of a run as they are written.
 
-    What it finds depends on the records alone, so a run that goes on finds what an uninterrupted
-    one does.
+    What it finds depends on the records alone, so a resumed run finds what an uninterrupted one
+    does.
     """
 
     def __init__(self, settings: Any, params: Mapping, records: Sequence[Mapping[str, float]]):
         """Args:
-        settings: the config's block `logging`.
+        settings: `gnp.training.settings.LoggingSettings`.
         params: the model's parameters, for the names of its layers.
         records: the lines of `metrics.jsonl` so far.
         """
@@ -111,16 +120,6 @@ def _flat(params):
     return traverse_util.flatten_dict(params, sep="/")
 
 
-# The standard deviation of a normal distribution over its median absolute deviation.
-_DEVIATIONS_PER_MAD = 1.4826
-
-# Losses that must be known before one can stand out from them.
-_MIN_HISTORY = 20
-
-# A rise that is smaller is none to care about, however steady the losses were: in nats.
-_MIN_RISE = 0.1
-
-
 class Spike(NamedTuple):
     """A loss that stands out.
 
@@ -158,7 +157,7 @@ class SpikeDetector:
         return self._recent.maxlen
 
     def add(self, loss: float) -> Spike | None:
-        """Takes the next loss; one that is not finite is passed over."""
+        """Takes the next loss; one that is not finite is ignored."""
         if not math.isfinite(loss):
             return None
         spike = self._compared(loss) if len(self._recent) >= _MIN_HISTORY else None

@@ -39,22 +39,22 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
         self._is_shared = parallel.has_several_processes()
         self._is_agreed = False
-        self._num_turns = 0
+        self._num_blocks = 0
 
-    def after_turn(self) -> int | None:
+    def after_block(self) -> int | None:
         """The signal because of which to stop now, or None.
 
-        Every process must ask exactly once after each of its turns.
+        Every process must ask exactly once after each of its blocks of steps.
         """
-        self._num_turns += 1
-        return self.signal_at(self._num_turns)
+        self._num_blocks += 1
+        return self.signal_at(self._num_blocks)
 
-    def signal_at(self, turn: int) -> int | None:
-        """The signal because of which to stop after that turn; they count from 1."""
+    def signal_at(self, block: int) -> int | None:
+        """The signal because of which to stop after that block; they count from 1."""
         if not self._is_shared:
             return self._signal
-        # The agreement is for one turn alone, but what it asks for may have to wait for a rollback.
-        self._is_agreed = self._is_agreed or parallel.stop_is_agreed(turn)
+        # The agreement is for one block alone, but a rollback may delay what it asks for.
+        self._is_agreed = self._is_agreed or parallel.stop_is_agreed(block)
         return signal.SIGTERM if self._is_agreed else None
 
     def __enter__(self) -> "StopRequest":

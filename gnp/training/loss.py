@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gnp.regularization import weight
+
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Cross entropy of each example, in float32 or finer.
@@ -27,10 +29,13 @@ def l2_penalty(params: Any, *, kernels_only: bool = False) -> jax.Array:
 
     Args:
       params: tree of arrays.
-      kernels_only: leave out parameters with one dimension or none (biases, norm scales).
+      kernels_only: omit parameters with one dimension or none (biases, norm scales).
     """
-    leaves = [p for p in jax.tree.leaves(params) if p.ndim > 1 or not kernels_only]
-    return 0.5 * sum(jnp.sum(jnp.square(p)) for p in leaves)
+    return sum(map(weight.l2, _kernels(params) if kernels_only else jax.tree.leaves(params)))
+
+
+def _kernels(params):
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
 
 
 def top_k_errors(logits: jax.Array, labels: jax.Array, k: int = 1) -> jax.Array:

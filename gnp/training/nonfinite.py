@@ -1,6 +1,7 @@
 """A loss or gradient that is not finite: skip the step, roll back, or stop and name the layer."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,13 +12,18 @@ from flax import traverse_util
 
 from gnp.errors import TrainingError
 from gnp.regularization import tree
+from gnp.regularization.pruning import Threshold
 from gnp.training import remedies
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.state import TrainState
 
+PyTree = Any
+
 POLICIES = ("stop", "skip", "rollback")
 
-_REMEDIES = f"{remedies.SPIKE}; on_nonfinite=skip leaves such steps out"
+_REMEDIES = f"{remedies.SPIKE}; on_nonfinite=skip skips such steps"
+
+_log = logging.getLogger(__name__)
 
 
 class NonFiniteStep(NamedTuple):
@@ -33,7 +39,7 @@ class NonFiniteStep(NamedTuple):
 
 
 class Rollback(Exception):
-    """Go back to the last checkpoint and leave a step out.
+    """Go back to the last checkpoint and skip a step.
 
     Attributes:
       step: its number, from 1.
@@ -42,6 +48,96 @@ class Rollback(Exception):
     def __init__(self, step: int):
         super().__init__(f"Step {step} is not finite; going back to the last checkpoint.")
         self.step = step
+
+
+@dataclasses.dataclass(frozen=True)
+class NonFinitePolicy:
+    """What a run does about a step that is not finite.
+
+    Attributes:
+      action: one of `POLICIES`. `skip`: the step changes nothing and is counted; `rollback`: go
+        back to the last checkpoint and skip the step; `stop`: end with an error.
+      max_rollbacks: stop after so many.
+    """
+
+    action: str = "stop"
+    max_rollbacks: int = 3
+
+    def act(
+        self,
+        found: NonFiniteStep,
+        num_rollbacks: int,
+        explained: Callable[[], TrainingError],
+    ) -> None:
+        """Acts on a step that was not finite.
+
+        Args:
+          found: the step.
+          num_rollbacks: how many there were before.
+          explained: makes the error with which training stops.
+
+        Raises:
+          Rollback: the step is to be skipped after a rollback.
+          TrainingError: training stops.
+        """
+        if self.action == "skip":
+            _log.warning("Step %d is not finite in pass %d; skipped.", *found)
+            return
+        if self.action == "rollback" and num_rollbacks < self.max_rollbacks:
+            raise Rollback(found.step)
+        raise explained()
+
+
+def with_rollbacks(train: Callable[[frozenset[int]], Any]) -> Any:
+    """Calls `train`, and again after each rollback.
+
+    Args:
+      train: a function of the steps to skip. It trains from the last checkpoint.
+    """
+    skipped_steps: frozenset[int] = frozenset()
+    while True:
+        try:
+            return train(skipped_steps)
+        except Rollback as rollback:
+            _log.warning("%s", rollback)
+            skipped_steps |= {rollback.step}
+
+
+def keep_finite(
+    state: TrainState, updated: TrainState, metrics: dict[str, jax.Array]
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The end of a step: the updated state if all is finite, else the state as it was.
+
+    Args:
+      state: before the step.
+      updated: after it.
+      metrics: with `loss`, `gradient_norm_clean` and `gradient_norm_mixed`.
+
+    Returns:
+      The state, in which the step counts, and the metrics with `parameter_norm`, `nonfinite_pass`
+      (0: both passes are finite; 1 or 2: the first that is not) and `skipped_steps`.
+    """
+    first = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm_clean"])
+    second = jnp.isfinite(metrics["gradient_norm_mixed"])
+    bad_pass = jnp.where(first, jnp.where(second, 0, 2), 1)
+    kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
+    skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
+    metrics |= {
+        "parameter_norm": tree.global_norm(kept.params),
+        "nonfinite_pass": bad_pass,
+        "skipped_steps": skipped,
+    }
+    return kept.replace(step=state.step + 1, skipped=skipped), metrics
+
+
+def skip_step(state: TrainState, threshold: Threshold | None = None) -> TrainState:
+    """The state after a step that is not taken. It counts; an epoch that ends with it is pruned."""
+    if threshold is not None:
+        state = state.replace(params=threshold.cut(state.params, state.step))
+        if state.ema is not None:
+            averages = threshold.hold(state.ema["params"], state.params, state.step + 1)
+            state = state.replace(ema=state.ema | {"params": averages})
+    return state.replace(step=state.step + 1, skipped=state.skipped + 1)
 
 
 def explain(
@@ -83,9 +179,6 @@ def _without_remat(model, state, batch):
     )
     is_same = jax.tree.structure(shapes["params"]) == jax.tree.structure(dict(state.params))
     return plain if is_same else model
-
-
-PyTree = Any
 
 
 def first_bad_layer(loss_fn: Callable[[PyTree], jax.Array], params: PyTree) -> str:

@@ -56,76 +56,55 @@ def _prepared(step, prepare):
     return prepared_step
 
 
-def map_train_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
+def map_train_step(
+    step: Callable, prepare: Callable = _as_it_is, *, several: bool = False
+) -> Callable:
     """Maps `step(state, batch) -> (state, metrics)`.
 
     Args:
       step: one device's part of a training step.
       prepare: `(device_data, batch) -> batch`, made of what the source sends, on the device.
+      several: take several steps in one program.
 
     Returns:
-      `(state, device_data, batch) -> (state, metrics)`; it reuses the state's buffers.
+      `(state, device_data, batch) -> (state, metrics)` for what `split` makes; with `several` for
+      what `split_several` makes, and the metrics have one value for each step. It reuses the
+      state's buffers.
+    """
+    take = _prepared(step, prepare)
+
+    def take_several(state, device_data, batches):
+        return scan(lambda state, batch: take(state, device_data, batch), state, batches)
+
+    return jax.pmap(
+        take_several if several else take,
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
+    )
+
+
+def map_eval_step(
+    step: Callable, prepare: Callable = _as_it_is, *, per_image: bool = False
+) -> Callable:
+    """Maps `step(state, batch) -> results`.
+
+    Args:
+      step: one device's part of an evaluation step. Its results are sums over all devices already,
+        or with `per_image` one for each image.
+      prepare: as in `map_train_step`.
+      per_image: the results are devices x images per device x ...
+
+    Returns:
+      `(state, device_data, batch) -> results`.
     """
     return jax.pmap(
         _prepared(step, prepare),
         axis_name=AXIS,
         in_axes=(None, None, 0),
-        out_axes=(None, None),
-        donate_argnums=0,
+        out_axes=0 if per_image else None,
     )
-
-
-def map_train_steps(step: Callable, prepare: Callable = _as_it_is) -> Callable:
-    """Maps a train step so that it is taken several times in one program.
-
-    Args:
-      step: as in `map_train_step`.
-      prepare: likewise.
-
-    Returns:
-      `(state, device_data, batches) -> (state, metrics)` for what `split_several` makes; the
-      metrics have one value for each step. It reuses the state's buffers.
-    """
-    take = _prepared(step, prepare)
-
-    def all_steps(state, device_data, batches):
-        return scan(lambda state, batch: take(state, device_data, batch), state, batches)
-
-    return jax.pmap(
-        all_steps,
-        axis_name=AXIS,
-        in_axes=(None, None, 0),
-        out_axes=(None, None),
-        donate_argnums=0,
-    )
-
-
-def map_eval_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
-    """Maps `step(state, batch) -> sums`, the sums being over all devices already.
-
-    Args:
-      step: one device's part of an evaluation step.
-      prepare: as in `map_train_step`.
-
-    Returns:
-      `(state, device_data, batch) -> sums`.
-    """
-    return jax.pmap(
-        _prepared(step, prepare), axis_name=AXIS, in_axes=(None, None, 0), out_axes=None
-    )
-
-
-def map_predict_step(step: Callable, prepare: Callable = _as_it_is) -> Callable:
-    """Maps `step(state, batch) -> results`, the results being one for each image.
-
-    Args:
-      step: one device's part of a prediction.
-      prepare: as in `map_train_step`.
-
-    Returns:
-      `(state, device_data, batch) -> results`, devices x images per device x ...
-    """
-    return jax.pmap(_prepared(step, prepare), axis_name=AXIS, in_axes=(None, None, 0))
 
 
 def replicate(tree: PyTree) -> PyTree:
@@ -151,12 +130,12 @@ def has_several_processes() -> bool:
     return jax.process_count() > 1
 
 
-def stop_is_agreed(turn: int) -> bool:
-    """Whether all processes stop after this turn, because one of them got SIGTERM.
+def stop_is_agreed(block: int) -> bool:
+    """Whether all processes stop after this block of steps, because one of them got SIGTERM.
 
-    The turn that they agree on is one behind the furthest of them, so none may be left out.
+    The block that they agree on is one behind the furthest of them, so each must be asked about.
     """
-    return multihost_utils.reached_preemption_sync_point(turn)
+    return multihost_utils.reached_preemption_sync_point(block)
 
 
 def barrier(name: str) -> None:

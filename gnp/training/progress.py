@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import tqdm
 
+from gnp.training.position import RunLength
+
 # Seconds between two plain lines, at least: at the end of an epoch, and within a long one.
 _EPOCH_INTERVAL = 5.0
 _LONG_INTERVAL = 30.0
@@ -19,28 +21,18 @@ _NUM_SAMPLES = 30
 class Progress:
     """Shows epoch, step, loss, error, images per second and the remaining time, on stderr."""
 
-    def __init__(
-        self,
-        total_steps: int,
-        first_step: int,
-        steps_per_epoch: int,
-        batch_size: int,
-        *,
-        show: bool = True,
-    ):
+    def __init__(self, length: RunLength, first_step: int, *, show: bool = True):
         """Starts the clock.
 
         Args:
-          total_steps: steps of the whole run.
+          length: of the whole run.
           first_step: steps already taken by an earlier start of it.
-          steps_per_epoch: steps in an epoch.
-          batch_size: images per step, over all processes.
           show: False in all processes but one.
         """
-        self._total_steps = total_steps
+        self._total_steps = length.total_steps
         self._step = first_step
-        self._steps_per_epoch = steps_per_epoch
-        self._batch_size = batch_size
+        self._steps_per_epoch = length.steps_per_epoch
+        self._batch_size = length.batch_size
         self._show = show
         self._metrics = {}
         # The first sample comes with the first step, which waits for the compiler.
@@ -49,7 +41,7 @@ class Progress:
         self._bar = None
         if show and sys.stderr.isatty():
             self._bar = tqdm.tqdm(
-                total=total_steps,
+                total=length.total_steps,
                 initial=first_step,
                 bar_format="{percentage:3.0f}% {bar} {desc}",
                 dynamic_ncols=True,

@@ -88,24 +88,6 @@ def create_state(
     return create()
 
 
-def initial_state(
-    config: Any,
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    image_shape: tuple[int, int, int],
-) -> TrainState:
-    """`create_state` with the seeds and the room that a config asks for."""
-    return create_state(
-        model,
-        optimizer,
-        image_shape=image_shape,
-        init_seed=config.init_seeds,
-        seed=config.seeds,
-        with_reuse=config.gnp.reuse > 0,
-        with_ema=config.ema_decay > 0,
-    )
-
-
 @jax.jit
 def fingerprint(state: TrainState) -> jax.Array:
     """A 32-bit number that any change of a single bit of the state changes."""

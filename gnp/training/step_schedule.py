@@ -1,52 +1,132 @@
-"""Which steps of an epoch are sent to the devices together."""
+"""Which steps of an epoch are penalized, skipped, or fused into one program."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+import dataclasses
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+import jax
+import optax
 
-class Turn(NamedTuple):
-    """Consecutive steps that are one program.
+from gnp.regularization.penalized_steps import penalized_steps
+
+_log = logging.getLogger(__name__)
+
+
+class StepBlock(NamedTuple):
+    """Consecutive steps of one type, taken by one program: fused steps.
 
     Attributes:
-      first: index of the first of them in the epoch.
+      first: index of the first of them in the run, from 0.
       count: how many.
+      is_penalized: whether they are penalized; else they are standard.
+      is_skipped: whether they are not taken; such a step is a block of its own.
     """
 
     first: int
     count: int
+    is_penalized: bool = False
+    is_skipped: bool = False
+
+    @property
+    def steps(self) -> range:
+        """The numbers of the steps, from 1."""
+        return range(self.first + 1, self.first + self.count + 1)
+
+    def has_multiple_of(self, steps: int) -> bool:
+        """Whether one of the steps has a number that this divides."""
+        return self.steps[-1] // steps > self.first // steps
 
 
-def plan_turns(
-    kinds: Sequence[Hashable], first: int, steps_per_loop: int, alone: Collection[int] = ()
-) -> list[Turn]:
-    """Turns of an epoch: blocks of `steps_per_loop` steps of one kind, all others one by one.
+@dataclasses.dataclass(frozen=True)
+class StepSchedule:
+    """What each step of a run is.
 
-    Blocks begin at multiples of their length whatever `first` is, so that a run that goes on takes
-    the turns of one that was not interrupted. Each kind of step is compiled in two forms at most.
+    Attributes:
+      steps_per_epoch: steps in an epoch.
+      steps_per_loop: how many steps are fused.
+      is_standard_training: no step is penalized.
+      start: steps before this one are standard (the zero warmup).
+      every: of the others each `every`-th is penalized, beginning with step 0.
+      probability: schedule of the step. Each of those steps is penalized with this probability
+        (hybrid training). None: all of them.
+    """
+
+    steps_per_epoch: int
+    steps_per_loop: int = 1
+    is_standard_training: bool = False
+    start: int = 0
+    every: int = 1
+    probability: optax.Schedule | None = None
+
+    def blocks(
+        self, key: jax.Array, first: int, epoch: int, skipped_steps: Collection[int] = ()
+    ) -> list[StepBlock]:
+        """The blocks of an epoch from a step on.
+
+        Args:
+          key: the run's random key, which decides the samples of hybrid training.
+          first: index in the run, from 0, of the first step to take.
+          epoch: from 0.
+          skipped_steps: numbers, from 1, of steps that are not taken.
+        """
+        begin = epoch * self.steps_per_epoch
+        penalized = self._penalized(key, begin)
+        return fuse_steps(penalized, begin, first, self.steps_per_loop, skipped_steps)
+
+    def _penalized(self, key, begin):
+        if self.is_standard_training:
+            return [False] * self.steps_per_epoch
+        return penalized_steps(
+            key,
+            begin,
+            begin + self.steps_per_epoch,
+            start=self.start,
+            every=self.every,
+            probability=self.probability,
+        ).tolist()
+
+
+def fuse_steps(
+    penalized: Sequence[bool],
+    begin: int,
+    first: int,
+    steps_per_loop: int,
+    skipped_steps: Collection[int] = (),
+) -> list[StepBlock]:
+    """Blocks of `steps_per_loop` steps of one type, all other steps one by one.
+
+    Blocks begin at multiples of their length within the epoch whatever `first` is, so that a
+    resumed run has the blocks of an uninterrupted one. Each type of step is compiled in two forms
+    at most.
 
     Args:
-      kinds: the kind of each step of the epoch.
-      first: index of the first step to take.
+      penalized: the type of each step of the epoch.
+      begin: index in the run of the epoch's first step.
+      first: index in the run of the first step to take.
       steps_per_loop: length of a block.
-      alone: indices of steps that must be turns of their own.
+      skipped_steps: numbers, from 1, of steps that are blocks of their own and not taken.
     """
-    turns = []
-    while first < len(kinds):
+    blocks = []
+    end = begin + len(penalized)
+    while first < end:
         block = range(first, first + steps_per_loop)
         is_whole = (
-            first % steps_per_loop == 0
-            and block.stop <= len(kinds)
-            and len(set(kinds[first : block.stop])) == 1
-            and not any(index in block for index in alone)
+            (first - begin) % steps_per_loop == 0
+            and block.stop <= end
+            and len(set(penalized[first - begin : block.stop - begin])) == 1
+            and not any(index + 1 in skipped_steps for index in block)
         )
-        turns.append(Turn(first, steps_per_loop if is_whole else 1))
-        first += turns[-1].count
-    return turns
+        count = steps_per_loop if is_whole else 1
+        is_skipped = first + 1 in skipped_steps
+        blocks.append(StepBlock(first, count, penalized[first - begin], is_skipped))
+        first += count
+    return blocks
 
 
-def batches_of_turns(batches: Iterable[Any], turns: Iterable[Turn]) -> Iterator[list[Any]]:
-    """The batches of each turn."""
+def batches_of_blocks(batches: Iterable[Any], blocks: Iterable[StepBlock]) -> Iterator[list[Any]]:
+    """The batches of each block."""
     batches = iter(batches)
-    for turn in turns:
-        yield list(islice(batches, turn.count))
+    for block in blocks:
+        yield list(islice(batches, block.count))

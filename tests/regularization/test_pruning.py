@@ -6,14 +6,14 @@ import pytest
 
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.pruning import Threshold, sparsity
-from gnp.regularization.weight_groups import Groups
+from gnp.regularization.weight_groups import WeightGroups
 
 STEPS_PER_EPOCH = 4
 WEIGHTS = {"kernel": jnp.array([[0.01, -3.0], [0.02, 4.0]]), "bias": jnp.array([0.01, 1.0])}
 
 
 def threshold(kind="elements", limit=0.015, epochs=None, release=None):
-    rules = (("kernel", limit, Groups(kind)),)
+    rules = (("kernel", limit, WeightGroups(kind)),)
     return Threshold(rules, epochs or Epochs(), release, STEPS_PER_EPOCH)
 
 
@@ -69,7 +69,10 @@ def test_sparsity_counts_elements_and_groups():
         "a": {"kernel": jnp.zeros((3, 3, 2, 4)).at[0, 0, 0, 0].set(1.0)},
         "b": {"kernel": jnp.ones((2, 2)).at[0].set(0.0), "bias": jnp.zeros(2)},
     }
-    kinds = {"a/kernel": [Groups("filters"), Groups("kernels")], "b/kernel": [Groups("rows")]}
+    kinds = {
+        "a/kernel": [WeightGroups("filters"), WeightGroups("kernels")],
+        "b/kernel": [WeightGroups("rows")],
+    }
     shares = {name: float(share) for name, share in sparsity(params, kinds).items()}
     assert shares == pytest.approx(
         {

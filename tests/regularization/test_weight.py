@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gnp.errors import UserError
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.weight import WeightPenalty, group_lasso, l1, l2
-from gnp.regularization.weight_groups import Groups, group_names
+from gnp.regularization.weight_groups import WeightGroups, group_names
 
 RNG = np.random.default_rng(0)
 CONVOLUTION = RNG.normal(size=(3, 3, 4, 5)).astype(np.float32)
@@ -62,7 +62,7 @@ def test_group_lasso_is_the_sum_over_the_groups(parameter, kind, weighted):
     members = [parameter[index] for index in groups_by_hand(parameter, kind)]
     factors = [np.sqrt(np.size(member)) if weighted else 1 for member in members]
     expected = sum(f * np.linalg.norm(np.ravel(m)) for f, m in zip(factors, members, strict=True))
-    value = group_lasso(parameter, Groups(kind), weighted_by_size=weighted)
+    value = group_lasso(parameter, WeightGroups(kind), weighted_by_size=weighted)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
@@ -76,14 +76,14 @@ def test_gradient_of_group_lasso(parameter, kind):
     for index in groups[1:]:
         member = parameter[index]
         expected[index] = np.sqrt(np.size(member)) * member / np.linalg.norm(np.ravel(member))
-    gradient = jax.grad(lambda w: group_lasso(w, Groups(kind)))(jnp.asarray(parameter))
+    gradient = jax.grad(lambda w: group_lasso(w, WeightGroups(kind)))(jnp.asarray(parameter))
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("block", [(2, 3), (4, 4), (6, 7), (10, 1)])
 def test_blocks_at_the_edges_may_be_smaller(block):
     members = [MATRIX[index] for index in groups_by_hand(MATRIX, "blocks", block)]
-    groups = Groups("blocks", block)
+    groups = WeightGroups("blocks", block)
     np.testing.assert_allclose(
         groups.norms(MATRIX).ravel(), [np.linalg.norm(m) for m in members], rtol=1e-5
     )
@@ -133,7 +133,7 @@ def test_a_pattern_that_matches_nothing_lists_what_there_is():
 
 @pytest.mark.parametrize("kind", ["filters", "rows"])
 def test_groups_need_a_parameter_that_has_them(kind):
-    penalty = WeightPenalty(group_lasso, (("*", 1.0, Groups(kind)),))
+    penalty = WeightPenalty(group_lasso, (("*", 1.0, WeightGroups(kind)),))
     with pytest.raises(UserError, match=r"but a/bias has the shape \(3,\)"):
         penalty({"a": {"bias": jnp.ones(3)}})
 
@@ -158,7 +158,7 @@ SHAPES = st.tuples(*[st.integers(1, 4)] * 4)
 def test_groups_divide_any_parameter(shape, kind):
     """Each element lies in one group: squared norms and sizes add up, and spreading undoes it."""
     parameter = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    groups = Groups(kind)
+    groups = WeightGroups(kind)
     np.testing.assert_allclose((groups.norms(parameter) ** 2).sum(), (parameter**2).sum(), 1e-4)
     assert groups.sizes(parameter).sum() == parameter.size
     assert groups.spread(groups.norms(parameter), shape).shape == shape
@@ -170,7 +170,7 @@ def test_group_lasso_is_homogeneous_and_its_gradient_points_away_from_zero(shape
     parameter = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
 
     def penalty(w):
-        return group_lasso(w, Groups(kind))
+        return group_lasso(w, WeightGroups(kind))
 
     np.testing.assert_allclose(penalty(scale * parameter), scale * penalty(parameter), rtol=1e-4)
     slope = jax.grad(penalty)(parameter)

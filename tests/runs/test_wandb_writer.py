@@ -10,7 +10,8 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.runs.wandb_writer import WANDB_ID_FILE, WandbWriter
-from tests.training.test_loop import DyingSource, run
+from tests.training.interruptions import DyingSource
+from tests.training.test_loop import run
 from tests.training.toy import toy_config
 
 
@@ -49,7 +50,7 @@ def runs(monkeypatch):
 
 
 def test_metrics_are_sent_with_their_step_as_axis(runs, tmp_path):
-    with contextlib.closing(WandbWriter(tmp_path, toy_config())) as writer:
+    with contextlib.closing(WandbWriter(tmp_path, toy_config().to_dict())) as writer:
         writer.write(7, {"train/loss": 0.5})
         writer.write(5, {"time/steps": 5})
     (sent,) = runs
@@ -63,7 +64,7 @@ def test_metrics_are_sent_with_their_step_as_axis(runs, tmp_path):
 
 def test_the_project_may_be_chosen(runs, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "flat")
-    WandbWriter(tmp_path, toy_config()).close()
+    WandbWriter(tmp_path, toy_config().to_dict()).close()
     assert runs[0].arguments["project"] == "flat"
 
 
@@ -72,7 +73,7 @@ def test_a_run_that_goes_on_has_one_id_and_others_have_their_own(runs, tmp_path)
     for folder in folders:
         folder.mkdir()
     for folder in (folders[0], folders[0], folders[1]):
-        WandbWriter(folder, toy_config()).close()
+        WandbWriter(folder, toy_config().to_dict()).close()
     first, again, other = (sent.arguments["id"] for sent in runs)
     assert first == again == (folders[0] / WANDB_ID_FILE).read_text().strip()
     assert first != other
@@ -97,13 +98,13 @@ def test_a_server_that_is_not_there_is_said_in_one_sentence(runs, tmp_path, monk
 
     monkeypatch.setattr(sys.modules["wandb"], "init", refuse)
     with pytest.raises(UserError, match=r"\(No API key configured\); run `wandb login`"):
-        WandbWriter(tmp_path, toy_config())
+        WandbWriter(tmp_path, toy_config().to_dict())
 
 
 def test_without_the_package_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'wandb>=0") as error:
-        WandbWriter(tmp_path, toy_config())
+        WandbWriter(tmp_path, toy_config().to_dict())
     assert "\n" not in str(error.value)
 
 
@@ -111,7 +112,7 @@ def test_the_real_package_keeps_a_run_offline(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with contextlib.closing(WandbWriter(tmp_path, toy_config())) as writer:
+    with contextlib.closing(WandbWriter(tmp_path, toy_config().to_dict())) as writer:
         writer.write(3, {"train/loss": 0.123456})
         writer.write(2, {"time/steps": 2})
     name = (tmp_path / WANDB_ID_FILE).read_text().strip()

@@ -13,7 +13,8 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.training import parallel
-from gnp.training.checkpoint import Checkpoints, Position
+from gnp.training.checkpoint import Checkpoints
+from gnp.training.position import Position
 from gnp.training.saved_variables import read_variables
 from gnp.training.state import TrainState, fingerprint
 from tests.training.full_disk import files_of_at_most

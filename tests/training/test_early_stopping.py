@@ -5,12 +5,11 @@ import math
 import pytest
 
 from gnp.runs.metrics import read_metrics
-from gnp.training import loop
-from gnp.training.checkpoint import Position
+from gnp.training import evaluate
 from gnp.training.interrupt import Interrupted
-from gnp.training.loop import train
-from tests.training.test_loop import DyingSource, stop_after
-from tests.training.toy import ToyModel, ToySource, toy_config
+from gnp.training.position import Position
+from tests.training.interruptions import DyingSource, stop_after
+from tests.training.toy import train_toy
 
 # Of each epoch of four steps; the best are those of steps 4, 8 and 24.
 ERRORS = (0.5, 0.4, 0.45, 0.4, 0.42, 0.3, 0.35, 0.31)
@@ -18,17 +17,17 @@ ERRORS = (0.5, 0.4, 0.45, 0.4, 0.42, 0.3, 0.35, 0.31)
 
 @pytest.fixture(autouse=True)
 def _scripted_errors(monkeypatch):
-    def evaluate(eval_step, state, batches, device_data):
+    def scripted(eval_step, state, batches, device_data):
         error = ERRORS[int(state.step) // 4 - 1]
         return {"loss": 1.0, "error_rate": error, "top_5_error_rate": 0.0, "num_images": 21}
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(evaluate, "evaluate", scripted)
 
 
 def run(folder, patience, source=None, **overrides):
-    folder.mkdir(exist_ok=True)
-    config = toy_config(total_epochs=len(ERRORS), early_stopping_patience=patience, **overrides)
-    return train(config, model=ToyModel(), source=source or ToySource(), folder=folder)
+    return train_toy(
+        folder, source, total_epochs=len(ERRORS), early_stopping_patience=patience, **overrides
+    )
 
 
 def evaluated_steps(folder):

@@ -8,16 +8,13 @@ import pytest
 from gnp.runs.metrics import read_metrics
 from gnp.training.checkpoint import Checkpoints
 from gnp.training.ema import update_ema
-from gnp.training.loop import train
 from gnp.training.saved_variables import average_variables, read_variables
-from tests.training.test_loop import DyingSource
-from tests.training.toy import ToyModel, ToySource, toy_config
+from tests.training.interruptions import DyingSource, PoisonedSource
+from tests.training.toy import train_toy
 
 
 def run(folder, source=None, **overrides):
-    folder.mkdir(exist_ok=True)
-    config = toy_config(ema_decay=0.9, **overrides)
-    return train(config, model=ToyModel(), source=source or ToySource(), folder=folder)
+    return train_toy(folder, source, ema_decay=0.9, **overrides)
 
 
 def averages(values, decay, start):
@@ -61,13 +58,11 @@ def test_a_run_averages_its_parameters_and_statistics_over_the_steps(tmp_path):
 
 def test_training_itself_stays_the_same_to_the_bit(tmp_path):
     run(tmp_path / "with")
-    train_without = tmp_path / "without"
-    train_without.mkdir()
-    train(toy_config(), model=ToyModel(), source=ToySource(), folder=train_without)
+    train_toy(tmp_path / "without")
     jax.tree.map(
         np.testing.assert_array_equal,
         state_after(tmp_path / "with", 12),
-        state_after(train_without, 12),
+        state_after(tmp_path / "without", 12),
     )
 
 
@@ -94,7 +89,7 @@ def test_the_best_checkpoint_may_be_that_of_the_average(tmp_path):
         assert saved.best_step() == min(losses, key=losses.get)
 
 
-def test_a_crashed_run_goes_on_with_the_same_average(tmp_path):
+def test_a_crashed_run_resumes_with_the_same_average(tmp_path):
     run(tmp_path / "whole")
     with pytest.raises(OSError, match="disk"):
         run(tmp_path / "crashed", DyingSource(before_batch=6))
@@ -110,21 +105,11 @@ def test_a_crashed_run_goes_on_with_the_same_average(tmp_path):
     assert metrics[0] == metrics[1]
 
 
-class PoisonedSource(ToySource):
-    """Its sixth batch is not finite."""
-
-    def train_batches(self, epoch, first_step=0):
-        for step, batch in enumerate(super().train_batches(epoch, first_step), first_step):
-            if (epoch, step) == (1, 1):
-                batch["image"] = np.full_like(batch["image"], np.nan)
-            yield batch
-
-
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
-def test_steps_that_are_left_out_do_not_count(tmp_path, policy):
+def test_steps_that_are_skipped_do_not_count(tmp_path, policy):
     run(
         tmp_path,
-        PoisonedSource(),
+        PoisonedSource(6),
         on_nonfinite=policy,
         save_ckpt_every_n_steps=1,
         keep_latest_checkpoints=12,

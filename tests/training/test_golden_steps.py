@@ -11,12 +11,12 @@ from flax import traverse_util
 
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
-from gnp.regularization.gradient_norm import Form
+from gnp.regularization.gradient_norm import PenaltyForm
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.evaluate import evaluate, make_eval_step
-from gnp.training.gradient import PenaltySettings
-from gnp.training.groups import Groups
+from gnp.training.gradient import Penalty
+from gnp.training.groups import PerturbationGroups
 from gnp.training.objective import Objective
 from gnp.training.state import TrainState
 from gnp.training.step import make_train_step
@@ -80,7 +80,7 @@ def build_step(model, optimizer, settings, penalize, devices):
     schedules = penalty_warmup(
         settings["strategy"], r=settings["r"], alpha=settings["alpha"], warmup_steps=warmup_steps
     )
-    penalty = PenaltySettings(*schedules, form=Form(norm_perturbations=settings["norm"]))
+    penalty = Penalty(*schedules, form=PenaltyForm(norm_perturbations=settings["norm"]))
     objective = Objective(
         model,
         l2=settings["l2"],
@@ -93,7 +93,7 @@ def build_step(model, optimizer, settings, penalize, devices):
             optimizer,
             lambda step: settings["lr"],
             penalty=penalty if penalize else None,
-            groups=Groups(per_device=1, devices=devices if settings["sync"] else 1),
+            groups=PerturbationGroups(per_device=1, devices=devices if settings["sync"] else 1),
             gradient_clipping=settings["clip"],
         )
     )

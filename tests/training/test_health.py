@@ -1,16 +1,15 @@
 """What training records about its health."""
 
 import logging
-import signal
 
 import numpy as np
 import pytest
 
 from gnp.runs.metrics import read_metrics
 from gnp.training.health import Health
-from gnp.training.interrupt import Interrupted, StopRequest
-from gnp.training.loop import train
-from tests.training.toy import ToyModel, ToySource, toy_config
+from gnp.training.interrupt import Interrupted
+from tests.training.interruptions import stop_after
+from tests.training.toy import ToyModel, ToySource, toy_settings, train_toy
 
 LAYERS = ("BatchNorm_0", "Dense_0", "Dense_1")
 
@@ -29,10 +28,8 @@ class SpikySource(ToySource):
 
 
 def run(folder, *bright_steps, **overrides):
-    folder.mkdir(exist_ok=True)
-    config = toy_config(total_epochs=1, base_lr=1e-4, **overrides)
-    model = ToyModel(use_batch_norm=False)
-    train(config, model=model, source=SpikySource(*bright_steps), folder=folder)
+    source, model = SpikySource(*bright_steps), ToyModel(use_batch_norm=False)
+    train_toy(folder, source, model, total_epochs=1, base_lr=1e-4, **overrides)
     return [line for line in read_metrics(folder / "metrics.jsonl") if "train/loss" in line]
 
 
@@ -48,9 +45,8 @@ def test_spikes_are_counted_and_each_is_told_once(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("stop", [25, 26, 30])
-def test_a_run_that_goes_on_finds_the_same(tmp_path, caplog, monkeypatch, stop):
-    signals = {stop: signal.SIGTERM}
-    monkeypatch.setattr(StopRequest, "signal_at", lambda self, step: signals.pop(step, None))
+def test_a_resumed_run_finds_the_same(tmp_path, caplog, monkeypatch, stop):
+    stop_after(stop, monkeypatch)
     with caplog.at_level(logging.WARNING, "gnp"):
         with pytest.raises(Interrupted):
             run(tmp_path, 25, 26, 35)
@@ -61,27 +57,26 @@ def test_a_run_that_goes_on_finds_the_same(tmp_path, caplog, monkeypatch, stop):
 
 @pytest.mark.parametrize("num_finite", [60, 300])
 def test_losses_that_are_not_finite_take_no_place_in_what_is_remembered(num_finite):
-    settings = toy_config().logging
+    settings = toy_settings().logging
     losses = [1 + 0.01 * (i % 5) for i in range(num_finite)] + [np.nan] * 90 + [1.0] * 5
     whole, lines = Health(settings, {}, []), []
     for step, loss in enumerate(losses, 1):
         lines.append({"step": step, "train/loss": loss})
         lines[-1] |= whole.extras(step, {"train/loss": loss}, None)
-    gone_on = Health(settings, {}, lines)
+    resumed = Health(settings, {}, lines)
     found = [
-        health.extras(len(losses) + 1, {"train/loss": 3.0}, None) for health in (whole, gone_on)
+        health.extras(len(losses) + 1, {"train/loss": 3.0}, None) for health in (whole, resumed)
     ]
     assert found == [{"train/loss_spikes": 1}] * 2
 
 
-def test_spike_detection_can_be_left_out(tmp_path):
+def test_spike_detection_can_be_switched_off(tmp_path):
     lines = run(tmp_path, 25, **{"logging.loss_spike_threshold": 0.0})
     assert not any("train/loss_spikes" in line for line in lines)
 
 
 def test_layers_are_recorded_every_n_steps_and_add_up_to_the_whole(tmp_path):
-    config = toy_config(**{"logging.layer_norms_every": 3, "gradient_clipping": 0.1})
-    train(config, model=ToyModel(), source=ToySource(), folder=tmp_path)
+    train_toy(tmp_path, **{"logging.layer_norms_every": 3, "gradient_clipping": 0.1})
     lines = [m for m in read_metrics(tmp_path / "metrics.jsonl") if "train/loss" in m]
     names = {f"train/layer_gradient_norm/{layer}" for layer in LAYERS}
     for line in lines:
@@ -93,7 +88,7 @@ def test_layers_are_recorded_every_n_steps_and_add_up_to_the_whole(tmp_path):
 
 
 def test_old_records_without_counts_are_no_obstacle():
-    settings = toy_config().logging
+    settings = toy_settings().logging
     params = {"a": {"kernel": np.ones(1)}}
     health = Health(settings, params, [{"step": 1, "train/loss": 1.0}])
     assert health.extras(2, {"train/loss": 1.0}, None) == {"train/loss_spikes": 0}

@@ -1,7 +1,6 @@
-"""A whole run: what it leaves behind, and that stopping and going on changes nothing."""
+"""A whole run: what it leaves behind, and that stopping and resuming changes nothing."""
 
 import json
-import os
 import signal
 
 import jax
@@ -13,46 +12,15 @@ from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 from gnp.runs.metrics import read_metrics
-from gnp.training.interrupt import Interrupted, StopRequest
+from gnp.training.interrupt import Interrupted
 from gnp.training.loop import train
-from tests.training.toy import ToyModel, ToySource, toy_config
+from gnp.training.settings import read_settings
+from tests.training.interruptions import DyingSource, InterruptedSource, stop_after
+from tests.training.toy import ToyModel, ToySource, train_toy
 
 
 def run(folder, source=None, **overrides):
-    folder.mkdir(exist_ok=True)
-    model = ToyModel(dropout_rate=0.3)
-    return train(toy_config(**overrides), model=model, source=source or ToySource(), folder=folder)
-
-
-class InterruptedSource(ToySource):
-    """Sends this process a signal before one of the training batches."""
-
-    def __init__(self, *, before_batch, number=signal.SIGTERM, **kwargs):
-        super().__init__(**kwargs)
-        self._left = before_batch
-        self._number = number
-
-    def train_batches(self, epoch, first_step=0):
-        for batch in super().train_batches(epoch, first_step):
-            if self._left == 0:
-                os.kill(os.getpid(), self._number)
-            self._left -= 1
-            yield batch
-
-
-class DyingSource(ToySource):
-    """Raises in place of one of the training batches, as a crash would."""
-
-    def __init__(self, *, before_batch, **kwargs):
-        super().__init__(**kwargs)
-        self._left = before_batch
-
-    def train_batches(self, epoch, first_step=0):
-        for batch in super().train_batches(epoch, first_step):
-            if self._left == 0:
-                raise OSError("the disk is gone")
-            self._left -= 1
-            yield batch
+    return train_toy(folder, source, ToyModel(dropout_rate=0.3), **overrides)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +69,7 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
     ],
     ids=str,
 )
-def test_every_form_of_the_penalty_trains_and_goes_on(tmp_path, form, monkeypatch):
+def test_every_form_of_the_penalty_trains_and_resumes(tmp_path, form, monkeypatch):
     stop_after(3, monkeypatch)
     with pytest.raises(Interrupted):
         run(tmp_path, **form)
@@ -113,14 +81,8 @@ def test_every_form_of_the_penalty_trains_and_goes_on(tmp_path, form, monkeypatc
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
 
-def stop_after(step, monkeypatch):
-    """Makes the next run stop after that step as if it had got SIGTERM."""
-    signals = {step: signal.SIGTERM}
-    monkeypatch.setattr(StopRequest, "signal_at", lambda self, step: signals.pop(step, None))
-
-
 @pytest.mark.parametrize("step", [1, 3, 4, 8, 12])
-def test_terminated_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, step, monkeypatch):
+def test_terminated_run_resumes_and_ends_the_same(tmp_path, uninterrupted, step, monkeypatch):
     stop_after(step, monkeypatch)
     with pytest.raises(Interrupted, match=f"step {step} of 12"):
         run(tmp_path)
@@ -129,7 +91,7 @@ def test_terminated_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, step,
 
 
 @pytest.mark.parametrize("before_batch", [0, 6, 8])
-def test_crashed_run_goes_on_and_ends_the_same(tmp_path, uninterrupted, before_batch):
+def test_crashed_run_resumes_and_ends_the_same(tmp_path, uninterrupted, before_batch):
     with pytest.raises(OSError, match="disk"):
         run(tmp_path, DyingSource(before_batch=before_batch))
     run(tmp_path)
@@ -187,7 +149,7 @@ def test_signal_saves_and_the_exit_code_tells_it(tmp_path, uninterrupted, number
     with pytest.raises(Interrupted) as caught:
         run(tmp_path, InterruptedSource(before_batch=5, number=number))
     assert caught.value.code == 128 + number
-    assert "goes on" in str(caught.value)
+    assert "resumes" in str(caught.value)
     run(tmp_path)
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
@@ -207,7 +169,7 @@ def test_stop_that_could_not_be_saved_says_so_and_loses_no_more(
         patch.setattr(ocp.CheckpointManager, "save", fail_from_step_5_on)
         with pytest.raises(Interrupted) as caught:
             run(tmp_path)
-    assert "it could not be saved. The same command goes on from step 4." in str(caught.value)
+    assert "it could not be saved. The same command resumes from step 4." in str(caught.value)
     run(tmp_path)
     assert read_metrics(tmp_path / "metrics.jsonl") == uninterrupted
 
@@ -261,16 +223,24 @@ def test_data_on_the_device_train_as_data_from_the_host_do(tmp_path):
         config.dataset.batch_level_augmentations = "mixup"
         source = build_source(config, process_index=0, process_count=1)
         (tmp_path / loader).mkdir()
-        train(config, model=ToyModel(num_outputs=10), source=source, folder=tmp_path / loader)
+        settings = read_settings(config, num_devices=jax.device_count())
+        train(settings, model=ToyModel(num_outputs=10), source=source, folder=tmp_path / loader)
         metrics = read_metrics(tmp_path / loader / "metrics.jsonl")
         losses.append([m["train/loss"] for m in metrics[:-1]] + [metrics[-1]["eval/loss"]])
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-@pytest.mark.parametrize("devices", [1, 2, 4])
-def test_devices_share_one_state_and_a_batch(devices, tmp_path, monkeypatch):
+def test_the_number_of_devices_changes_nothing_where_nothing_depends_on_it(tmp_path, monkeypatch):
+    """Without dropout and batch norm, and with one perturbation for the whole batch."""
     all_devices = jax.devices()
-    monkeypatch.setattr(jax, "devices", lambda *a: all_devices[:devices])
-    monkeypatch.setattr(jax, "local_devices", lambda *a: all_devices[:devices])
-    summary = run(tmp_path, total_epochs=1)
-    assert summary["steps"] == 4
+    losses = []
+    for devices in (1, 2, 4):
+        monkeypatch.setattr(jax, "devices", lambda *a, n=devices: all_devices[:n])
+        monkeypatch.setattr(jax, "local_devices", lambda *a, n=devices: all_devices[:n])
+        folder = tmp_path / str(devices)
+        model = ToyModel(use_batch_norm=False)
+        train_toy(folder, model=model, **{"gnp.perturbation_batch": 0})
+        lines = read_metrics(folder / "metrics.jsonl")
+        losses.append([line["train/loss"] for line in lines if "train/loss" in line])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)

@@ -13,6 +13,7 @@ from gnp.optimizer.build import build_optimizer
 from gnp.runs.metrics import read_metrics
 from gnp.training.loop import train
 from gnp.training.objective import Objective
+from gnp.training.settings import read_settings
 from gnp.training.state import create_state
 
 STEPS = 198  # nine epochs of 22
@@ -34,7 +35,8 @@ def losses(folder, dtype, seed):
     config = config_of(dtype, seed)
     folder = folder / f"{dtype}_{seed}"
     folder.mkdir()
-    train(config, model=build_model(config), source=build_source(config), folder=folder)
+    settings = read_settings(config, num_devices=jax.device_count())
+    train(settings, model=build_model(config), source=build_source(config), folder=folder)
     metrics = read_metrics(folder / "metrics.jsonl")
     return [line["train/loss"] for line in metrics if "train/loss" in line]
 

@@ -14,27 +14,13 @@ from gnp.errors import TrainingError
 from gnp.model.scanned_blocks import BlockStack
 from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted
-from gnp.training.loop import _Run, train
-from gnp.training.nonfinite import NonFiniteStep, explain, first_bad_layer
+from gnp.training.nonfinite import NonFinitePolicy, NonFiniteStep, explain, first_bad_layer
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
-from tests.training.toy import ToyModel, ToySource, toy_config
+from tests.training.interruptions import PoisonedSource
+from tests.training.toy import ToyModel, ToySource, train_toy
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
-
-
-class PoisonedSource(ToySource):
-    """The images of some steps (from 1) hold a NaN."""
-
-    def __init__(self, *steps, **kwargs):
-        super().__init__(**kwargs)
-        self._steps = steps
-
-    def train_batches(self, epoch, first_step=0):
-        for index, batch in enumerate(super().train_batches(epoch, first_step), first_step):
-            if epoch * 4 + index + 1 in self._steps:
-                batch["image"] = np.full_like(batch["image"], np.nan)
-            yield batch
 
 
 class ModelThatBreaksWhenPerturbed(ToyModel):
@@ -48,8 +34,7 @@ class ModelThatBreaksWhenPerturbed(ToyModel):
 
 
 def run(folder, source, model=None, **overrides):
-    folder.mkdir(exist_ok=True)
-    return train(toy_config(**overrides), model=model or ToyModel(), source=source, folder=folder)
+    return train_toy(folder, source, model, **overrides)
 
 
 def lines(folder, key):
@@ -121,8 +106,7 @@ def test_blocks_are_named_whatever_is_done_with_them(switches, place):
     assert f"in pass 1; the first bad place is the layer {place}. " in str(error)
 
 
-def test_skip_leaves_everything_as_it_was_and_counts(tmp_path):
-    (tmp_path / "a").mkdir()
+def test_a_skipped_step_changes_nothing_and_is_counted(tmp_path):
     run(tmp_path / "a", PoisonedSource(4, 7), on_nonfinite="skip")
     norms = lines(tmp_path / "a", "train/parameter_norm")
     assert norms[4] == norms[3]
@@ -132,7 +116,7 @@ def test_skip_leaves_everything_as_it_was_and_counts(tmp_path):
     assert np.isnan(lines(tmp_path / "a", "train/loss")[4])
 
 
-def test_rollback_goes_back_and_leaves_the_step_out(tmp_path):
+def test_rollback_goes_back_and_skips_the_step(tmp_path):
     run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
     assert lines(tmp_path, "train/left_out") == {6: 1}
     steps = [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" not in m]
@@ -141,19 +125,18 @@ def test_rollback_goes_back_and_leaves_the_step_out(tmp_path):
 
 
 def test_a_request_to_stop_stands_through_a_rollback(tmp_path, monkeypatch):
-    explained = _Run._act_on_bad_step
+    act = NonFinitePolicy.act
 
-    def interrupted(self):
-        if self.log.bad_step is not None:
-            os.kill(os.getpid(), signal.SIGTERM)
-        explained(self)
+    def interrupted(self, *arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        act(self, *arguments)
 
-    monkeypatch.setattr(_Run, "_act_on_bad_step", interrupted)
+    monkeypatch.setattr(NonFinitePolicy, "act", interrupted)
     with pytest.raises(Interrupted, match="Stopped after step 5 of 12"):
         run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
 
 
-def test_weights_become_zero_though_the_last_step_of_the_epoch_is_left_out(tmp_path):
+def test_weights_become_zero_though_the_last_step_of_the_epoch_is_skipped(tmp_path):
     threshold = {
         "regularization.weight.threshold.limits": (("Dense_0/kernel", 0.3, "elements"),),
         "regularization.weight.threshold.first_epoch": 1,

@@ -5,7 +5,8 @@ import pytest
 
 from gnp.training.interrupt import Interrupted
 from gnp.training.profiling import Profiler, steps_to_profile
-from tests.training.test_loop import InterruptedSource, run
+from tests.training.interruptions import InterruptedSource
+from tests.training.test_loop import run
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from gnp.training import progress as progress_module
+from gnp.training.position import RunLength
 from gnp.training.progress import Progress
 
 
@@ -24,7 +25,7 @@ def run_steps(progress, clock, first, last, seconds):
 
 
 def test_without_a_terminal_there_is_a_plain_line_per_epoch(clock, capsys):
-    with Progress(total_steps=40, first_step=0, steps_per_epoch=10, batch_size=64) as progress:
+    with Progress(RunLength(4, 10, 64), 0) as progress:
         run_steps(progress, clock, 1, 40, seconds=1.0)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
@@ -33,20 +34,20 @@ def test_without_a_terminal_there_is_a_plain_line_per_epoch(clock, capsys):
 
 
 def test_short_epochs_do_not_fill_the_log(clock, capsys):
-    with Progress(total_steps=1000, first_step=0, steps_per_epoch=10, batch_size=64) as progress:
+    with Progress(RunLength(100, 10, 64), 0) as progress:
         run_steps(progress, clock, 1, 1000, seconds=0.01)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[3] for line in lines] == ["500/1000", "1000/1000"]
 
 
 def test_a_long_epoch_has_lines_in_between(clock, capsys):
-    with Progress(total_steps=100, first_step=0, steps_per_epoch=100, batch_size=1) as progress:
+    with Progress(RunLength(1, 100, 1), 0) as progress:
         run_steps(progress, clock, 1, 100, seconds=1.0)
     assert len(capsys.readouterr().err.splitlines()) == 4
 
 
 def test_a_resumed_run_counts_on_but_measures_its_own_speed(clock, capsys):
-    with Progress(total_steps=40, first_step=30, steps_per_epoch=10, batch_size=2) as progress:
+    with Progress(RunLength(4, 10, 2), 30) as progress:
         run_steps(progress, clock, 31, 40, seconds=1.0)
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("epoch 4/4  step 40/40")
@@ -54,27 +55,27 @@ def test_a_resumed_run_counts_on_but_measures_its_own_speed(clock, capsys):
 
 
 def test_the_time_for_compiling_the_first_step_is_not_taken_for_slowness(clock, capsys):
-    with Progress(total_steps=20, first_step=0, steps_per_epoch=10, batch_size=2) as progress:
+    with Progress(RunLength(2, 10, 2), 0) as progress:
         run_steps(progress, clock, 1, 1, seconds=60.0)
         run_steps(progress, clock, 2, 10, seconds=1.0)
     assert "2 images/s  00:10 left" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_evaluation_error_stays_shown(clock, capsys):
-    with Progress(total_steps=4, first_step=0, steps_per_epoch=2, batch_size=1) as progress:
+    with Progress(RunLength(2, 2, 1), 0) as progress:
         progress.update(2, {"eval/error_rate": 0.0225})
         run_steps(progress, clock, 3, 4, seconds=10.0)
     assert "eval 2.25 %" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_notes_are_printed(capsys):
-    with Progress(total_steps=4, first_step=0, steps_per_epoch=2, batch_size=1) as progress:
+    with Progress(RunLength(2, 2, 1), 0) as progress:
         progress.note("Saved a checkpoint.")
     assert capsys.readouterr().err == "Saved a checkpoint.\n"
 
 
 def test_processes_that_do_not_show_are_silent(clock, capsys):
-    with Progress(4, 0, 2, 1, show=False) as progress:
+    with Progress(RunLength(2, 2, 1), 0, show=False) as progress:
         run_steps(progress, clock, 1, 4, seconds=100.0)
         progress.note("nothing")
     assert capsys.readouterr().err == ""
@@ -82,7 +83,7 @@ def test_processes_that_do_not_show_are_silent(clock, capsys):
 
 def test_on_a_terminal_there_is_a_bar(clock, capsys, monkeypatch):
     monkeypatch.setattr(progress_module.sys.stderr, "isatty", lambda: True)
-    with Progress(total_steps=40, first_step=0, steps_per_epoch=10, batch_size=64) as progress:
+    with Progress(RunLength(4, 10, 64), 0) as progress:
         run_steps(progress, clock, 1, 40, seconds=1.0)
         progress.note("a note")
     shown = capsys.readouterr().err

@@ -10,11 +10,12 @@ import pytest
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
-from gnp.regularization.gradient_norm import Form
+from gnp.regularization.gradient_norm import PenaltyForm
+from gnp.regularization.reuse import Reuse
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
-from gnp.training.gradient import PenaltySettings
-from gnp.training.groups import Groups, plan_groups
+from gnp.training.gradient import Penalty
+from gnp.training.groups import PerturbationGroups, plan_groups
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step
@@ -26,7 +27,7 @@ RATE = 0.1
 
 def penalty(r=0.5, alpha=0.8, bn_policy="clean", **form):
     schedules = penalty_warmup("none", r=r, alpha=alpha, warmup_steps=0)
-    return PenaltySettings(*schedules, form=Form(**form), bn_policy=bn_policy)
+    return Penalty(*schedules, form=PenaltyForm(**form), bn_policy=bn_policy)
 
 
 def batch_of(seed):
@@ -39,13 +40,18 @@ def split(batch, devices):
     return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
-def build(model=None, optimizer="SGD", with_reuse=False, **step_options):
+def build(model=None, optimizer="SGD", **step_options):
     """A fresh state and a step of a toy model, by default without batch norm."""
     model = model or ToyModel(use_batch_norm=False)
     optimizer = build_optimizer(optimizer, {})
     step = make_train_step(Objective(model, l2=1e-3), optimizer, lambda _: RATE, **step_options)
     state = create_state(
-        model, optimizer, image_shape=(2, 2, 1), init_seed=0, seed=0, with_reuse=with_reuse
+        model,
+        optimizer,
+        image_shape=(2, 2, 1),
+        init_seed=0,
+        seed=0,
+        with_reuse="reuse" in step_options,
     )
     return state, parallel.map_train_step(step)
 
@@ -84,7 +90,8 @@ def test_no_form_depends_on_the_number_of_devices(form, m):
 
 def test_m_matters():
     small, large = (
-        run(penalty=penalty(), groups=Groups(per_device=count))[0].params for count in (8, 1)
+        run(penalty=penalty(), groups=PerturbationGroups(per_device=count))[0].params
+        for count in (8, 1)
     )
     assert tree.global_norm(tree.add(small, large, -1)) > 1e-4
 
@@ -113,19 +120,25 @@ def test_accumulation_equals_a_large_batch_whose_microbatches_share_perturbation
 
 
 def test_accumulation_of_standard_training_equals_one_large_batch():
-    assert_trees_close(run(groups=Groups(per_device=4))[0].params, run()[0].params)
+    assert_trees_close(run(groups=PerturbationGroups(per_device=4))[0].params, run()[0].params)
 
 
 @pytest.mark.parametrize(
     ("sizes", "groups"),
     [
-        ({"num_devices": 4}, Groups(1, 1)),
-        ({"num_devices": 4, "perturbation_batch": 0}, Groups(1, 4)),
-        ({"num_devices": 4, "perturbation_batch": 8}, Groups(1, 2)),
-        ({"num_devices": 2, "perturbation_batch": 2}, Groups(4, 1)),
-        ({"num_devices": 2, "accumulation_steps": 2}, Groups(2, 1)),
-        ({"num_devices": 2, "accumulation_steps": 2, "perturbation_batch": 2}, Groups(4, 1)),
-        ({"num_devices": 2, "accumulation_steps": 2, "perturbation_batch": 0}, Groups(2, 2)),
+        ({"num_devices": 4}, PerturbationGroups(1, 1)),
+        ({"num_devices": 4, "perturbation_batch": 0}, PerturbationGroups(1, 4)),
+        ({"num_devices": 4, "perturbation_batch": 8}, PerturbationGroups(1, 2)),
+        ({"num_devices": 2, "perturbation_batch": 2}, PerturbationGroups(4, 1)),
+        ({"num_devices": 2, "accumulation_steps": 2}, PerturbationGroups(2, 1)),
+        (
+            {"num_devices": 2, "accumulation_steps": 2, "perturbation_batch": 2},
+            PerturbationGroups(4, 1),
+        ),
+        (
+            {"num_devices": 2, "accumulation_steps": 2, "perturbation_batch": 0},
+            PerturbationGroups(2, 2),
+        ),
     ],
 )
 def test_plan_of_groups(sizes, groups):
@@ -139,7 +152,9 @@ def test_perturbation_batch_that_does_not_divide_is_refused(m):
 
 
 def test_accumulation_that_does_not_divide_is_refused():
-    with pytest.raises(UserError, match=r"gradient_accumulation_steps = 3 on 2 devices.*of 6"):
+    with pytest.raises(
+        UserError, match=r"over 2 devices in gradient_accumulation_steps = 3 parts; .*: 12 or 18"
+    ):
         plan_groups(batch_size=BATCH, num_devices=2, accumulation_steps=3)
 
 
@@ -203,7 +218,7 @@ def gradient_by_hand(params, batch, r, alpha):
 
 def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     """Algorithm 1 of arXiv 2203.02714: g + a·‖g‖/‖g_v‖·g_v between penalized steps."""
-    options = {"with_reuse": True, "reuse": 0.7}
+    options = {"reuse": Reuse(0.7)}
     state, penalized = build(penalty=penalty(), **options)
     _, standard = build(**options)
     start = jax.device_get(state.params)
@@ -225,7 +240,7 @@ def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
 
 def test_look_sam_keeps_nothing_while_there_is_no_penalty():
     schedules = penalty_warmup("r", r=0.5, alpha=0.8, warmup_steps=2)
-    state, penalized = build(penalty=PenaltySettings(*schedules), with_reuse=True, reuse=0.7)
+    state, penalized = build(penalty=Penalty(*schedules), reuse=Reuse(0.7))
     state, _ = penalized(state, None, split(batch_of(0), 1))
     assert not any(leaf.any() for leaf in jax.tree.leaves(state.reused))
     state, _ = penalized(state, None, split(batch_of(1), 1))

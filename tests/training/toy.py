@@ -1,10 +1,13 @@
 """A model and a data set small enough to train in a moment."""
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from config import base
 from gnp.ds_pipeline.source import DataSource
+from gnp.training.loop import train
+from gnp.training.settings import read_settings
 
 
 class ToyModel(nn.Module):
@@ -71,3 +74,19 @@ def toy_config(**overrides):
     config.save_ckpt_every_n_epochs = 1
     config.update_from_flattened_dict(overrides)
     return config
+
+
+def toy_settings(**overrides):
+    """What training takes from `toy_config`."""
+    return read_settings(toy_config(**overrides), num_devices=jax.device_count())
+
+
+def train_toy(folder, source=None, model=None, **overrides):
+    """Trains a toy model in a folder, which is created if need be; returns the summary."""
+    folder.mkdir(exist_ok=True)
+    return train(
+        toy_settings(**overrides),
+        model=model or ToyModel(),
+        source=source or ToySource(),
+        folder=folder,
+    )

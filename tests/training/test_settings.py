@@ -6,15 +6,18 @@ import pathlib
 import pytest
 
 from gnp.errors import UserError
-from gnp.main.check import check_config
+from gnp.main.build import check_names
 from gnp.main.config import load_config
 from gnp.model import registry
+from gnp.training.settings import read_settings
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def check(*overrides, num_devices=1):
-    check_config(load_config("config/digits.py", overrides), num_devices=num_devices)
+def check(*overrides, num_devices=1, path="config/digits.py"):
+    config = load_config(path, overrides)
+    check_names(config)
+    read_settings(config, num_devices=num_devices)
 
 
 EXPERIMENTS = sorted(
@@ -26,7 +29,7 @@ EXPERIMENTS = sorted(
 
 @pytest.mark.parametrize("path", EXPERIMENTS)
 def test_the_experiments_are_fine(path):
-    check_config(load_config(path), num_devices=1)
+    check(path=path)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The penalties of `config.regularization` in a training step."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,23 +10,14 @@ import pytest
 from flax import linen as nn
 
 from gnp.errors import UserError
-from gnp.main.check import check_config
 from gnp.main.config import load_config
 from gnp.model import create_model
-from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
 from gnp.runs.metrics import read_metrics
-from gnp.training.loop import train as run
 from gnp.training.objective import STREAMS, Objective
-from gnp.training.penalties import (
-    gradient_penalties,
-    sparsity_figures,
-    weight_penalties,
-    weight_threshold,
-)
-from gnp.training.state import create_state
-from gnp.training.step_kinds import StepKinds
-from tests.training.toy import ToyModel, ToySource, toy_config
+from gnp.training.settings import read_settings
+from gnp.training.step_programs import StepPrograms
+from tests.training.toy import ToyModel, ToySource, toy_settings, train_toy
 
 STEPS_PER_EPOCH = 4
 BATCH = next(ToySource().train_batches(0))
@@ -40,48 +32,45 @@ PARAMETER = {"parameter_gradient.strength": 0.05}
 EVERYTHING = L1 | LASSO | INPUT | ACTIVATION | PARAMETER
 
 
-def config_of(regularization=None, **overrides):
+def settings_of(regularization=None, **overrides):
     prefixed = {PREFIX + name: value for name, value in (regularization or {}).items()}
-    return toy_config(**prefixed, **overrides)
+    return toy_settings(**prefixed, **overrides)
 
 
-def start(config, model=None):
-    """The state before the first step and the function that takes steps."""
+def start(settings, model=None):
+    """The state before the first step, and the programs and blocks of the steps."""
     model = model or ToyModel(use_batch_norm=False)
-    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-    kinds = StepKinds(config, model, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    state = create_state(
-        model,
-        optimizer,
-        image_shape=(2, 2, 1),
-        init_seed=0,
-        seed=0,
-        with_ema=config.ema_decay > 0,
-    )
-    return state, kinds
+    programs = StepPrograms(settings, model, STEPS_PER_EPOCH, lambda data, batch: batch)
+    state = settings.initial_state(model, (2, 2, 1))
+    schedule = settings.step_schedule(STEPS_PER_EPOCH)
+    blocks = [
+        block
+        for epoch in range(3)
+        for block in schedule.blocks(state.key, epoch * STEPS_PER_EPOCH, epoch)
+    ]
+    return state, programs, blocks
 
 
 def split(batch, devices):
     return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
-def train(config, steps=4, devices=1, model=None):
+def train(settings, steps=4, devices=1, model=None):
     """All states from the first on, and the metrics of the last step."""
-    state, kinds = start(config, model)
+    state, programs, blocks = start(settings, model)
     states, metrics = [jax.device_get(state)], {}
-    for step in range(steps):
-        epoch, index = divmod(step, STEPS_PER_EPOCH)
-        take = kinds.of_epoch(state.key, epoch)[index].one
+    for block in blocks[:steps]:
+        epoch, index = divmod(block.first, STEPS_PER_EPOCH)
         batch = list(ToySource().train_batches(epoch))[index]
-        state, metrics = take(state, None, split(batch, devices))
+        state, metrics = programs.take(block, state, None, split(batch, devices))
         states.append(jax.device_get(state))
     return states, jax.device_get(metrics)
 
 
-def lowered(config):
-    state, kinds = start(config)
+def lowered(settings):
+    state, programs, blocks = start(settings)
     batch = next(ToySource().train_batches(0))
-    return kinds.of_epoch(state.key, 0)[0].one.lower(state, None, split(batch, 4)).as_text()
+    return programs.program(blocks[0]).lower(state, None, split(batch, 4)).as_text()
 
 
 def test_without_a_strength_the_program_is_that_of_standard_training():
@@ -91,10 +80,10 @@ def test_without_a_strength_the_program_is_that_of_standard_training():
         "input_gradient.form": "adversarial",
         "activation_gradient.activations": ("Dense_*",),
     }
-    standard = lowered(toy_config(**{"gnp.r": 0.0}))
-    assert lowered(config_of(nothing, **{"gnp.r": 0.0})) == standard
+    standard = lowered(settings_of(**{"gnp.r": 0.0}))
+    assert lowered(settings_of(nothing, **{"gnp.r": 0.0})) == standard
     for penalty in (L1, LASSO, INPUT, ACTIVATION, PARAMETER):
-        assert lowered(config_of(penalty, **{"gnp.r": 0.0})) != standard
+        assert lowered(settings_of(penalty, **{"gnp.r": 0.0})) != standard
 
 
 class Deep(nn.Module):
@@ -110,12 +99,11 @@ class Deep(nn.Module):
         return nn.Dense(self.num_outputs)(x)
 
 
-def flops_and_passes(config):
-    state, kinds = start(config, Deep())
-    kind = kinds.of_epoch(state.key, 0)[0]
+def flops_and_passes(settings):
+    state, programs, blocks = start(settings, Deep())
     batch = jax.tree.map(lambda x: np.repeat(x, 32, axis=0)[None], BATCH)
-    program = kind.one.lower(state, None, batch).compile()
-    return program.cost_analysis()["flops"], kind.passes
+    program = programs.program(blocks[0]).lower(state, None, batch).compile()
+    return program.cost_analysis()["flops"], programs.passes(blocks[0])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +118,8 @@ def flops_and_passes(config):
     ids=str,
 )
 def test_cost_in_passes(penalty, passes):
-    standard, _ = flops_and_passes(config_of(**{"gnp.r": 0.0}))
-    flops, counted = flops_and_passes(config_of(penalty, **{"gnp.r": 0.0}))
+    standard, _ = flops_and_passes(settings_of(**{"gnp.r": 0.0}))
+    flops, counted = flops_and_passes(settings_of(penalty, **{"gnp.r": 0.0}))
     assert counted == passes
     assert flops / standard == pytest.approx(passes, rel=0.05)
 
@@ -151,21 +139,17 @@ def test_cost_in_passes(penalty, passes):
     ids=["l1", "lasso", "input", "adversarial", "activation", "parameter", "everything"],
 )
 def test_each_penalty_has_one_line_in_the_metrics_and_trains(penalty, names, r):
-    config = config_of(penalty, **{"gnp.r": r})
-    states, metrics = train(config, steps=2)
+    settings = settings_of(penalty, **{"gnp.r": r})
+    states, metrics = train(settings, steps=2)
     found = {name: value for name, value in metrics.items() if name.startswith("penalty_")}
     assert sorted(found) == sorted(f"penalty_{name}" for name in names)
     assert all(value > 0 for value in found.values())
-    plain, _ = train(config_of(**{"gnp.r": r}), steps=2)
+    plain, _ = train(settings_of(**{"gnp.r": r}), steps=2)
     assert tree.global_norm(tree.add(states[-1].params, plain[-1].params, -1)) > 1e-5
 
 
-def objective_of(config, model):
-    return Objective(
-        model,
-        weight_penalties=weight_penalties(config),
-        gradient_penalties=gradient_penalties(config),
-    )
+def objective_of(settings, model):
+    return settings.loss.objective(model, STEPS_PER_EPOCH)
 
 
 RNGS = {name: jax.random.PRNGKey(0) for name in STREAMS}
@@ -177,8 +161,8 @@ def test_all_but_the_gradient_is_as_without_penalty(penalty):
     model = ToyModel(dropout_rate=0.5)
     variables = model.init(jax.random.PRNGKey(0), BATCH["image"], train=False)
     results = [
-        objective_of(config, model)(variables["params"], variables["batch_stats"], BATCH, RNGS)
-        for config in (config_of(), config_of(penalty))
+        objective_of(settings, model)(variables["params"], variables["batch_stats"], BATCH, RNGS)
+        for settings in (settings_of(), settings_of(penalty))
     ]
     (plain, plain_aux), (penalized, aux) = results
     assert penalized != plain
@@ -188,24 +172,24 @@ def test_all_but_the_gradient_is_as_without_penalty(penalty):
 
 def test_parameter_penalty_takes_the_whole_loss():
     """L with its L2 term and its weight penalties."""
-    config = config_of(PARAMETER | L1, l2_regularization=0.1)
+    settings = settings_of(PARAMETER | L1, l2_regularization=0.1)
     model = ToyModel(use_batch_norm=False)
     params = model.init(jax.random.PRNGKey(0), BATCH["image"], train=False)["params"]
 
-    def value(config):
-        objective = objective_of(config, model)
+    def value(settings):
+        objective = objective_of(settings, model)
         return lambda params: objective(params, {}, BATCH, RNGS)[0]
 
-    gradient = jax.grad(value(config_of(L1, l2_regularization=0.1)))(params)
-    difference = value(config)(params) - value(config_of(L1, l2_regularization=0.1))(params)
+    gradient = jax.grad(value(settings_of(L1, l2_regularization=0.1)))(params)
+    difference = value(settings)(params) - value(settings_of(L1, l2_regularization=0.1))(params)
     np.testing.assert_allclose(difference, 0.05 / 4 * tree.global_norm(gradient) ** 2, rtol=1e-4)
 
 
 @pytest.mark.parametrize("r", [0.0, 0.1])
 @pytest.mark.parametrize("penalty", [INPUT, ADVERSARIAL, ACTIVATION, PARAMETER, EVERYTHING])
 def test_no_penalty_depends_on_the_number_of_devices(penalty, r):
-    config = config_of(penalty, **{"gnp.r": r, "gnp.sync_perturbations": True})
-    one, four = (train(config, steps=3, devices=devices)[0][-1] for devices in (1, 4))
+    settings = settings_of(penalty, **{"gnp.r": r, "gnp.sync_perturbations": True})
+    one, four = (train(settings, steps=3, devices=devices)[0][-1] for devices in (1, 4))
     compare = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-6)
     jax.tree.map(compare, one.params, four.params)
 
@@ -220,7 +204,7 @@ def test_shake_models_take_the_true_gradient_inside_of_a_penalty():
 
     @jax.jit
     def penalty(params):
-        aux = objective_of(config_of(PARAMETER), model)(params, statistics, batch, RNGS)[1]
+        aux = objective_of(settings_of(PARAMETER), model)(params, statistics, batch, RNGS)[1]
         return aux["penalties"]["parameter_gradient"]
 
     @jax.jit
@@ -233,8 +217,8 @@ def test_shake_models_take_the_true_gradient_inside_of_a_penalty():
 
 
 def test_strengths_follow_their_epochs():
-    config = config_of(L1 | {"weight.l1.first_epoch": 1, "weight.l1.last_epoch": 2})
-    values = [train(config, steps=steps)[1]["penalty_weight"] for steps in (4, 5, 9)]
+    settings = settings_of(L1 | {"weight.l1.first_epoch": 1, "weight.l1.last_epoch": 2})
+    values = [train(settings, steps=steps)[1]["penalty_weight"] for steps in (4, 5, 9)]
     assert [value > 0 for value in values] == [False, True, False]
 
 
@@ -256,7 +240,7 @@ THRESHOLD = {
     ids=str,
 )
 def test_zeros_are_kept_exactly_until_they_are_released(overrides):
-    states, _ = train(config_of(THRESHOLD, **overrides), steps=12)
+    states, _ = train(settings_of(THRESHOLD, **overrides), steps=12)
     kernels = [state.params["Dense_0"]["kernel"] for state in states]
     assert all(np.count_nonzero(kernel == 0) == 0 for kernel in kernels[:4])
     zeros = kernels[4] == 0
@@ -268,7 +252,7 @@ def test_zeros_are_kept_exactly_until_they_are_released(overrides):
 
 
 def test_averaged_parameters_have_the_zeros_too():
-    states, _ = train(config_of(THRESHOLD, ema_decay=0.9), steps=7)
+    states, _ = train(settings_of(THRESHOLD, ema_decay=0.9), steps=7)
     for state in states[4:]:
         kernel, average = (p["Dense_0"]["kernel"] for p in (state.params, state.ema["params"]))
         np.testing.assert_array_equal(average == 0, kernel == 0)
@@ -277,19 +261,19 @@ def test_averaged_parameters_have_the_zeros_too():
 
 def test_perturbed_passes_see_the_zeros_too():
     """A random perturbation of held weights changes nothing."""
-    config = config_of(
+    settings = settings_of(
         {"weight.threshold.limits": (("*", 1e9, "layers"),)},
         **{"gnp.r": 5.0, "gnp.alpha": 1.0, "gnp.ascent": "random"},
     )
-    states, metrics = train(config, steps=6)
+    states, metrics = train(settings, steps=6)
     assert all(not leaf.any() for leaf in jax.tree.leaves(states[-1].params))
     assert metrics["perturbed_loss"] == metrics["loss"] == pytest.approx(np.log(3))
 
 
 def test_sparsity_is_told_for_all_that_may_become_sparse():
-    config = config_of(THRESHOLD | LASSO)
-    figures = sparsity_figures(config)
-    states, _ = train(config, steps=4)
+    settings = settings_of(THRESHOLD | LASSO)
+    figures = settings.loss.sparsity
+    states, _ = train(settings, steps=4)
     kernel = states[-1].params["Dense_0"]["kernel"]
     found = figures(states[-1].params)
     assert sorted(found) == [
@@ -300,22 +284,22 @@ def test_sparsity_is_told_for_all_that_may_become_sparse():
         "sparsity/all",
     ]
     assert found["sparsity/Dense_0/kernel"] == pytest.approx(np.mean(kernel == 0))
-    assert sparsity_figures(config_of(INPUT))(states[-1].params) == {}
+    assert settings_of(INPUT).loss.sparsity(states[-1].params) == {}
 
 
 def test_a_run_tells_its_sparsity_at_each_evaluation_and_at_its_end(tmp_path):
-    run(config_of(THRESHOLD), model=ToyModel(), source=ToySource(), folder=tmp_path)
+    train_toy(tmp_path, **{PREFIX + name: value for name, value in THRESHOLD.items()})
     lines = [m for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" in m]
     assert [line["sparsity/Dense_0/kernel"] > 0 for line in lines] == [True, True, False]
     assert [line["sparsity/all"] for line in lines] == [
         line["sparsity/Dense_0/kernel"] for line in lines
     ]
-    assert "| Dense_0/kernel | 0.0 |" in (tmp_path / "sparsity.md").read_text()
+    assert re.search(r"\| Dense_0/kernel \| 0\.0 +\|", (tmp_path / "sparsity.md").read_text())
     assert (tmp_path / "sparsity.png").exists()
 
 
 def check(*overrides):
-    check_config(load_config("config/digits.py", overrides), num_devices=1)
+    read_settings(load_config("config/digits.py", overrides), num_devices=1)
 
 
 @pytest.mark.parametrize(
@@ -364,5 +348,5 @@ def test_groups_of_scanned_layers_are_refused():
 
 
 def test_a_threshold_needs_limits():
-    assert weight_threshold(config_of(), STEPS_PER_EPOCH) is None
-    assert weight_threshold(config_of(THRESHOLD), STEPS_PER_EPOCH).release_epoch == 2
+    assert settings_of().loss.threshold(STEPS_PER_EPOCH) is None
+    assert settings_of(THRESHOLD).loss.threshold(STEPS_PER_EPOCH).release_epoch == 2

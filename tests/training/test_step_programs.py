@@ -3,13 +3,12 @@
 import functools
 
 import jax
-import numpy as np
 import pytest
 
 from gnp.optimizer.build import build_optimizer
 from gnp.training.state import create_state
-from gnp.training.step_kinds import StepKinds
-from tests.training.toy import ToyModel, ToySource, toy_config
+from gnp.training.step_programs import StepPrograms
+from tests.training.toy import ToyModel, ToySource, toy_settings
 
 STEPS_PER_EPOCH = 4
 MODEL = ToyModel(use_batch_norm=False, hidden=256)
@@ -25,26 +24,22 @@ def flops(step):
     return step.lower(state, None, batch).compile().cost_analysis()["flops"]
 
 
+def program_and_passes(epoch, index, **overrides):
+    """What takes a step of an epoch, and how many passes it says that it makes."""
+    settings = toy_settings(**overrides)
+    programs = StepPrograms(settings, MODEL, STEPS_PER_EPOCH, lambda data, batch: batch)
+    schedule = settings.step_schedule(STEPS_PER_EPOCH)
+    blocks = schedule.blocks(jax.random.PRNGKey(0), epoch * STEPS_PER_EPOCH, epoch)
+    return programs.program(blocks[index]), programs.passes(blocks[index])
+
+
 def passes(epoch, index, **overrides):
-    config = toy_config(**overrides)
-    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return round(flops(kinds.of_epoch(jax.random.PRNGKey(0), epoch)[index].one) / one_pass(), 1)
-
-
-def passes_told(**overrides):
-    config = toy_config(**overrides)
-    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return kinds.of_epoch(jax.random.PRNGKey(0), 0)[0].passes
+    return round(flops(program_and_passes(epoch, index, **overrides)[0]) / one_pass(), 1)
 
 
 @functools.cache
 def one_pass():
-    config = toy_config(**{"gnp.r": 0.0})
-    optimizer = build_optimizer(config.opt.opt_type, config.opt.opt_params)
-    kinds = StepKinds(config, MODEL, optimizer, STEPS_PER_EPOCH, lambda data, batch: batch)
-    return flops(kinds.of_epoch(jax.random.PRNGKey(0), 0)[0].one)
+    return flops(program_and_passes(0, 0, **{"gnp.r": 0.0})[0])
 
 
 @pytest.mark.parametrize(
@@ -52,7 +47,7 @@ def one_pass():
     [({"gnp.r": 0.0}, 1), ({}, 2), ({"gnp.ascent_steps": 2}, 3), ({"gnp.mode": "exact"}, 2)],
 )
 def test_a_step_makes_as_many_passes_as_are_told(form, number):
-    assert passes_told(**form) == number
+    assert program_and_passes(0, 0, **form)[1] == number
     assert round(passes(0, 0, **form)) == number
 
 
@@ -85,12 +80,12 @@ def test_warmup_of_the_penalty_may_be_set_apart():
     assert [passes(0, index, **own) for index in range(4)] == [1, 1, 2, 2]
 
 
-def test_hybrid_draws_are_those_of_the_key():
-    config = toy_config(use_hybrid_training=True, **{"hybrid_config.p": 0.5})
-    optimizer = build_optimizer("SGD", {})
-    kinds = StepKinds(config, MODEL, optimizer, 32, lambda data, batch: batch)
-    draws = [
-        [id(kind) for kind in kinds.of_epoch(jax.random.PRNGKey(seed), 1)] for seed in (0, 0, 1)
+def test_hybrid_samples_are_those_of_the_key():
+    settings = toy_settings(use_hybrid_training=True, **{"hybrid_config.p": 0.5})
+    schedule = settings.step_schedule(32)
+    samples = [
+        [block.is_penalized for block in schedule.blocks(jax.random.PRNGKey(seed), 32, 1)]
+        for seed in (0, 0, 1)
     ]
-    assert draws[0] == draws[1] != draws[2]
-    assert len(set(np.ravel(draws))) == 2
+    assert samples[0] == samples[1] != samples[2]
+    assert set(samples[0]) == {True, False}

@@ -1,9 +1,11 @@
-"""The penalties of `config.regularization`, built."""
+"""Settings of the loss: its L2 term, label smoothing and the penalties of `regularization`."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
@@ -12,20 +14,70 @@ from gnp.regularization.gradient_penalties import GradientPenalties
 from gnp.regularization.paths import first_matches
 from gnp.regularization.pruning import Threshold, sparsity
 from gnp.regularization.weight import WeightPenalty, group_lasso, l1, l2
-from gnp.regularization.weight_groups import Groups
+from gnp.regularization.weight_groups import WeightGroups
+from gnp.training.objective import Objective
 
 PyTree = Any
 
 _FIELD = "regularization.weight."
 
 
-def weight_penalties(config: Any) -> tuple[WeightPenalty, ...]:
-    """Those of `config.regularization.weight` that are on.
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """The loss with all penalties but that on the gradient norm.
 
-    Raises:
-      UserError: a field has a bad value.
+    Attributes:
+      l2, l2_on_kernels_only, label_smoothing, weight_penalties, gradient_penalties: fields of
+        `Objective`.
+      pruned: what `threshold` makes of a number of steps; None: nothing is pruned.
+      sparsity: shares of zeros as a function of the parameters.
     """
-    weight = config.regularization.weight
+
+    l2: float
+    l2_on_kernels_only: bool
+    label_smoothing: float
+    weight_penalties: Sequence[WeightPenalty]
+    gradient_penalties: GradientPenalties
+    pruned: Callable[[int], Threshold] | None
+    sparsity: Callable[[Any], dict[str, float]]
+
+    def objective(self, model: nn.Module, steps_per_epoch: int) -> Objective:
+        """The loss of a batch."""
+        return Objective(
+            model,
+            l2=self.l2,
+            l2_on_kernels_only=self.l2_on_kernels_only,
+            label_smoothing=self.label_smoothing,
+            weight_penalties=self.weight_penalties,
+            gradient_penalties=self.gradient_penalties,
+            steps_per_epoch=steps_per_epoch,
+        )
+
+    def threshold(self, steps_per_epoch: int) -> Threshold | None:
+        """What is pruned; None: nothing."""
+        return self.pruned and self.pruned(steps_per_epoch)
+
+    @classmethod
+    def from_config(cls, config: Any) -> "LossSettings":
+        """What a config asks for.
+
+        Raises:
+          UserError: a field has a bad value, or two do not go together.
+        """
+        _check_scanned_layers(config)
+        return cls(
+            l2=config.l2_regularization,
+            l2_on_kernels_only=config.no_weight_decay_on_bn,
+            label_smoothing=config.label_smoothing,
+            weight_penalties=_weight_penalties(config.regularization.weight),
+            gradient_penalties=_gradient_penalties(config),
+            pruned=_threshold(config.regularization.weight),
+            sparsity=_sparsity_figures(config.regularization.weight),
+        )
+
+
+def _weight_penalties(weight) -> tuple[WeightPenalty, ...]:
+    """Those of the block `regularization.weight` that are on."""
 
     def lasso(parameter, groups):
         return group_lasso(parameter, groups, weighted_by_size=weight.group_lasso.weighted_by_size)
@@ -38,13 +90,8 @@ def weight_penalties(config: Any) -> tuple[WeightPenalty, ...]:
     )
 
 
-def weight_threshold(config: Any, steps_per_epoch: int) -> Threshold | None:
-    """That of `config.regularization.weight`; None: there is none.
-
-    Raises:
-      UserError: a field has a bad value.
-    """
-    weight = config.regularization.weight
+def _threshold(weight) -> Callable[[int], Threshold] | None:
+    """That of the block `regularization.weight`, of the steps in an epoch; None: there is none."""
     rules = _rules(weight, "threshold", "limits", has_groups=True)
     if not rules:
         return None
@@ -54,15 +101,13 @@ def weight_threshold(config: Any, steps_per_epoch: int) -> Threshold | None:
             f"{_FIELD}threshold.release_epoch is {release}, but the first zeros come with the end "
             f"of epoch {epochs.first}; choose {epochs.first + 2} or later."
         )
-    return Threshold(rules, epochs, release, steps_per_epoch, f"{_FIELD}threshold.limits")
+    return lambda steps_per_epoch: Threshold(
+        rules, epochs, release, steps_per_epoch, f"{_FIELD}threshold.limits"
+    )
 
 
-def gradient_penalties(config: Any) -> GradientPenalties:
-    """Those of `config.regularization` that look at gradients.
-
-    Raises:
-      UserError: a field has a bad value, or the penalty does not go with `gnp.mode`.
-    """
+def _gradient_penalties(config) -> GradientPenalties:
+    """Those of the block `regularization` that look at gradients."""
     block = config.regularization
     if block.parameter_gradient.strength and config.gnp.mode == "exact":
         raise UserError(
@@ -78,13 +123,12 @@ def gradient_penalties(config: Any) -> GradientPenalties:
     )
 
 
-def sparsity_figures(config: Any) -> Callable[[PyTree], dict[str, float]]:
+def _sparsity_figures(weight) -> Callable[[PyTree], dict[str, float]]:
     """A function of the parameters: shares of zeros among those that may become sparse.
 
-    It returns what `gnp.regularization.pruning.sparsity` does, the names after
+    It returns what `gnp.regularization.pruning.sparsity` returns, the names after
     `sparsity/`; nothing if neither L1 nor group lasso nor a threshold is on.
     """
-    weight = config.regularization.weight
     blocks = (
         ("l1", "strengths", False),
         ("group_lasso", "strengths", True),
@@ -134,10 +178,27 @@ def _rules(weight, name, field, has_groups) -> Sequence[tuple]:
     shape = tuple(weight.block_shape)
     if len(shape) != 2 or any(type(side) is not int or side < 1 for side in shape):
         raise UserError(f"{_FIELD}block_shape is {shape}; it must be two whole numbers above 0.")
-    return [(pattern, number, Groups(kind, shape)) for pattern, number, kind in rules]
+    return [(pattern, number, WeightGroups(kind, shape)) for pattern, number, kind in rules]
 
 
 def _is_rule(rule, length):
     if not isinstance(rule, tuple) or len(rule) != length or not isinstance(rule[0], str):
         return False
     return type(rule[1]) in (int, float) and rule[1] >= 0
+
+
+def _check_scanned_layers(config):
+    """Scanned layers are stacked, so a parameter is not one of a single layer."""
+    if not config.model.model_params.get("scan_layers"):
+        return
+    weight = config.regularization.weight
+    if config.no_weight_decay_on_bn:
+        raise UserError(
+            "no_weight_decay_on_bn tells kernels by their number of dimensions, which scan_layers "
+            "changes; switch one of them off."
+        )
+    if weight.group_lasso.strengths or weight.threshold.limits:
+        raise UserError(
+            "regularization.weight makes groups within the parameters of one layer, which "
+            "scan_layers stacks; switch one of them off."
+        )

@@ -1,0 +1,299 @@
+"""The settings of a run: what a config asks for, checked once. Below this nobody reads a config."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import optax
+from flax import linen as nn
+
+from gnp.errors import UserError
+from gnp.optimizer.build import build_optimizer
+from gnp.optimizer.schedule import build_schedule
+from gnp.regularization.gradient_norm import PenaltyForm
+from gnp.regularization.penalized_steps import probability_schedule
+from gnp.regularization.reuse import Reuse
+from gnp.regularization.warmup import penalty_warmup
+from gnp.training.gradient import Penalty
+from gnp.training.groups import PerturbationGroups, plan_groups
+from gnp.training.nonfinite import NonFinitePolicy
+from gnp.training.position import RunLength
+from gnp.training.settings_checks import check_fields
+from gnp.training.settings_loss import LossSettings
+from gnp.training.settings_run import EvaluationSettings, LoggingSettings, SavingSettings
+from gnp.training.state import TrainState, create_state
+from gnp.training.step_schedule import StepSchedule
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """The optimizer and its learning rate.
+
+    Attributes:
+      transformation: from `gnp.optimizer.build.build_optimizer`.
+      learning_rate: schedule of the step, made of the number of steps in an epoch.
+      gradient_clipping: largest norm of the gradient; 0: off.
+    """
+
+    transformation: optax.GradientTransformation
+    learning_rate: Callable[[int], optax.Schedule]
+    gradient_clipping: float
+
+    @classmethod
+    def from_config(cls, config: Any) -> "OptimizerSettings":
+        """What a config asks for.
+
+        Raises:
+          UserError: a name is unknown, or a field has a bad value.
+        """
+        if config.warmup_epochs >= config.total_epochs:
+            raise UserError(
+                f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
+                f"{config.total_epochs}; choose a shorter warmup."
+            )
+        is_scheduled = config.use_learning_rate_schedule
+        learning_rate = functools.partial(
+            build_schedule,
+            config.lr_schedule_type if is_scheduled else "constant",
+            base_lr=config.base_lr,
+            total_epochs=config.total_epochs,
+            warmup_epochs=config.warmup_epochs if is_scheduled else 0,
+            milestones=config.lr_stepped_schedule,
+        )
+        learning_rate(steps_per_epoch=1)  # says at once what is wrong with it
+        return cls(
+            build_optimizer(config.opt.opt_type, config.opt.opt_params),
+            lambda steps_per_epoch: learning_rate(steps_per_epoch=steps_per_epoch),
+            config.gradient_clipping,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltySettings:
+    """The penalty on the gradient norm: how strong it is, and in which steps.
+
+    Attributes:
+      r, alpha: after the warmup.
+      form, bn_policy: fields of `Penalty`.
+      warmup_strategy: a name of `penalty_warmup`.
+      warmup_steps: its length, of the number of steps in an epoch.
+      every: of the steps each `every`-th is penalized.
+      probability: that a step is penalized, a schedule made of the number of steps of the run;
+        None: no samples are drawn.
+      reuse: LookSAM; None: off.
+    """
+
+    r: float
+    alpha: float
+    form: PenaltyForm
+    bn_policy: str
+    warmup_strategy: str
+    warmup_steps: Callable[[int], int]
+    every: int
+    probability: Callable[[int], optax.Schedule] | None
+    reuse: Reuse | None
+
+    @classmethod
+    def from_config(cls, config: Any) -> "PenaltySettings":
+        """What a config asks for.
+
+        Raises:
+          UserError: a field has a bad value, or two do not go together.
+        """
+        gnp = config.gnp
+        form = PenaltyForm(
+            mode=gnp.mode,
+            norm_perturbations=gnp.norm_perturbations,
+            ascent=gnp.ascent,
+            ascent_steps=gnp.ascent_steps,
+            surrogate_gap=gnp.surrogate_gap,
+        )
+        if gnp.mode == "exact" and gnp.bn_policy != "clean":
+            raise UserError(
+                f"gnp.bn_policy is {gnp.bn_policy!r}, but gnp.mode=exact perturbs nothing; leave "
+                "it at 'clean'."
+            )
+        if gnp.alpha > 1:
+            _log.warning(
+                "gnp.alpha is %s; above 1 the step goes beyond the perturbed gradient.", gnp.alpha
+            )
+        return cls(
+            r=gnp.r,
+            alpha=gnp.alpha,
+            form=form,
+            bn_policy=gnp.bn_policy,
+            warmup_strategy=config.gr_warmup_strategy,
+            warmup_steps=_penalty_warmup(config),
+            every=gnp.every,
+            probability=_probability(config),
+            reuse=Reuse(gnp.reuse) if gnp.reuse else None,
+        )
+
+    @property
+    def is_off(self) -> bool:
+        """Whether training is standard training."""
+        return self.r == 0 or self.alpha == 0
+
+    def in_steps(self, steps_per_epoch: int) -> Penalty:
+        """The penalty of a step, its strength as schedules of the step."""
+        strength = penalty_warmup(
+            self.warmup_strategy,
+            r=self.r,
+            alpha=self.alpha,
+            warmup_steps=self.warmup_steps(steps_per_epoch),
+        )
+        return Penalty(*strength, form=self.form, bn_policy=self.bn_policy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that training takes from a config.
+
+    Attributes:
+      batch_size: images per step, over all devices.
+      total_epochs: length of training.
+      init_seed: seed of the initial parameters.
+      seed: seed of everything random in training.
+      steps_per_loop: steps that are fused into one program.
+      ema_decay: of the moving average of the model; 0: off.
+      standard_groups, penalized_groups: perturbation groups of the two types of steps.
+      optimizer, loss, penalty, nonfinite, evaluation, saving, logging: one block each.
+    """
+
+    batch_size: int
+    total_epochs: int
+    init_seed: int
+    seed: int
+    steps_per_loop: int
+    ema_decay: float
+    standard_groups: PerturbationGroups
+    penalized_groups: PerturbationGroups
+    optimizer: OptimizerSettings
+    loss: LossSettings
+    penalty: PenaltySettings
+    nonfinite: NonFinitePolicy
+    evaluation: EvaluationSettings
+    saving: SavingSettings
+    logging: LoggingSettings
+
+    def length(self, num_train_images: int) -> RunLength:
+        """How long a run is.
+
+        Raises:
+          UserError: the training set is smaller than a batch.
+        """
+        steps_per_epoch = num_train_images // self.batch_size
+        if steps_per_epoch == 0:
+            raise UserError(
+                f"batch_size is {self.batch_size}, but the training set has only "
+                f"{num_train_images} images; choose a smaller batch."
+            )
+        return RunLength(self.total_epochs, steps_per_epoch, self.batch_size)
+
+    def step_schedule(
+        self, steps_per_epoch: int, steps_per_loop: int | None = None
+    ) -> StepSchedule:
+        """What each step is; None: as many steps are fused as the config says."""
+        penalty, total_steps = self.penalty, self.total_epochs * steps_per_epoch
+        is_zero_warmup = penalty.warmup_strategy == "zero"
+        start = penalty.warmup_steps(steps_per_epoch) if is_zero_warmup else 0
+        if start >= total_steps and not penalty.is_off:
+            _log.warning(
+                "The penalty's warmup of %d steps is as long as the run: no step is penalized.",
+                start,
+            )
+        return StepSchedule(
+            steps_per_epoch,
+            steps_per_loop or self.steps_per_loop,
+            is_standard_training=penalty.is_off,
+            start=start,
+            every=penalty.every,
+            probability=penalty.probability and penalty.probability(total_steps=total_steps),
+        )
+
+    def initial_state(self, model: nn.Module, image_shape: tuple[int, int, int]) -> TrainState:
+        """The state before the first step."""
+        return create_state(
+            model,
+            self.optimizer.transformation,
+            image_shape=image_shape,
+            init_seed=self.init_seed,
+            seed=self.seed,
+            with_reuse=self.penalty.reuse is not None,
+            with_ema=self.ema_decay > 0,
+        )
+
+
+def read_settings(config: Any, *, num_devices: int) -> Settings:
+    """The settings that a config asks for.
+
+    Args:
+      config: the resolved config.
+      num_devices: devices that share a batch, over all processes.
+
+    Raises:
+      UserError: a field has a bad value, or two do not go together; names the field, what it holds
+        and what it may hold.
+    """
+    check_fields(config)
+    standard_groups, penalized_groups = _groups(config, num_devices)
+    return Settings(
+        batch_size=config.batch_size,
+        total_epochs=config.total_epochs,
+        init_seed=config.init_seeds,
+        seed=config.seeds,
+        steps_per_loop=config.steps_per_loop,
+        ema_decay=config.ema_decay,
+        standard_groups=standard_groups,
+        penalized_groups=penalized_groups,
+        optimizer=OptimizerSettings.from_config(config),
+        loss=LossSettings.from_config(config),
+        penalty=PenaltySettings.from_config(config),
+        nonfinite=NonFinitePolicy(config.on_nonfinite, config.max_rollbacks),
+        evaluation=EvaluationSettings.from_config(config),
+        saving=SavingSettings.from_config(config),
+        logging=LoggingSettings.from_config(config),
+    )
+
+
+def _groups(config, num_devices):
+    """Perturbation groups of standard and of penalized steps."""
+    gnp = config.gnp
+    if gnp.sync_perturbations and gnp.perturbation_batch is not None:
+        raise UserError(
+            "gnp.sync_perturbations makes the whole batch one perturbation group, and "
+            f"gnp.perturbation_batch groups of {gnp.perturbation_batch} images; set one of them "
+            "alone."
+        )
+    sizes = {
+        "batch_size": config.batch_size,
+        "num_devices": num_devices,
+        "accumulation_steps": config.gradient_accumulation_steps,
+    }
+    m = 0 if gnp.sync_perturbations else gnp.perturbation_batch
+    penalized = plan_groups(**sizes, perturbation_batch=m)
+    # This penalty's norm is that of a group's gradient, in standard steps too.
+    if config.regularization.parameter_gradient.strength:
+        return penalized, penalized
+    return plan_groups(**sizes), penalized
+
+
+def _penalty_warmup(config):
+    """Length of the penalty's warmup in steps, as a function of the steps in an epoch."""
+    steps, epochs = config.gnp.warmup_steps, config.gnp.warmup_epochs
+    if steps is not None:
+        return lambda steps_per_epoch: steps
+    if epochs is None:
+        epochs = config.warmup_epochs
+    return lambda steps_per_epoch: round(epochs * steps_per_epoch)
+
+
+def _probability(config):
+    if not config.use_hybrid_training:
+        return None
+    hybrid = config.hybrid_config
+    return functools.partial(probability_schedule, hybrid.schedule, p=hybrid.p, p_end=hybrid.p_end)
