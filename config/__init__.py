@@ -1,1 +1,1 @@
-"""Experiments: one file each."""
+"""Config files: one per experiment."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 as JPEG files in class folders, and a model small enough for two CPU cores.
+"""A small model for two CPU cores on CIFAR-10, as JPEG files in class folders.
 
     python -m gnp.main.main --config=config/cifar10_jpeg_small.py --working_dir=runs \\
         --config.dataset.data_dir=FOLDER        # holds train/<class>/*.jpg and test/<class>/*.jpg

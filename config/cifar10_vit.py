@@ -6,8 +6,7 @@ Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % o
 Time: 0.6 hours (2.6e17 operations); not measured yet.
 Test error: 12.40 %, 12.07 % without a penalty (three seeds). With model.model_name=ViT_TI16 13.92
 and 14.82 %, with ViT_B16 12.36 and 10.83 %.
-Source: the table at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723; settings of the recipes
-there.
+Source: table and recipes at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723.
 """
 
 from config import base

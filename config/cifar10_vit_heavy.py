@@ -4,8 +4,8 @@
 
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
 Time: 2.3 hours (1.0e18 operations); not measured yet.
-Test error: under 5 % is claimed, without a table; not measured yet.
-Source: the recipe vit_cifar_heavy.sh at github.com/zhaoyang-0204/gnp, settings and claim.
+Test error: under 5 % is claimed without a table; not measured yet.
+Source: settings and claim of the recipe vit_cifar_heavy.sh at github.com/zhaoyang-0204/gnp.
 """
 
 from config import cifar10_vit

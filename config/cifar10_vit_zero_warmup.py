@@ -5,8 +5,7 @@
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
 Time: 0.5 hours (2.4e17 operations); not measured yet.
 Test error: 10.68 % (three seeds); with model.model_name=ViT_TI16 13.61 %, with ViT_B16 9.42 %.
-Source: the table at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723; settings of the recipes
-there.
+Source: table and recipes at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723.
 """
 
 from config import cifar10_vit

@@ -4,7 +4,7 @@
 
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
 Time: 1.4 hours (6.3e17 operations); not measured yet.
-Test error: 2.7 +- 0.1 % with SAM (alpha = 1, settings of its own), 3.5 +- 0.1 % without a penalty
+Test error: 2.7 +- 0.1 % with SAM (alpha = 1, other settings), 3.5 +- 0.1 % without a penalty
 (five seeds); with this penalty not measured yet.
 Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
 """

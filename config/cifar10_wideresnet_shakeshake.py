@@ -4,7 +4,7 @@
 
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
 Time: 9 hours (4.1e18 operations); not measured yet.
-Test error: 2.3 % with SAM (alpha = 1, settings of its own), 2.7 % without a penalty; with this
+Test error: 2.3 % with SAM (alpha = 1, other settings), 2.7 % without a penalty; with this
 penalty not measured yet.
 Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
 """

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that scikit-learn ships, 8x8x1: no download.
+"""A small wide ResNet on the 1,797 handwritten digits of scikit-learn, 8x8x1. No download needed.
 
     python -m gnp.main.main --config=config/digits.py --working_dir=runs
 

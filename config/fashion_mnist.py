@@ -1,4 +1,4 @@
-"""Fashion-MNIST, 28x28x1.
+"""WideResNet-28-10 on Fashion-MNIST, 28x28x1.
 
     python -m gnp.main.main --config=config/fashion_mnist.py --working_dir=runs
 
@@ -7,8 +7,8 @@ Time: 0.6 hours (2.9e17 operations); not measured yet.
 Test error: not measured yet.
 Source: none; settings of base.py, without a penalty.
 
-Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
-the four .gz files that its authors publish.
+tensorflow-datasets downloads the images. --config.dataset.data_dir=FOLDER reads them from the four
+.gz files that the authors publish.
 """
 
 from config import base

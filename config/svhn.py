@@ -1,4 +1,4 @@
-"""Street View House Numbers, 32x32x3, train + extra: 604,388 images. Digits are not flipped.
+"""WideResNet-28-10 on Street View House Numbers, 32x32x3, train + extra: 604,388 images, no flips.
 
     python -m gnp.main.main --config=config/svhn.py --working_dir=runs
 
@@ -7,7 +7,7 @@ Time: 8.4 hours (3.8e18 operations); not measured yet.
 Test error: not measured yet.
 Source: none; settings of base.py, without a penalty.
 
-Downloads the set through tensorflow-datasets; with --config.dataset.data_dir=FOLDER it is read from
+tensorflow-datasets downloads the images. --config.dataset.data_dir=FOLDER reads them from
 train_32x32.mat, extra_32x32.mat and test_32x32.mat.
 """
 

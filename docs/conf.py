@@ -1,4 +1,4 @@
-"""Sphinx: `sphinx-build docs docs/_build` makes the site."""
+"""Sphinx config: `sphinx-build docs docs/_build` builds the site."""
 
 import pathlib
 import sys
@@ -24,6 +24,6 @@ autodoc_typehints = "description"
 
 
 def setup(app):
-    """Writes the page of all config fields anew, so that it says what config/base.py says."""
+    """Regenerates the page of all config fields from config/base.py."""
     page = ROOT / "docs" / "config.md"
     page.write_text(reference((ROOT / "config" / "base.py").read_text()))

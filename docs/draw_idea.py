@@ -1,4 +1,4 @@
-"""Draws docs/idea.svg, the picture of the idea in README.md: python docs/draw_idea.py"""
+"""Draws docs/idea.svg, the figure of README.md: python docs/draw_idea.py"""
 
 import pathlib
 
@@ -11,7 +11,7 @@ RADIUS = 0.42
 
 
 def landscape(x):
-    """A sharp and a flat minimum of the same depth."""
+    """Returns a loss with a sharp and a flat minimum of the same depth."""
     sharp = 1.1 * np.exp(-((x + 1.6) ** 2) / (2 * 0.22**2))
     flat = 1.1 * np.exp(-((x - 1.1) ** 2) / (2 * 0.95**2))
     return 1.35 - sharp - flat + 0.012 * x**2

@@ -1,4 +1,4 @@
-"""Draws docs/penalties.svg, the pictures of docs/penalties.md: python docs/draw_penalties.py"""
+"""Draws docs/penalties.svg, the figure of docs/penalties.md: python docs/draw_penalties.py"""
 
 import pathlib
 
@@ -9,21 +9,21 @@ from matplotlib.patches import Rectangle
 
 BLUE, RED, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
-# Test errors (%) on the digits under an attack, as in the table of docs/penalties.md.
+# Test errors (%) on the digits under attack, from the table in docs/penalties.md.
 RADII = (0, 0.5, 1, 2)
 ATTACKED = {
     "standard": (BLUE, (0.65, 7.22, 25.83, 75.46)),
     "norm, ε = 1": (GREEN, (0.93, 5.09, 17.78, 64.08)),
     "adversarial, ε = 1": (RED, (1.11, 2.96, 7.59, 27.59)),
 }
-# Zero weights (%) after each epoch of the example of exact zeros, in all layers that group lasso
-# looks at and in the second block's last one.
+# Zero weights (%) after each epoch of the example in "Exact zeros": in all penalized layers, and in
+# the last layer of the second block.
 ZEROS_IN_ALL = (*[0] * 9, 36, 47, 57, 59, 61, 63, 66, 69, 71, 75, *[76] * 11)
 ZEROS_IN_ONE = (*[0] * 10, 3, 3, 9, 9, 9, 12, 12, 16, *[19] * 12)
 
 
 def draw_weights(axes):
-    """Where ½(w − a)² + penalty is least, as a function of a."""
+    """Draws the minimizer of ½(w − a)² + penalty as a function of a."""
     a = np.linspace(-3, 3, 301)
     soft = np.sign(a) * np.maximum(np.abs(a) - 1, 0)
     axes.plot(a, a, color=GRAY, linestyle=":", label="none")
@@ -36,7 +36,7 @@ def draw_weights(axes):
 
 
 def draw_groups(axes):
-    """The kernel of a convolution as a matrix of its small kernels."""
+    """Draws the kernel of a convolution as a matrix of height × width kernels."""
     for row in range(4):
         for column in range(5):
             axes.add_patch(Rectangle((column, row), 0.9, 0.9, facecolor="#eeeeee"))
@@ -73,7 +73,7 @@ def draw_attack(axes):
 
 
 def draw_activation(axes):
-    """A chain of layers; zeros are added to the activations, and their gradient comes back."""
+    """Draws a chain of layers, zeros added to the activations, and the gradient of the zeros."""
     axes.set(xlim=(0, 10), ylim=(0, 4), xticks=[], yticks=[])
     forward = {"arrowstyle": "-|>", "color": GRAY, "lw": 1.5}
     backward = {"arrowstyle": "-|>", "color": RED, "lw": 1.5}
@@ -91,7 +91,7 @@ def draw_activation(axes):
 
 
 def draw_parameter(axes):
-    """Gradient descent with long steps, and the flows of L and of L + ¼·γ·‖∇L‖²."""
+    """Draws gradient descent with large steps, and the flows of L and of L + ¼·γ·‖∇L‖²."""
     hessian, rate, start = np.diag([0.35, 2.0]), 0.3, np.array([-2.6, 1.3])
     time = np.linspace(0, 8, 200)[:, None]
     modified = hessian + rate / 2 * hessian @ hessian

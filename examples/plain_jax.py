@@ -1,4 +1,4 @@
-"""The penalized gradient in plain JAX: logistic regression by hand-written gradient descent."""
+"""The penalized gradient in plain JAX: logistic regression with plain gradient descent."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def loss_fn(weights, inputs, labels):
     return jnp.mean(jnp.logaddexp(0, logits) - labels * logits)
 
 
-# In place of jax.value_and_grad(loss_fn):
+# Replaces jax.value_and_grad(loss_fn):
 penalized = jax.jit(gradient_norm.value_and_grad(loss_fn, r=0.05, alpha=0.8))
 
 weights = jnp.zeros(5)

@@ -1,4 +1,4 @@
-"""The penalized gradient with Optax, and a warmup of the penalty as a schedule of the step."""
+"""The penalized gradient with optax, and a warmup of the penalty as a schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def loss_fn(params, inputs, targets):
     return jnp.mean((jnp.tanh(inputs @ params["hidden"]) @ params["out"] - targets) ** 2)
 
 
-# r grows from 0 over the first 100 steps; both are plain schedules, as optax has them.
+# r grows from 0 over the first 100 steps. Both are optax schedules.
 r, alpha = penalty_warmup("r", r=0.05, alpha=0.8, warmup_steps=100)
 penalized = gradient_norm.value_and_grad(loss_fn, r=r, alpha=alpha)
 optimizer = optax.adamw(1e-2)

@@ -1,14 +1,14 @@
-# Shell functions of the scripts; to be sourced.
+# Shell functions of the recipes. Source this file.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${GNP_PYTHON:-$root/.venv/bin/python}
 
-# Large pages of memory: a step on a CPU allocates anew what it needs, and small pages cost a tenth
-# of its time. Read by the C library of Linux alone.
+# Large memory pages: a step on a CPU allocates its memory anew, and small pages cost a tenth of its
+# time. Only the C library of Linux reads this.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-# prepare_environment [EXTRA]: sets up .venv with requirements.txt, the package and an extra of it,
-# unless it is there already, or GNP_PYTHON names a Python that has what requirements.txt lists.
+# prepare_environment [EXTRA]: sets up .venv with requirements.txt and the package with an extra. Does
+# nothing if .venv is up to date, or if GNP_PYTHON names a Python with these packages.
 prepare_environment() {
     if [[ -n ${GNP_PYTHON:-} ]]; then
         export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
@@ -27,7 +27,7 @@ prepare_environment() {
     echo "$wanted" >"$stamp"
 }
 
-# find_python: prints the name of a Python that can make the environment.
+# find_python: prints the name of a Python that can create the environment.
 find_python() {
     local candidate
     for candidate in python3.11 python3.12 python3.13 python3; do
@@ -42,14 +42,14 @@ find_python() {
     return 2
 }
 
-# train CONFIG [FLAG...]: trains with config/CONFIG.py below $working_dir; prints the run's folder.
+# train CONFIG [FLAG...]: trains config/CONFIG.py in $working_dir and prints the run's folder.
 train() {
     "$python" -P -m gnp.main.main --config="$root/config/$1.py" --working_dir="$working_dir" \
         "${@:2}" | tee >(cat >&2) | sed -n 's/^Run: //p'
 }
 
-# train_seeds CONFIG [FLAG...]: trains once for each of SEEDS; adds the runs' folders to $runs.
-# In a Slurm array each task takes one of the seeds.
+# train_seeds CONFIG [FLAG...]: trains once for each of SEEDS and adds the folders to $runs.
+# In a Slurm array, each task trains one of the seeds.
 train_seeds() {
     local seed task=${SLURM_ARRAY_TASK_ID:-}
     local -a seeds
@@ -67,16 +67,16 @@ train_seeds() {
     done
 }
 
-# compare: a table and pictures of all $runs, below $working_dir. In a Slurm array, of what the other
-# tasks have done by then too: the last one has them all.
+# compare: writes a table and plots of all $runs to $working_dir. In a Slurm array, they include the
+# finished runs of other tasks, so the last task compares all of them.
 compare() {
-    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || runs=("${runs[@]%/*}") # the seeds lie side by side
+    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || runs=("${runs[@]%/*}") # the folder of all seeds
     "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
 }
 
-# begin EXPECTED [SEEDS]: what every recipe starts with. WORKING_DIR names the folder for runs, SEEDS
-# the seeds. SMOKE=1 makes a few short epochs of made-up images out of any recipe, to see that it works;
-# a recipe says in $smoke how its model becomes small.
+# begin EXPECTED [SEEDS]: every recipe starts with this. WORKING_DIR is the folder for runs, SEEDS the
+# seeds. SMOKE=1 reduces any recipe to a few short epochs of generated images, as a test; $smoke holds
+# the flags that make the model of the recipe small.
 begin() {
     recipe=$(basename "$0" .sh)
     working_dir=${WORKING_DIR:-$root/runs}
@@ -90,7 +90,7 @@ begin() {
             --config.total_epochs=2 --config.gnp.warmup_epochs=1 --config.warmup_epochs=0
             ${smoke[@]+"${smoke[@]}"}
         )
-        echo "A smoke test of $recipe: a few short epochs of made-up images." >&2
+        echo "A smoke test of $recipe: a few short epochs of generated images." >&2
     else
         SEEDS=${SEEDS:-${2:-0 1 2}}
         smoke=()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Dense, sparse, dense training (arXiv 1607.04381) of a small wide residual network on the embedded
-# digits, beside dense training: at a third of the epochs weights up to 0.03 become zero, at two thirds
-# they are released.
+# Dense-sparse-dense training (arXiv 1607.04381) and dense training of a small wide residual network on
+# the digits. After a third of the epochs, weights up to 0.03 become zero. After two thirds, they are
+# released.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] dense-sparse-dense.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains on the embedded handwritten digits, plainly and with the gradient-norm penalty, and compares.
-# Arguments go on to both trainings, such as --config.seeds=1 or --working_dir=DIR.
+# Trains on the handwritten digits with and without the gradient-norm penalty, and compares.
+# Arguments are passed to both trainings, such as --config.seeds=1 or --working_dir=DIR.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 prepare_environment

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Trains the published comparison, vision transformers on CIFAR-10 without the penalty, with it, and
-# with it after a zero warmup, and writes a table of our test errors beside the published ones.
+# Trains the published comparison: vision transformers on CIFAR-10 without the penalty, with it, and
+# with it after a zero warmup. Writes a table of our test errors and the published ones.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [MODELS="ViT_TI16 ViT_S16 ViT_B16"] [SMOKE=1] reproduce.sh
 #     [--config.FIELD=VALUE ...]
-# What is done stays done: called again, it goes on, and tries again what failed. TASK=i TASKS=n trains
-# the i-th of n shares, from 0, with CUDA_VISIBLE_DEVICES=i on the i-th GPU; each task of a Slurm array
-# takes a share by itself.
+# Call it again to resume and to retry failed trainings. TASK=i TASKS=n trains the i-th of n shares,
+# counted from 0; add CUDA_VISIBLE_DEVICES=i to use the i-th GPU. Each task of a Slurm array trains one
+# share.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.transformer.num_layers=1)
-begin "27 trainings, 22 h at 125 TFLOP/s; the table says what is to be expected."
+begin "27 trainings, 22 h at 125 TFLOP/s; the table has the expected test errors."
 working_dir=$working_dir/reproduce
 tasks=${TASKS:-${SLURM_ARRAY_TASK_COUNT:-1}}
 task=${TASK:-$((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0}))}
@@ -17,12 +17,12 @@ if ((task < 0 || task >= tasks)); then
     echo "There is no share $task of $tasks; shares count from 0, as in TASK=0 TASKS=4 or --array=0-3." >&2
     exit 2
 fi
-unset SLURM_ARRAY_TASK_ID # the seeds are not shared out once more
+unset SLURM_ARRAY_TASK_ID # the seeds are not split again
 mkdir -p "$working_dir"
 cell=0 failures=0
 
-# train_cell CONFIG FLAG...: trains, if it falls to this task. A failure is counted, and the next cell
-# has its turn; a training that was asked to stop, by SIGINT, SIGUSR1 or SIGTERM, stops all.
+# train_cell CONFIG FLAG...: trains, if the cell belongs to this task. A failure is counted, and the next
+# cell follows. A training stopped by SIGINT, SIGUSR1 or SIGTERM stops the script.
 train_cell() {
     ((cell++ % tasks == task)) || return 0
     local code=0
@@ -45,6 +45,6 @@ for seed in $SEEDS; do
 done
 "$python" -P -m gnp.main.reproduction --runs="$working_dir" --out="$working_dir"
 if ((failures > 0)); then
-    echo "Trainings that failed, as told above: $failures. Called again, this tries them again." >&2
+    echo "Failed trainings, see above: $failures. Call this script again to retry them." >&2
     exit 1
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ResNet-50 on ImageNet with the penalty. The folders of photos are given as
+# ResNet-50 on ImageNet with the penalty. Pass the folders of images by
 # --config.imagenet_train_dir=DIR --config.imagenet_val_dir=DIR.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] resnet-imagenet.sh [--config.FIELD=VALUE ...]
 set -euo pipefail

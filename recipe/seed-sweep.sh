@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains any config with several seeds, plainly, with the penalty, and with it after a zero warmup, and
-# compares means.
+# Trains any config with several seeds, without the penalty, with it, and with it after a zero warmup,
+# and compares the means.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2 3 4"] [ZERO_WARMUP=EPOCHS] [SMOKE=1]
 #     seed-sweep.sh CONFIG [--config.FIELD=VALUE ...]
-# CONFIG is the name of a file in config/, without .py. The penalty is the config's own, or r = 0.1 and
-# alpha = 0.8 where it has none; without ZERO_WARMUP there is no third training.
+# CONFIG is the name of a file in config/, without .py. The penalty is that of the config, or r = 0.1 and
+# alpha = 0.8 if it has none. Without ZERO_WARMUP, the third training is skipped.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 if [[ $# == 0 || $1 == -* || ! -f $root/config/$1.py ]]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# VGG-16 with batch norm on ImageNet with the penalty. The folders of photos are given as
+# VGG-16 with batch norm on ImageNet with the penalty. Pass the folders of images by
 # --config.imagenet_train_dir=DIR --config.imagenet_val_dir=DIR.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] vggbn-imagenet.sh [--config.FIELD=VALUE ...]
 set -euo pipefail

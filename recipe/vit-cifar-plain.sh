@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same settings as vit-cifar-basic.sh without the penalty.
+# vit-cifar-basic.sh without the penalty.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] vit-cifar-plain.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The warmups of the penalty side by side: none, of its radius r, of its weight lambda, and zero, on
-# ViT-Ti and CIFAR-10.
+# Compares the warmups of the penalty on ViT-Ti and CIFAR-10: none, of the radius r, of the weight
+# lambda, and zero.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] warmups.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same settings as wideresnet-cifar.sh with SAM, the penalty with alpha = 1.
+# wideresnet-cifar.sh with SAM: the penalty with alpha = 1.
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] wideresnet-cifar-sam.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,4 +1,4 @@
-"""The documents, taken apart: their blocks of code, and what they quote within a sentence."""
+"""Parses the documentation: code blocks, inline code and commands."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
-# What a command of the documents begins with.
+# First words of documented commands.
 PROGRAMS = (
     "bash",
     "gnp",
@@ -33,7 +33,7 @@ _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.M)
 
 
 def blocks(page, language):
-    """Code blocks of a language, without the indentation that a list gives them."""
+    """Returns the code blocks of a language, without the indentation of lists."""
     return [
         re.sub(rf"^{indent}", "", block, flags=re.M)
         for indent, found, block in _BLOCK.findall(page.read_text())
@@ -42,15 +42,15 @@ def blocks(page, language):
 
 
 def quoted(page):
-    """What stands between backticks within the text, line breaks made spaces."""
+    """Returns the inline code of the text, with line breaks replaced by spaces."""
     text = _BLOCK.sub("", page.read_text())
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
 
 
 def commands(page):
-    """The commands of a page: their variables of the environment, and their words.
+    """Yields the commands of a page: their environment variables and their words.
 
-    Every line of a block of shell is one; of what is quoted, what begins with a known program.
+    These are the lines of bash blocks, and inline code that starts with a known program.
     """
     text = "".join(blocks(page, "bash")).replace("\\\n", " ")
     for line in text.splitlines():
@@ -61,12 +61,12 @@ def commands(page):
 
 
 def _split(line):
-    """The commands of a line that `&&` joins, or that a loop holds."""
+    """Yields the commands of a line, which may be joined by `&&` or inside a loop."""
     without_comment = re.sub(r"(^|\s)#.*", "", line)
     for part in re.split(r"[;&]+", without_comment):
         try:
             words = shlex.split(part.removeprefix(" do "))
-        except ValueError:  # a quotation mark that is no shell's
+        except ValueError:  # a quotation mark outside of shell code
             continue
         number = next((n for n, w in enumerate(words) if not re.match(r"[A-Z_]+=", w)), len(words))
         if words[number:] and words[0] not in ("for", "do", "done", "wait"):
@@ -78,6 +78,6 @@ def check_field(field):
     value = base.get_config()
     for name in field.split("."):
         if hasattr(value, "keys") and not len(value):
-            return  # a block that takes any field
+            return  # a block that accepts any field
         assert name in value, field
         value = value[name]

@@ -1,4 +1,4 @@
-"""What README.md and the documents say works."""
+"""The code, fields, tables and links of the documentation are valid."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ def python_blocks():
 
 @pytest.fixture(autouse=True)
 def _forget_models(monkeypatch):
-    """Models that an example registers are known to its own test alone."""
+    """Restricts models that an example registers to its own test."""
     registry.model_names()  # registers those of the project
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
 
@@ -39,7 +39,7 @@ def _forget_models(monkeypatch):
 def test_python_runs(code, capsys):
     names = {"__name__": "example"}
     exec(code, names)
-    if "penalized" in names:  # a training loop, which comes to the minimum
+    if "penalized" in names:  # a training loop, which converges
         assert capsys.readouterr().out
         assert names["loss"] < 1e-3
     elif "loss" in names:
@@ -49,13 +49,13 @@ def test_python_runs(code, capsys):
 
 
 def example(page, text):
-    """The block of Python of a page of docs/ that holds a text."""
+    """Returns the Python block of a page of docs/ that contains a text."""
     (code,) = [block for block in blocks(ROOT / "docs" / page, "python") if text in block]
     return code
 
 
 def train_as_documented(text, folder):
-    """Gives the command of extending.md that holds a text, for one short epoch."""
+    """Runs the command of extending.md that contains a text, for one short epoch."""
     page = ROOT / "docs" / "extending.md"
     (words,) = [words for _, words in commands(page) if text in " ".join(words)]
     file = next(word for word in words if word.startswith("--config=")).removeprefix("--config=")
@@ -75,7 +75,7 @@ def test_the_model_of_the_example_trains(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_compile_fast")
-def test_the_data_source_of_the_example_is_trained_on(tmp_path, monkeypatch):
+def test_the_data_source_of_the_example_trains(tmp_path, monkeypatch):
     module = types.ModuleType("gnp.ds_pipeline.discs")
     exec(example("extending.md", "Gray discs"), module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -83,7 +83,7 @@ def test_the_data_source_of_the_example_is_trained_on(tmp_path, monkeypatch):
     assert train_as_documented("dataset_name=discs", tmp_path)["steps"] == 1
 
 
-def test_the_penalty_of_the_example_is_what_its_comment_says():
+def test_the_penalty_of_the_example_matches_its_comment():
     names = {}
     exec(example("extending.md", "orthogonality"), names)
     np.testing.assert_allclose(names["loss"], 0.01 / 4 * 3 * 9, rtol=1e-6)
@@ -102,12 +102,12 @@ def test_fields_exist(page):
     blocks_of_fields = "|".join(name for name, value in config.items() if hasattr(value, "items"))
     for field in re.findall(rf"`((?:{blocks_of_fields})\.[\w.]+)[`=]", page.read_text()):
         if re.match(r"gnp\.(errors|main|model|regularization|training|ds_pipeline)\b", field):
-            continue  # a module of the package, which shares its name with a block of fields
+            continue  # a module of the package, not a field of the block gnp
         check_field(field)
 
 
 def table(page, heading):
-    """The rows, as lists of cells, of the table of a page of docs/ that is headed so."""
+    """Returns the rows, as lists of cells, of the table with this heading on a page of docs/."""
     text = (ROOT / "docs" / page).read_text()
     (found,) = [part for part in text.split("\n\n") if part.startswith(f"| {heading} |")]
     return [row.strip("|").split(" | ") for row in found.strip().splitlines()[2:]]
@@ -127,7 +127,7 @@ def names_in(text):
         ("optimizers.md", "`gr_warmup_strategy`", 0, strategy_names()),
     ],
 )
-def test_tables_have_every_name(page, heading, column, names):
+def test_tables_contain_every_name(page, heading, column, names):
     assert names_in(" ".join(row[column] for row in table(page, heading))) == sorted(names)
 
 
@@ -138,7 +138,7 @@ def test_tables_have_every_name(page, heading, column, names):
         ("`dataset.batch_level_augmentations`", build.batch_level_names()),
     ],
 )
-def test_the_table_of_augmentations_has_every_name(field, names):
+def test_the_table_of_augmentations_contains_every_name(field, names):
     (text,) = [what for cell, what in table("data.md", "augmentation") if field in cell]
     found = [name for name in names_in(text) if not name.startswith("dataset.")]
     assert found == sorted(names)
@@ -149,7 +149,7 @@ def test_every_difference_has_a_reason():
     assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)
 
 
-def test_every_field_is_explained_somewhere():
+def test_every_field_is_documented():
     text = "".join(page.read_text() for page in PAGES if page.name != "config.md")
     fields = base.get_config().to_dict()
     assert [field for field in leaves(fields) if not re.search(rf"\b{field}\b", text)] == []
@@ -161,7 +161,7 @@ def leaves(fields):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_links_to_files_lead_somewhere(page):
+def test_links_to_files_are_valid(page):
     for target in re.findall(r"\]\(((?!https?:|#)[^)#]+)", page.read_text()):
         generated = target == "config.md"
         assert generated or (page.parent / target).exists(), target

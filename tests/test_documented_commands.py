@@ -1,4 +1,4 @@
-"""Commands, flags and files that the documents name: they exist and mean what they are to mean."""
+"""Commands, flags and files named in the documentation exist and are valid."""
 
 import importlib
 import re
@@ -13,20 +13,20 @@ from gnp.main.check import check_config
 from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
 from tests.test_quickstart import ROOT
 
-# Data sources that the reader of extending.md writes; test_docs.py trains on them.
+# Data sources that extending.md defines; test_docs.py trains on them.
 EXAMPLES = ("discs",)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
 
 @every_page
-def test_commands_can_be_given(page):
+def test_commands_are_valid(page):
     for variables, words in commands(page):
         check(variables, [word for word in words if "…" not in word])
 
 
 def check(variables, words):
-    """Fails if a command names what does not exist."""
+    """Fails if a command is invalid."""
     program, *arguments = words
     assert program in PROGRAMS, words
     if program in ("bash", "sbatch"):
@@ -38,15 +38,15 @@ def check(variables, words):
 
 
 def check_script(variables, arguments):
-    if not arguments:  # the script's name was left open
+    if not arguments:  # without the name of a script
         return
     script, *arguments = arguments
     text = (ROOT / script).read_text() + (ROOT / "recipe" / "common.sh").read_text()
     for variable in variables:
         if variable.startswith(("CUDA_", "JAX_", "XLA_")):
-            continue  # not the scripts' own
+            continue  # not defined by the scripts
         assert re.search(rf"\b{variable}\b", text), variable
-    if script == "recipe/cluster/array.sh":  # takes another script and its arguments
+    if script == "recipe/cluster/array.sh":  # runs another script with its arguments
         check_script(variables, arguments)
     elif script.startswith("recipe/"):
         positional = [word for word in arguments if not word.startswith("--")]
@@ -76,14 +76,14 @@ def check_module(name, *arguments):
 
 @pytest.fixture(scope="module")
 def known_flags():
-    """The names of the flags of all commands."""
+    """Returns the names of the flags of all commands."""
     files = [*(ROOT / "gnp" / "main").glob("*.py"), *(ROOT / "benchmark").glob("*.py")]
     text = "".join(file.read_text() for file in files)
     return set(re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\(\s*"--)(\w+)"', text))
 
 
 @every_page
-def test_flags_that_are_quoted_exist(page, known_flags):
+def test_quoted_flags_exist(page, known_flags):
     for span in quoted(page):
         for word in span.split() if span.startswith("--") else []:
             flag = word.partition("=")[0].removeprefix("--")
@@ -94,7 +94,7 @@ def test_flags_that_are_quoted_exist(page, known_flags):
 
 
 @every_page
-def test_files_that_are_quoted_exist(page):
+def test_quoted_files_exist(page):
     for span in quoted(page):
         for script in re.findall(r"(?<![\w/.-])[\w-]+\.sh\b", span):
             assert (ROOT / "recipe" / script).is_file(), span
@@ -104,7 +104,7 @@ def test_files_that_are_quoted_exist(page):
 
 
 @every_page
-def test_modules_that_are_quoted_exist(page):
+def test_quoted_modules_exist(page):
     for span in quoted(page):
         for module in re.findall(r"\b(?:gnp\.main|benchmark)\.[a-z]\w+", span):
             assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), span
@@ -130,9 +130,9 @@ def test_modules_that_are_quoted_exist(page):
         "pip install . && sphynx-build docs docs/_build",
     ],
 )
-def test_a_misspelt_command_is_found(tmp_path, line):
+def test_a_misspelt_command_is_detected(tmp_path, line):
     for text in (f"```bash\n{line}\n```\n", f"Say `{line}` then.\n"):
         page = tmp_path / "page.md"
         page.write_text(text)
         with pytest.raises((AssertionError, OSError, KeyError, flags.Error, UserError, SystemExit)):
-            test_commands_can_be_given(page)
+            test_commands_are_valid(page)

@@ -1,4 +1,4 @@
-"""The files in config/ are lab notes: each says how it is run and what is to be expected."""
+"""Each config file documents its command and its expected result."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ EXPERIMENTS = sorted(set(ROOT.glob("config/*.py")) - set(ROOT.glob("config/[b_]*
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
-def test_a_config_says_how_it_is_run_and_what_comes_out(file):
+def test_a_config_documents_its_command_and_result(file):
     note = ast.get_docstring(ast.parse(file.read_text()))
     (command,) = re.findall(r"^    (python .+)$", note.replace("\\\n", ""), re.M)
     words = command.partition("#")[0].split()
@@ -22,6 +22,6 @@ def test_a_config_says_how_it_is_run_and_what_comes_out(file):
         (text,) = re.findall(rf"^{entry}: (.+)$", note, re.M)
         has_figure = re.search(r"\d", text)
         assert entry not in ("Time", "Test error") or has_figure or "not measured yet" in text
-    # Figures of others come from a paper or a repository, ours from a page of the project.
+    # Published figures cite a paper or a repository, ours a page of the project.
     if re.search(r"^Test error:.*\d %", note, re.M):
         assert re.search(r"^Source:.*(arXiv|github\.com|RESULTS\.md)", note, re.M)

@@ -1,4 +1,4 @@
-"""Every recipe: what it asks for is a config that trains, and in its smoke form it does train."""
+"""Every recipe requests a config that can be trained, and its smoke test trains."""
 
 import json
 import pathlib
@@ -16,13 +16,13 @@ from gnp.runs.metrics import read_metrics
 from tests.test_quickstart import ROOT, call
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))
-# Those that are not recipes of their own, and what others need beside the environment.
+# Scripts that are not recipes, and arguments that some recipes need.
 OTHER_SCRIPTS = ("common", "quickstart")
 ARGUMENTS = {"seed-sweep": ["digits"]}
 RUNNABLE = [name for name in RECIPES if name not in OTHER_SCRIPTS]
 
-# Takes the place of Python: notes its arguments, and pretends that a run has ended, or failed if
-# $FAILING is among them. Other code than that of modules is run.
+# Replaces Python: records its arguments and pretends that a run ended, or failed if $FAILING is one
+# of them. Code passed by -c runs.
 RECORDER = """#!{python}
 import json, os, sys
 if "-c" in sys.argv:
@@ -37,7 +37,7 @@ print("Run: somewhere/seeds_0_0")
 
 @pytest.fixture
 def calls_of(tmp_path):
-    """A function that runs a recipe without training and returns what it would have called."""
+    """Returns a function that runs a recipe without training and returns its calls of Python."""
 
     def calls(name, *arguments, script=None, returncode=0, **environment):
         record, recorder = tmp_path / "calls", tmp_path / "python"
@@ -55,7 +55,7 @@ def calls_of(tmp_path):
 
 
 def _trainings(calls):
-    """The resolved configs of all trainings among the calls."""
+    """Yields the resolved configs of all trainings among the calls."""
     for arguments in calls:
         if "gnp.main.main" not in arguments:
             continue
@@ -70,7 +70,7 @@ def _trainings(calls):
 
 @pytest.mark.parametrize("smoke", ["", "1"])
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_a_recipe_asks_for_what_can_be_trained(calls_of, name, smoke):
+def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
     calls, said = calls_of(name, SMOKE=smoke, SEEDS="3")
     trainings = list(_trainings(calls))
     assert trainings
@@ -88,20 +88,20 @@ def test_each_seed_is_trained_once(calls_of):
     assert [settings.seeds for settings in _trainings(calls)] == [0, 5]
 
 
-def test_a_task_of_an_array_trains_its_own_seed_and_compares_all_that_are_there(calls_of):
+def test_an_array_task_trains_its_seed_and_compares_all_finished_runs(calls_of):
     calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", SLURM_ARRAY_TASK_ID="1")
     assert [settings.seeds for settings in _trainings(calls)] == [5]
     assert "--runs=somewhere" in calls[-1]
 
 
-def test_a_task_without_a_seed_says_so(calls_of):
+def test_an_array_task_without_a_seed_fails(calls_of):
     calls, said = calls_of("wideresnet-cifar", returncode=2, SEEDS="0 5", SLURM_ARRAY_TASK_ID="2")
     assert not calls
     assert "Task 2 of the array has no seed, as SEEDS are 0 5; submit with --array=0-1." in said
 
 
-def test_a_recipe_runs_in_an_array_of_slurm(calls_of, tmp_path):
-    # sbatch runs a copy, which lies elsewhere and has another name.
+def test_a_recipe_runs_in_a_slurm_array(calls_of, tmp_path):
+    # sbatch runs a copy in another folder with another name.
     script = tmp_path / "spool" / "slurm_script"
     script.parent.mkdir()
     script.write_text((ROOT / "recipe/cluster/array.sh").read_text())
@@ -119,7 +119,7 @@ def test_a_recipe_runs_in_an_array_of_slurm(calls_of, tmp_path):
     assert f"--out={tmp_path}/runs/report/wideresnet-cifar" in calls[-1]
 
 
-def test_a_seed_sweep_has_five_seeds_and_one_in_its_smoke_form(calls_of):
+def test_a_seed_sweep_has_five_seeds_and_one_in_its_smoke_test(calls_of):
     calls, _ = calls_of("seed-sweep")
     assert [settings.seeds for settings in _trainings(calls)] == [0, 1, 2, 3, 4] * 2
     calls, _ = calls_of("seed-sweep", SMOKE="1")
@@ -130,13 +130,13 @@ def test_a_seed_sweep_has_five_seeds_and_one_in_its_smoke_form(calls_of):
     ("file", "r", "alpha"),
     [("digits", 0.1, 0.8), ("imagenet", 0.05, 0.8), ("cifar10_vit_zero_warmup", 0.1, 1.0)],
 )
-def test_a_seed_sweep_takes_the_penalty_of_the_config_if_it_has_one(calls_of, file, r, alpha):
+def test_a_seed_sweep_uses_the_penalty_of_the_config_if_it_has_one(calls_of, file, r, alpha):
     calls, _ = calls_of("seed-sweep", file, SEEDS="1")
     trainings = [(s.gnp.r, s.gnp.alpha, s.gr_warmup_strategy) for s in _trainings(calls)]
     assert trainings == [(0, 0, "none"), (r, alpha, "none")]
 
 
-def test_a_seed_sweep_takes_up_a_zero_warmup(calls_of):
+def test_a_seed_sweep_adds_a_zero_warmup(calls_of):
     calls, _ = calls_of("seed-sweep", SEEDS="1", ZERO_WARMUP="15")
     settings = list(_trainings(calls))
     assert [each.gnp.r for each in settings] == [0, 0.1, 0.1]
@@ -144,7 +144,7 @@ def test_a_seed_sweep_takes_up_a_zero_warmup(calls_of):
     assert settings[2].gnp.warmup_epochs == 15
 
 
-def test_the_tasks_of_the_reproduction_share_all_cells(calls_of):
+def test_the_tasks_of_the_reproduction_cover_all_cells(calls_of):
     def cells(**environment):
         calls, _ = calls_of("reproduce", **environment)
         return [
@@ -161,7 +161,7 @@ def _num_trainings(calls):
     return sum("gnp.main.main" in arguments for arguments in calls)
 
 
-def test_an_array_shares_all_cells_wherever_its_numbers_begin(calls_of):
+def test_an_array_covers_all_cells_for_any_first_task_number(calls_of):
     shares = []
     for task in range(1, 5):
         array = {"ID": task, "COUNT": 4, "MIN": 1}
@@ -179,28 +179,28 @@ def test_an_array_shares_all_cells_wherever_its_numbers_begin(calls_of):
         {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1"},
     ],
 )
-def test_a_share_that_is_not_there_is_refused(calls_of, environment):
+def test_an_invalid_share_is_refused(calls_of, environment):
     calls, said = calls_of("reproduce", returncode=2, **environment)
     assert not calls
     assert "shares count from 0" in said
 
 
-@pytest.mark.parametrize("code", ["3", "137"])  # 137: killed, such as for its memory
-def test_a_training_that_fails_stops_none_of_the_others(calls_of, code):
+@pytest.mark.parametrize("code", ["3", "137"])  # 137: killed, for example out of memory
+def test_a_failed_training_does_not_stop_the_others(calls_of, code):
     failing = "--config.model.model_name=ViT_TI16"
     calls, said = calls_of("reproduce", returncode=1, FAILING=failing, EXIT_CODE=code)
     assert _num_trainings(calls) == 27
     assert "gnp.main.reproduction" in calls[-1]
-    assert "failed, as told above: 9." in said
+    assert "Failed trainings, see above: 9." in said
 
 
-def test_a_training_that_is_stopped_stops_the_reproduction(calls_of):
+def test_an_interrupted_training_stops_the_reproduction(calls_of):
     failing = "--config.model.model_name=ViT_S16"
     calls, _ = calls_of("reproduce", returncode=143, FAILING=failing, EXIT_CODE="143")
     assert _num_trainings(calls) == 4
 
 
-def test_dense_sparse_dense_has_its_three_phases_in_its_smoke_form(calls_of):
+def test_dense_sparse_dense_has_three_phases_also_in_its_smoke_test(calls_of):
     for smoke in ("", "1"):
         calls, _ = calls_of("dense-sparse-dense", SMOKE=smoke, SEEDS="0")
         _, settings = _trainings(calls)
@@ -209,7 +209,7 @@ def test_dense_sparse_dense_has_its_three_phases_in_its_smoke_form(calls_of):
         assert threshold.release_epoch < settings.total_epochs
 
 
-def test_all_that_the_reproduction_trains_counts_in_its_table(calls_of, tmp_path):
+def test_every_run_of_the_reproduction_counts_in_its_table(calls_of, tmp_path):
     calls, _ = calls_of("reproduce")
     for number, settings in enumerate(_trainings(calls)):
         run = tmp_path / f"done/{number}"
@@ -234,7 +234,7 @@ def _call_smoke(name, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_a_recipe_runs_in_its_smoke_form(tmp_path, name):
+def test_the_smoke_test_of_a_recipe_runs(tmp_path, name):
     _call_smoke(name, tmp_path)
     assert list(tmp_path.glob("out/**/summary.json"))
     assert list(pathlib.Path(tmp_path / "out").glob("re*/**/*.md"))

@@ -1,4 +1,4 @@
-"""The examples run, learn, and are short."""
+"""The examples run, train and are short."""
 
 import pathlib
 import runpy

@@ -1,4 +1,4 @@
-"""The scripts for clusters: well formed, and what they start is a command line of ours."""
+"""The cluster scripts are well formed and start valid commands."""
 
 import json
 import os
@@ -33,14 +33,14 @@ def names(paths):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=names(SCRIPTS))
-def test_bash_can_read_the_scripts(script):
+def test_bash_parses_the_scripts(script):
     subprocess.run(["bash", "-n", script], check=True)
 
 
 @pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck comes with the extra dev")
 @pytest.mark.parametrize("script", SCRIPTS, ids=names(SCRIPTS))
-def test_shellcheck_has_nothing_to_say(script):
-    # A value with a comma is no array.
+def test_shellcheck_finds_nothing(script):
+    # SC2054: values with a comma are not arrays.
     options = ["--shell=bash", "--severity=warning", "--exclude=SC2054", "--external-sources"]
     result = subprocess.run(
         [SHELLCHECK, *options, "--source-path=SCRIPTDIR", script],
@@ -52,7 +52,7 @@ def test_shellcheck_has_nothing_to_say(script):
 
 
 def parsed(command):
-    """The config and the other flags of a command line that trains."""
+    """Returns the config and the other flags of a training command."""
     python, *rest = command
     assert python.endswith("python")
     assert rest[:2] == ["-m", "gnp.main.main"]
@@ -70,7 +70,7 @@ def put_on_path(folder, name, body):
 
 
 def record(folder, name, *, exit_code=0):
-    """Puts a program on the path that writes its arguments down, one call a line."""
+    """Puts a program on the path that records its arguments, one call per line."""
     body = f'printf "%s\\n" "${{*@Q}}" >> {shlex.quote(str(folder / name))}; exit {exit_code}'
     return put_on_path(folder, name, body)
 
@@ -91,7 +91,7 @@ def call(script, *arguments, **environment):
 
 
 @pytest.mark.parametrize(("exit_code", "requeued"), [(75, [["requeue", "12"]]), (0, []), (2, [])])
-def test_slurm_starts_a_command_of_ours_and_requeues_a_stopped_job(tmp_path, exit_code, requeued):
+def test_slurm_starts_a_training_and_requeues_an_interrupted_job(tmp_path, exit_code, requeued):
     environment = record(tmp_path, "srun", exit_code=exit_code) | record(tmp_path, "scontrol")
     result = call(
         "slurm.sh", *ARGUMENTS, SLURM_SUBMIT_DIR=str(ROOT), SLURM_JOB_ID="12", **environment
@@ -105,13 +105,13 @@ def test_slurm_starts_a_command_of_ours_and_requeues_a_stopped_job(tmp_path, exi
     assert calls(tmp_path, "scontrol") == requeued
 
 
-def test_slurm_is_asked_for_one_task_per_gpu_and_a_warning_before_the_end():
+def test_slurm_gets_one_task_per_gpu_and_a_signal_before_the_time_limit():
     lines = re.findall(r"^#SBATCH --([a-z-]+)(?:=(.+))?$", (FOLDER / "slurm.sh").read_text(), re.M)
     options = dict(lines)
     assert len(options) == len(lines)
     assert options["ntasks-per-node"] == options["gpus-per-node"]
     assert options["gpu-bind"] == "none"
-    assert options["signal"] == "USR1@180"  # B: would send it to the script alone
+    assert options["signal"] == "USR1@180"  # B: would signal only the script
     assert "requeue" in options
 
 
@@ -121,7 +121,7 @@ def kubernetes():
     return service, job, container
 
 
-def test_kubernetes_objects_agree_with_each_other():
+def test_kubernetes_objects_are_consistent():
     service, job, container = kubernetes()
     assert (service["kind"], job["kind"]) == ("Service", "Job")
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
@@ -130,11 +130,11 @@ def test_kubernetes_objects_agree_with_each_other():
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
     assert pod["subdomain"] == service["metadata"]["name"]
-    assert pod["restartPolicy"] == "Never"  # a podFailurePolicy needs it
+    assert pod["restartPolicy"] == "Never"  # required by podFailurePolicy
     assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
 
 
-def test_kubernetes_goes_on_after_what_is_not_final():
+def test_kubernetes_restarts_unless_the_exit_code_is_final():
     _, _, container = kubernetes()
     rules = kubernetes()[1]["spec"]["podFailurePolicy"]["rules"]
     by_code = {
@@ -149,7 +149,7 @@ def test_kubernetes_goes_on_after_what_is_not_final():
     assert rules[-1]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
 
 
-def test_kubernetes_starts_a_command_of_ours():
+def test_kubernetes_starts_a_training():
     service, job, container = kubernetes()
     environment = {entry["name"]: entry["value"] for entry in container["env"]}
     environment["JOB_COMPLETION_INDEX"] = "3"  # set by Kubernetes in indexed jobs
@@ -166,8 +166,8 @@ def test_kubernetes_starts_a_command_of_ours():
     assert port.isdigit()
 
 
-def test_a_tpu_slice_gets_the_code_and_a_command_of_ours(tmp_path):
-    # The stub unpacks what is sent, as the hosts do.
+def test_a_tpu_slice_gets_the_code_and_a_training_command(tmp_path):
+    # The stub unpacks the archive, as the hosts do.
     sent = tmp_path / "sent"
     sent.mkdir()
     environment = record(tmp_path, "gcloud") | put_on_path(
@@ -198,13 +198,13 @@ def test_a_tpu_slice_gets_the_code_and_a_command_of_ours(tmp_path):
         ("tpu_pod.sh", "Set TPU to the name"),
     ],
 )
-def test_what_is_missing_is_said(script, sentence):
+def test_missing_variables_are_reported(script, sentence):
     result = call(script, SLURM_SUBMIT_DIR="", TPU="")
     assert result.returncode != 0
     assert sentence in result.stderr
 
 
-# Starts the tasks of a node as srun does, and returns the highest exit code.
+# Starts the tasks of a node like srun and returns the highest exit code.
 SRUN = """
 shift 2
 for task in 0 1; do
@@ -221,7 +221,7 @@ exit $highest
 
 
 def job_with_a_free_port():
-    """A number of a job for which JAX chooses a port that is free."""
+    """Returns a job id for which JAX chooses a free port."""
     for port in range(61440, 65536):
         with socket.socket() as listener:
             if listener.connect_ex(("127.0.0.1", port)) != 0:
@@ -237,7 +237,7 @@ TINY = (
 
 
 def two_tasks(folder):
-    """The environment of a job on one node, two tasks of two devices each."""
+    """Returns the environment of a job on one node, with two tasks of two devices each."""
     return (
         put_on_path(folder, "srun", SRUN)
         | record(folder, "scontrol")
@@ -263,7 +263,7 @@ def test_slurm_trains_with_two_tasks(tmp_path):
 
 
 @pytest.mark.slow
-def test_slurm_requeues_a_job_whose_time_is_nearly_up(tmp_path):
+def test_slurm_requeues_a_job_close_to_its_time_limit(tmp_path):
     flags = (*TINY, f"--working_dir={tmp_path / 'runs'}", "--config.total_epochs=500")
     environment = two_tasks(tmp_path)
     job = subprocess.Popen(
