@@ -116,13 +116,13 @@ def examine(name: str, devices: Sequence, target: Target, batch_size: int, dtype
     model, batch = build_model(name, dtype), make_batch(batch_size, side)
     model_size = size.measure(model, (side, side, 3))
     steps = {}
-    for kind, passes in (("standard", 1), ("penalized", 2)):
+    for step_type, passes in (("standard", 1), ("penalized", 2)):
         compiled = _compile(model, batch, devices, target.options, penalized=passes == 2)
-        steps[kind] = _figures(compiled, model_size.parameters)
+        steps[step_type] = _figures(compiled, model_size.parameters)
         if target.cycles_per_second:
             operations = batch_size * train_flops(2 * model_size.multiply_adds, passes)
             least = operations / peak_flops(devices[0].device_kind)
-            steps[kind] |= _estimates(compiled.as_text(), target.cycles_per_second, least)
+            steps[step_type] |= _estimates(compiled.as_text(), target.cycles_per_second, least)
     held = steps["penalized"]["held_mb"] - steps["standard"]["held_mb"]
     return {
         "model": name,

@@ -40,14 +40,14 @@ def measure(name: str, batch_size: int) -> dict:
         "floor_standard": steps.step_by_hand(model, batch, penalized=False),
         "floor_penalized": steps.step_by_hand(model, batch, penalized=True),
     }
-    held = {kind: _bytes_held(*step) for kind, step in candidates.items()}
+    held = {step_type: _bytes_held(*step) for step_type, step in candidates.items()}
     _, state, *_ = candidates["standard"]
     parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
     return {
         "model": name,
         "batch_size": batch_size,
         "parameters_mb": round(parameters / 1e6, 2),
-        **{f"{kind}_mb": round(size / 1e6, 2) for kind, size in held.items()},
+        **{f"{step_type}_mb": round(size / 1e6, 2) for step_type, size in held.items()},
         "extra_gradients": round((held["penalized"] - held["standard"]) / parameters, 2),
         "floor_extra_gradients": round(
             (held["floor_penalized"] - held["floor_standard"]) / parameters, 2

@@ -49,27 +49,29 @@ def measure(arguments) -> Iterator[dict]:
     """Yields the collectives and times of each step type on the visible devices."""
     model = build_model(arguments.model)
     num_parameters = measure_size(model, (32, 32, 3)).parameters
-    runners = {kind: Contender(*_step(kind, model, arguments)) for kind in _STEP_TYPES}
+    runners = {
+        step_type: Contender(*_step(step_type, model, arguments)) for step_type in _STEP_TYPES
+    }
     # All processes take the same number of steps, as they wait for each other.
     counts = dict.fromkeys(_STEP_TYPES, arguments.steps)
     times = timing.steps_in_rounds(runners, counts, rounds=arguments.rounds)
-    for kind, runner in runners.items():
+    for step_type, runner in runners.items():
         yield {
             "model": arguments.model,
             "batch_size": arguments.batch_size,
             "processes": jax.process_count(),
             "rounds": arguments.rounds,
-            "step": kind,
+            "step": step_type,
             "collectives": in_parameters(runner.compiled.as_text(), num_parameters),
-            **timing.summary(times[kind]),
+            **timing.summary(times[step_type]),
             **machine.describe(),
         }
 
 
-def _step(kind, model, arguments):
-    groups = PerturbationGroups(devices=jax.device_count()) if "one" in kind else PerturbationGroups()
+def _step(step_type, model, arguments):
+    groups = PerturbationGroups(devices=jax.device_count() if "one" in step_type else 1)
     batch = make_batch(arguments.batch_size // jax.process_count(), 32)
-    return our_step(model, batch, penalized=kind != "standard", groups=groups)
+    return our_step(model, batch, penalized=step_type != "standard", groups=groups)
 
 
 def _run_layout(devices, processes, arguments):

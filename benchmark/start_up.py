@@ -27,20 +27,20 @@ def main() -> None:
     for _ in range(arguments.rounds):
         starts["import"].append(_seconds(["-c", "import gnp.main.main"]))
         with tempfile.TemporaryDirectory() as folder:
-            for kind in ("cold", "warm"):
-                starts[kind].append(_train(arguments.config, pathlib.Path(folder), kind))
+            for start in ("cold", "warm"):
+                starts[start].append(_train(arguments.config, pathlib.Path(folder), start))
     figures = {"config": arguments.config, "rounds": arguments.rounds}
     figures |= {"import": timing.spread(starts["import"], "s", digits=2)}
-    for kind in ("cold", "warm"):
-        first, whole = zip(*starts[kind], strict=True)
-        figures[f"{kind}_first_steps"] = timing.spread(first, "s", digits=2)
-        figures[f"{kind}_command"] = timing.spread(whole, "s", digits=2)
+    for start in ("cold", "warm"):
+        first, whole = zip(*starts[start], strict=True)
+        figures[f"{start}_first_steps"] = timing.spread(first, "s", digits=2)
+        figures[f"{start}_command"] = timing.spread(whole, "s", digits=2)
     print(json.dumps(figures | machine.describe()), flush=True)
 
 
-def _train(config, folder, kind):
+def _train(config, folder, start):
     """Returns the seconds of the first steps and of the whole command."""
-    runs = folder / kind
+    runs = folder / start
     command = ["-m", "gnp.main.main", f"--config={config}", f"--working_dir={runs}"]
     options = ["--config.total_epochs=1", "--config.warmup_epochs=0"]
     options += ["--config.gnp.r=0.1", "--config.gnp.alpha=0.8"]

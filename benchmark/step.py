@@ -107,17 +107,17 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
         "dtype": arguments.dtype,
         "rounds": arguments.rounds,
         **{
-            kind: timing.summary(seconds)
-            | _rates(kind, statistics.median(seconds), model_size, arguments.batch_size)
-            for kind, seconds in times.items()
+            contender: timing.summary(seconds)
+            | _rates(contender, statistics.median(seconds), model_size, arguments.batch_size)
+            for contender, seconds in times.items()
         },
         "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
         **counted,
         "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
         "penalized/floor_penalized": timing.ratio(times["penalized"], times["floor_penalized"]),
         **{
-            f"{other}/{kind}": timing.ratio(times[other], times[kind])
-            for other, kind in _COMPARED.items()
+            f"{other}/{contender}": timing.ratio(times[other], times[contender])
+            for other, contender in _COMPARED.items()
             if other in times
         },
         "torch": torch and torch.version,
@@ -134,13 +134,13 @@ def _counted(standard, penalized, floor_standard, floor_penalized, **_):
     return {name: round(ratio, 4) for name, ratio in ratios.items()}
 
 
-def _rates(kind, seconds, model_size, batch_size):
+def _rates(contender, seconds, model_size, batch_size):
     """Returns the rates of a step; only this project's steps use all devices."""
     images_per_second = batch_size / seconds
-    passes = 1 if kind.endswith("standard") else 2
+    passes = 1 if contender.endswith("standard") else 2
     operations = train_flops(2 * model_size.multiply_adds, passes) * images_per_second
     peak = peak_flops(jax.devices()[0].device_kind)
-    devices = jax.device_count() if kind in ("standard", "penalized") else 1
+    devices = jax.device_count() if contender in ("standard", "penalized") else 1
     return {
         "images_per_second": round(images_per_second, 1),
         "model_tflops": round(operations / devices / 1e12, 3),
@@ -158,15 +158,17 @@ def _start_torch(python):
 
 def _torch_contenders(torch, request):
     runners = {}
-    for kind, penalized, compiled in (
+    for contender, penalized, compiled in (
         ("torch_standard", False, False),
         ("torch_penalized", True, False),
         ("torch_compiled", True, True),
     ):
         try:
-            runners[kind] = torch.prepare(kind, penalized=penalized, compiled=compiled, **request)
+            runners[contender] = torch.prepare(
+                contender, penalized=penalized, compiled=compiled, **request
+            )
         except RuntimeError as error:
-            print(f"No figure {kind} of {request['model']}: {error}", file=sys.stderr)
+            print(f"No figure {contender} of {request['model']}: {error}", file=sys.stderr)
     return runners
 
 

@@ -16,10 +16,12 @@ def measure(case: str, dtype: str, seconds: float) -> dict:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # The fastest algorithm of cuDNN, as in XLA; both compute float32 in TF32.
     torch.backends.cudnn.benchmark = True
-    kind = {"device": device, "dtype": getattr(torch, dtype)}
+    options = {"device": device, "dtype": getattr(torch, dtype)}
     last = {"memory_format": torch.channels_last}
-    x, gradient = (torch.randn(images, channels, side, side, **kind).to(**last) for _ in range(2))
-    w = torch.randn(channels, channels, 3, 3, **kind).to(**last)
+    x, gradient = (
+        torch.randn(images, channels, side, side, **options).to(**last) for _ in range(2)
+    )
+    w = torch.randn(channels, channels, 3, 3, **options).to(**last)
 
     def gradients(of_input, of_weights):
         return torch.ops.aten.convolution_backward(
