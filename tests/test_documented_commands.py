@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 
 from gnp.errors import UserError
 from gnp.main import cli, config
-from gnp.main.check import check_config
+from gnp.training.settings import read_settings
 from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
 from tests.test_quickstart import ROOT
 
@@ -71,7 +71,7 @@ def check_module(name, *arguments):
         file, fields = flags.FLAGS.config, config.overrides()
     settings = config.load_config(file or "config/base.py", fields)
     if not settings.model.model_module and settings.dataset.dataset_name not in EXAMPLES:
-        check_config(settings, num_devices=1)
+        read_settings(settings, num_devices=1)
 
 
 @pytest.fixture(scope="module")

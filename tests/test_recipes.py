@@ -8,11 +8,11 @@ import pytest
 
 from gnp.main import config
 from gnp.main.build import build_model
-from gnp.main.check import check_config
 from gnp.main.reproduction import read_errors
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.folder import config_json
 from gnp.runs.metrics import read_metrics
+from gnp.training.settings import read_settings
 from tests.test_quickstart import ROOT, call
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))
@@ -76,7 +76,7 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
     assert trainings
     assert ("A smoke test of" in said) == bool(smoke)
     for settings in trainings:
-        check_config(settings, num_devices=1)
+        read_settings(settings, num_devices=1)
         build_model(settings)
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8

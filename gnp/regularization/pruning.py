@@ -79,23 +79,45 @@ class Threshold:
         return traverse_util.unflatten_dict(leaves, sep="/")
 
 
-def with_pruning(step: Callable, threshold: Threshold) -> Callable:
-    """A train step after which what the threshold holds is zero, and what it cuts becomes so.
+def with_held_zeros(update: Callable, threshold: Threshold) -> Callable:
+    """An update of a train state after which what the threshold holds is zero.
 
     Args:
-      step: `(state, batch) -> (state, metrics)`; a state has `params` and `step`, the metrics have
-        `parameter_norm`.
+      update: `(state, batch) -> (state, metrics)`; a state has `params` and `step`.
       threshold: which weights become zero when.
     """
 
-    def pruning_step(state, batch):
-        updated, metrics = step(state, batch)
+    def holding_update(state, batch):
+        updated, metrics = update(state, batch)
         held = threshold.hold(updated.params, state.params, state.step)
-        params = threshold.cut(held, state.step)
-        metrics |= {"parameter_norm": tree.global_norm(params)}
-        return updated.replace(params=params), metrics
+        return updated.replace(params=held), metrics
 
-    return pruning_step
+    return holding_update
+
+
+def with_cut(step: Callable, threshold: Threshold) -> Callable:
+    """A train step after which small weights are zero, if an epoch ends that asks for it.
+
+    Args:
+      step: `(state, batch) -> (state, metrics)`; the metrics have `parameter_norm`.
+      threshold: which weights become zero when.
+    """
+
+    def cutting_step(state, batch):
+        updated, metrics = step(state, batch)
+        cut = cut_state(updated, threshold, state.step)
+        return cut, metrics | {"parameter_norm": tree.global_norm(cut.params)}
+
+    return cutting_step
+
+
+def cut_state(state: Any, threshold: Threshold, step: jax.Array) -> Any:
+    """A train state after step `step`, with its zeros, in the averages (`ema`) too."""
+    state = state.replace(params=threshold.cut(state.params, step))
+    if state.ema is None:
+        return state
+    averages = threshold.hold(state.ema["params"], state.params, step + 1)
+    return state.replace(ema=state.ema | {"params": averages})
 
 
 def sparsity(params: PyTree, kinds: Mapping[str, Sequence[WeightGroups]]) -> dict[str, jax.Array]:

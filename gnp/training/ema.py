@@ -30,25 +30,18 @@ def update_ema(average: PyTree, newest: PyTree, *, decay: float, count: jax.Arra
     return optax.incremental_update(newest, average, weight)
 
 
-def with_moving_average(step: Callable, decay: float, constrain: Callable) -> Callable:
-    """A train step that keeps `state.ema`, the moving averages of the model's variables, too.
-
-    A step that was not finite leaves them as they were.
+def with_moving_average(update: Callable, decay: float) -> Callable:
+    """An update of a train state that keeps `state.ema`, the averages of its variables, too.
 
     Args:
-      step: `(state, batch) -> (state, metrics)`.
+      update: `(state, batch) -> (state, metrics)`.
       decay: as in `update_ema`.
-      constrain: `(averages, params, step) -> averages` of the parameters, so that what is pruned
-        has the average zero.
     """
 
-    def averaging_step(state, batch):
-        updated, metrics = step(state, batch)
+    def averaging_update(state, batch):
+        updated, metrics = update(state, batch)
         count = state.step + 1 - state.skipped
-        newest = update_ema(state.ema, updated.variables, decay=decay, count=count)
-        is_kept = metrics["nonfinite_pass"] == 0
-        ema = jax.tree.map(lambda new, old: jnp.where(is_kept, new, old), newest, state.ema)
-        averages = constrain(ema["params"], updated.params, updated.step)
-        return updated.replace(ema=ema | {"params": averages}), metrics
+        ema = update_ema(state.ema, updated.variables, decay=decay, count=count)
+        return updated.replace(ema=ema), metrics
 
-    return averaging_step
+    return averaging_update

@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from gnp.errors import TrainingError
 from gnp.regularization import tree
-from gnp.regularization.pruning import Threshold
+from gnp.regularization.pruning import Threshold, cut_state
 from gnp.training import remedies
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.state import TrainState
@@ -103,40 +103,40 @@ def with_rollbacks(train: Callable[[frozenset[int]], Any]) -> Any:
             skipped_steps |= {rollback.step}
 
 
-def keep_finite(
-    state: TrainState, updated: TrainState, metrics: dict[str, jax.Array]
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """The end of a step: the updated state if all is finite, else the state as it was.
+def guarded(update: Callable) -> Callable:
+    """A train step that keeps the state as it was where a loss or gradient is not finite.
 
     Args:
-      state: before the step.
-      updated: after it.
-      metrics: with `loss`, `gradient_norm_clean` and `gradient_norm_mixed`.
+      update: `(state, batch) -> (state, metrics)`, the metrics with `loss`, `gradient_norm_clean`
+        and `gradient_norm_mixed`.
 
     Returns:
-      The state, in which the step counts, and the metrics with `parameter_norm`, `nonfinite_pass`
-      (0: both passes are finite; 1 or 2: the first that is not) and `skipped_steps`.
+      A function like it. The step counts in the state either way. The metrics have
+      `parameter_norm`, `nonfinite_pass` (0: both passes are finite; 1 or 2: the first that is not)
+      and `skipped_steps` too.
     """
-    first = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm_clean"])
-    second = jnp.isfinite(metrics["gradient_norm_mixed"])
-    bad_pass = jnp.where(first, jnp.where(second, 0, 2), 1)
-    kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
-    skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
-    metrics |= {
-        "parameter_norm": tree.global_norm(kept.params),
-        "nonfinite_pass": bad_pass,
-        "skipped_steps": skipped,
-    }
-    return kept.replace(step=state.step + 1, skipped=skipped), metrics
+
+    def step(state, batch):
+        updated, metrics = update(state, batch)
+        first = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm_clean"])
+        second = jnp.isfinite(metrics["gradient_norm_mixed"])
+        bad_pass = jnp.where(first, jnp.where(second, 0, 2), 1)
+        kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
+        skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
+        metrics |= {
+            "parameter_norm": tree.global_norm(kept.params),
+            "nonfinite_pass": bad_pass,
+            "skipped_steps": skipped,
+        }
+        return kept.replace(step=state.step + 1, skipped=skipped), metrics
+
+    return step
 
 
 def skip_step(state: TrainState, threshold: Threshold | None = None) -> TrainState:
     """The state after a step that is not taken. It counts; an epoch that ends with it is pruned."""
     if threshold is not None:
-        state = state.replace(params=threshold.cut(state.params, state.step))
-        if state.ema is not None:
-            averages = threshold.hold(state.ema["params"], state.params, state.step + 1)
-            state = state.replace(ema=state.ema | {"params": averages})
+        state = cut_state(state, threshold, state.step)
     return state.replace(step=state.step + 1, skipped=state.skipped + 1)
 
 

@@ -7,13 +7,13 @@ import optax
 
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
-from gnp.regularization.pruning import Threshold, with_pruning
+from gnp.regularization.pruning import Threshold, with_cut, with_held_zeros
 from gnp.regularization.reuse import Reuse
 from gnp.training.ema import with_moving_average
 from gnp.training.gradient import Penalty, make_gradient, unconstrained
 from gnp.training.groups import PerturbationGroups
 from gnp.training.health import LAYER_NORMS, layer_norms
-from gnp.training.nonfinite import keep_finite
+from gnp.training.nonfinite import guarded
 from gnp.training.objective import Objective
 from gnp.training.state import TrainState
 
@@ -59,7 +59,7 @@ def make_train_step(
     constrain = unconstrained if threshold is None else threshold.hold
     gradient_of = make_gradient(objective, penalty, groups, reuse=reuse, constrain=constrain)
 
-    def step(state, batch):
+    def update(state, batch):
         gradient, batch_stats, reused, metrics = gradient_of(state, batch)
         norm = tree.global_norm(gradient)
         shrinking = _shrinking(norm, gradient_clipping)
@@ -80,13 +80,14 @@ def make_train_step(
         }
         if with_layer_norms:
             metrics[LAYER_NORMS] = layer_norms(gradient)
-        return keep_finite(state, updated, metrics)
+        return updated, metrics
 
     if threshold is not None:
-        step = with_pruning(step, threshold)
+        update = with_held_zeros(update, threshold)
     if ema_decay:
-        step = with_moving_average(step, ema_decay, constrain)
-    return step
+        update = with_moving_average(update, ema_decay)
+    step = guarded(update)
+    return step if threshold is None else with_cut(step, threshold)
 
 
 def _shrinking(norm, largest):
