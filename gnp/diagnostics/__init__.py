@@ -1,1 +1,1 @@
-"""Pictures and measurements of training."""
+"""Measurements of trained models, and their pictures."""

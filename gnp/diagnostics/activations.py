@@ -1,4 +1,4 @@
-"""What the layers of a network receive: mean, spread, zeros and dead units."""
+"""Statistics of the inputs of layers: mean, standard deviation, zeros and dead units."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def activation_statistics(
 ) -> dict[str, dict[str, float]]:
     """Statistics of the input of every layer with a kernel, and of the logits.
 
-    Inputs are behind the activation function of the layer before, such as a ReLU.
+    An input is taken after the activation function of the previous layer, such as a ReLU.
 
     Args:
       model: called as `model(images, train=False)`, without scans or remat.
@@ -27,7 +27,8 @@ def activation_statistics(
 
     Returns:
       By the layer's path: `mean`, `std`, `zeros` (the share of exact zeros), `units` (channels) and
-      `dead` (how many of them are zero in all images and places); `logits` comes last.
+      `dead` (the number of units that are zero in all images and at all positions). `logits` is the
+      last entry.
     """
     leaves = traverse_util.flatten_dict(variables["params"])
     with_kernel = {path[:-1] for path in leaves if path[-1] == "kernel"}
@@ -38,12 +39,12 @@ def activation_statistics(
         def watch(call, args, kwargs, context):
             path = context.module.path
             if context.method_name == "__call__" and path in with_kernel:
-                found.setdefault("/".join(path), _of(args[0]))
+                found.setdefault("/".join(path), _statistics_of(args[0]))
             return call(*args, **kwargs)
 
         with nn.intercept_methods(watch):
             logits = model.apply(variables, images, train=False)
-        return list(found.items()), _of(logits)
+        return list(found.items()), _statistics_of(logits)
 
     names = []
 
@@ -61,17 +62,18 @@ def activation_statistics(
 
 
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) -> PyTree:
-    """The statistics that batch norms find in a batch, in place of the running ones.
+    """The batch norms' statistics of a batch, in the layout of the running statistics.
 
-    A running statistic moves to m·old + (1 − m)·found, whatever the momentum m; two moves, the
-    first from zero, give m and so what was found. Before training, the running ones tell nothing.
+    Before training, the running statistics hold no information. An update gives
+    m·old + (1 − m)·found for an unknown momentum m. Two updates, the first from zero, determine m
+    and so the statistics of the batch.
     """
     if not variables.get("batch_stats"):
         return {}
 
     @jax.jit
     def compute(variables, images):
-        def moved_from(stats):
+        def updated_from(stats):
             keys = {name: jax.random.PRNGKey(0) for name in ("dropout", "shake", "drop_path")}
             _, updated = model.apply(
                 {"params": variables["params"], "batch_stats": stats},
@@ -82,16 +84,16 @@ def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: jax
             )
             return updated["batch_stats"]
 
-        once = moved_from(jax.tree.map(jnp.zeros_like, variables["batch_stats"]))
-        # The second move is m times the first: a share, whatever the size of what was found.
+        once = updated_from(jax.tree.map(jnp.zeros_like, variables["batch_stats"]))
+        # The second change is m times the first: a ratio, so the scale of the statistics cancels.
         return jax.tree.map(
-            lambda a, b: tree.divide(a, 1 - tree.divide(b - a, a)), once, moved_from(once)
+            lambda a, b: tree.divide(a, 1 - tree.divide(b - a, a)), once, updated_from(once)
         )
 
     return compute(variables, images)
 
 
-def _of(x):
+def _statistics_of(x):
     by_unit = x.reshape(-1, x.shape[-1])
     return {
         "mean": jnp.mean(x),

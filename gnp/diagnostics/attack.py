@@ -1,4 +1,4 @@
-"""The fast gradient attack: how a model does when each image is moved a little to its harm."""
+"""The fast gradient attack: each image moves a little in the direction that raises its loss."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ def fast_gradient(
 
     Args:
       loss_fn: the sum or mean of the images' losses, each depending on its own image alone.
-      images: batch x height x width x channels, as the model gets them.
-      radius: how far each is moved, in Euclidean distance and the units of the model's input.
+      images: batch x height x width x channels, in the units of the model's input.
+      radius: Euclidean distance that each image moves, in the same units.
     """
     return adversarial_inputs(images, jax.grad(loss_fn)(images), radius)

@@ -1,4 +1,4 @@
-"""What a classifier gets right, and how well it knows: figures and a picture."""
+"""Errors and calibration of a classifier, and a picture of its confusion matrix."""
 
 import os
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gnp.report.style import new_figure
+
 _BINS = 15
 
-# Of the picture: how many names of classes it has room for, and how long they may be.
+# The picture has room for this many names of classes, of this length.
 _MOST_NAMES = 40
 _LONGEST_NAME = 30
 _INCHES_PER_CHARACTER = 0.075
@@ -17,28 +19,27 @@ _INCHES_PER_CHARACTER = 0.075
 def classification_figures(
     log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Errors, loss and calibration over a set, and the same class by class.
+    """Errors, loss and calibration over a set, and the errors of each class.
 
     Args:
-      log_probabilities: images x classes; their logarithms, as a probability may be too small for
-        its type.
+      log_probabilities: images x classes; logarithms, because a small probability may underflow.
       labels: images; the number of the true class.
       class_names: one name per class.
 
     Returns:
       `num_images`, `error_rate` (top 1), `top_5_error_rate`, `loss` (mean negative logarithm of the
-      true class's probability), `calibration_error`, `classes`: for each its name, number of
-      `images`, `error_rate` and `predicted`, how often it was the answer; and `confusion`: rows
-      are true classes, columns answers.
+      true class's probability), `calibration_error`; `classes`: for each its `name`, number of
+      `images`, `error_rate` and `predicted`, the number of images predicted as this class; and
+      `confusion`: rows are true classes, columns predicted ones.
     """
-    answers = log_probabilities.argmax(axis=1)
+    predictions = log_probabilities.argmax(axis=1)
     truth = log_probabilities[np.arange(len(labels)), labels]
     number_of_better = np.sum(log_probabilities > truth[:, None], axis=1)
     confusion = np.zeros((len(class_names),) * 2, int)
-    np.add.at(confusion, (labels, answers), 1)
+    np.add.at(confusion, (labels, predictions), 1)
     return {
         "num_images": len(labels),
-        "error_rate": float(np.mean(answers != labels)),
+        "error_rate": float(np.mean(predictions != labels)),
         "top_5_error_rate": float(np.mean(number_of_better >= 5)),
         "loss": float(-np.mean(truth)),
         "calibration_error": calibration_error(np.exp(log_probabilities), labels),
@@ -63,8 +64,8 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
       labels: images.
 
     Returns:
-      The mean distance, weighted by the images in each bin, of the share of right answers from
-      the mean probability of the answers.
+      The mean distance between the accuracy and the mean confidence of a bin, weighted by the
+      images in each bin.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -80,18 +81,16 @@ def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None
       figures: from `classification_figures`.
       out_path: the PNG to write.
     """
-    from matplotlib.figure import Figure  # imported late: not every command draws
-
     confusion = np.array(figures["confusion"])
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     names = [_shortened(entry["name"]) for entry in figures["classes"]]
     side = min(max(4.0, 0.45 * len(names)), 16.0)
     margin = _INCHES_PER_CHARACTER * max(map(len, names)) if len(names) <= _MOST_NAMES else 0.0
-    figure = Figure(figsize=(side + margin + 1.5, side + margin), layout="constrained")
+    figure = new_figure(side + margin + 1.5, side + margin)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
-    axes.set(xlabel="answer", ylabel="true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) <= _MOST_NAMES:
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -100,7 +99,7 @@ def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None
             colour = "white" if share > 50 else "black"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
     axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
-    figure.savefig(out_path, dpi=120, format="png")
+    figure.savefig(out_path, format="png")
 
 
 def _shortened(name):

@@ -14,20 +14,19 @@ from gnp.training import parallel
 
 PyTree = Any
 
-# Sets up to this many bytes stay on the devices between two walks through them.
+# Sets up to this many bytes stay on the devices between two passes.
 _KEPT_BYTES = 2e9
 
 
 class WholeSet:
-    """Means over a data set, walked through in batches that are split over the devices.
+    """Means over a data set, computed in batches that are split over the devices.
 
     The loss is the cross entropy without the L2 term, which would add l2 to each eigenvalue of the
-    Hessian of the parameters that it covers. The model is as in evaluation: batch norms use their
-    running statistics, nothing is dropped. Products are taken in full float32 precision.
+    Hessian of the parameters that it covers. The model is in evaluation mode: batch norms use their
+    running statistics, and nothing is dropped. Products have full float32 precision.
 
     Attributes:
       num_images: images in the set.
-      num_batches: batches of one walk.
     """
 
     def __init__(self, model: nn.Module, source: Any, *, label_smoothing: float = 0.0):
@@ -54,11 +53,11 @@ class WholeSet:
     def mapped(
         self, sums_of: Callable[..., PyTree], group_size: int | None = None
     ) -> Callable[..., PyTree]:
-        """Maps `sums_of(inputs, batch) -> sums` over batches and devices, and adds up.
+        """Maps `sums_of(inputs, batch) -> sums` over batches and devices, and adds the sums.
 
         Args:
           sums_of: sums over the images of one device's part of a batch.
-          group_size: `sums_of` gets so many images of that part at a time; None: all.
+          group_size: images of that part that `sums_of` gets at a time; None: all.
 
         Returns:
           `inputs -> sums` over the whole set, on the devices.
@@ -82,7 +81,7 @@ class WholeSet:
                 for start in _group_starts(batch["mask"].shape[1], group_size):
                     sums = step((inputs, start), self._device_data, batch)
                     total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-                    # On CPUs sums over devices that run at once can wait for each other.
+                    # On CPUs, all-reduces that run at the same time can deadlock.
                     if jax.default_backend() == "cpu":
                         jax.block_until_ready(total)
             return total
@@ -90,7 +89,7 @@ class WholeSet:
         return over_the_set
 
     def loss_and_error(self, params: PyTree, batch_stats: PyTree) -> tuple[float, float]:
-        """Mean loss, and the share of images whose class is not the answer."""
+        """Mean loss, and the share of images that the model classifies wrongly."""
         loss, errors = jax.device_get(self._loss((params, batch_stats)))
         return float(loss) / self.num_images, float(errors) / self.num_images
 
@@ -99,7 +98,9 @@ class WholeSet:
         return self._mean(self._gradient((params, batch_stats)))
 
     def hessian_product(self, params: PyTree, batch_stats: PyTree, vector: PyTree) -> PyTree:
-        """The Hessian of the mean loss times a vector: forward over reverse, about 2.7 gradients.
+        """The Hessian of the mean loss times a vector, by forward-over-reverse differentiation.
+
+        It costs about 2.7 gradients.
 
         Args:
           vector: a tree like the parameters.
@@ -119,7 +120,7 @@ class WholeSet:
 
     def _per_image(self, params, batch_stats, batch):
         is_image = batch["mask"] > 0
-        # Padding may hold anything; zeros in its place keep gradients finite.
+        # Padding may have any value; zeros keep the gradients finite.
         images = jnp.where(is_image[:, None, None, None], batch["image"], 0)
         logits = self._model.apply(
             {"params": params, "batch_stats": batch_stats}, images, train=False

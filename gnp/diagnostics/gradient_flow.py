@@ -1,4 +1,4 @@
-"""Whether gradients explode or vanish on their way through a network."""
+"""Exploding and vanishing gradients: norms along the layers of a network, and their picture."""
 
 import functools
 import math
@@ -9,27 +9,29 @@ import jax
 import jax.numpy as jnp
 
 from gnp.diagnostics.layer_chain import LayerChain
-from gnp.diagnostics.sharpness import normal_like
+from gnp.regularization import tree
+from gnp.report.style import BLUE, GRAY, GREEN, RED, SMALL, TITLE, new_figure, tidy
 from gnp.training import remedies
 
-# A gradient that grows or shrinks more than this from the last layer to the first.
-_FAR = 1e3
+# A gradient explodes or vanishes if it changes by more than this from the last layer to the first.
+_LARGE_CHANGE = 1e3
 
+# Of the power iteration.
 _ITERATIONS = 40
 
 
 class ChainHealth(NamedTuple):
-    """What happens to gradients between the input of the last layer and that of the first.
+    """How gradients change between the input of the last layer and the input of the first.
 
-    The last layer is left out: its kernel may start at zero.
+    The last layer is excluded, because its kernel may start at zero.
 
     Attributes:
       names: of all layers.
       spectral_norms: of the Jacobian ∂h_{k+1}/∂h_k of each layer, the mean over images.
-      gradient_norms: of a gradient that arrives at the last layer with norm 1, at the input of each
+      gradient_norms: at the input of each layer, of a gradient with norm 1 at the input of the last
         layer; the root mean square over images.
-      product: of the spectral norms: about the most that a gradient can grow.
-      gain: how much that gradient has grown at the input of the first layer.
+      product: of the spectral norms; an approximate upper bound of `gain`.
+      gain: norm of that gradient at the input of the first layer.
     """
 
     names: list[str]
@@ -41,12 +43,12 @@ class ChainHealth(NamedTuple):
     @property
     def verdict(self) -> str:
         """`exploding`, `vanishing` or `healthy`."""
-        if not self.gain < _FAR:
+        if not self.gain < _LARGE_CHANGE:
             return "exploding"
-        return "healthy" if self.gain > 1 / _FAR else "vanishing"
+        return "healthy" if self.gain > 1 / _LARGE_CHANGE else "vanishing"
 
     def advice(self) -> str:
-        """The verdict, and what helps, as a sentence."""
+        """The verdict and the remedies as a sentence."""
         change = f"changes by a factor of {self.gain:.3g} over {len(self.names) - 1} layers"
         if self.verdict == "healthy":
             return f"The gradient is healthy: it {change}."
@@ -55,11 +57,11 @@ class ChainHealth(NamedTuple):
 
 
 def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
-    """Follows gradients through a network.
+    """Measures how gradients change through a network.
 
     Args:
       chain: its layers at a batch.
-      seed: of the starting vectors.
+      seed: of the random starting vectors.
     """
     key = jax.random.PRNGKey(seed)
     norms = [
@@ -83,10 +85,10 @@ def spectral_norms(chain: LayerChain, index: int, key: jax.Array) -> jax.Array:
     Args:
       chain: the layers at a batch.
       index: of the layer.
-      key: draws the starting vectors.
+      key: of the random starting vectors.
     """
-    vector = _unit(normal_like(key, chain.inputs[index]))
-    # Within one program convolutions would be slow on CPUs (see regularization/control_flow.py).
+    vector = _unit(tree.normal_like(key, chain.inputs[index]))
+    # Convolutions in a loop of one program are slow on CPUs (see regularization/control_flow.py).
     for _ in range(_ITERATIONS):
         vector, norms = _power_step(chain, index, vector)
     return norms
@@ -103,10 +105,10 @@ def _power_step(chain, index, vector):
 
 @jax.jit
 def gradient_norms(chain: LayerChain, key: jax.Array) -> list[jax.Array]:
-    """Norms of a gradient at the input of each layer, that of the last being 1 in all images."""
+    """Norms of a gradient at the input of each layer; at the last layer it is 1 in all images."""
     last = len(chain.layers) - 1
     shifts = jax.tree.map(jnp.zeros_like, chain.inputs[:last])
-    gradient = _unit(normal_like(key, chain.inputs[last]))
+    gradient = _unit(tree.normal_like(key, chain.inputs[last]))
     _, pulled = jax.vjp(lambda shifts: chain.end(shifts, last), shifts)
     gradients = [*pulled(gradient)[0], gradient]
     return [jnp.sqrt(jnp.mean(_norms(g) ** 2)) for g in gradients]
@@ -123,72 +125,66 @@ def _unit(arrays):
     return tuple(x * scale.reshape(-1, *[1] * (x.ndim - 1)) for x in arrays)
 
 
-_BLUE, _RED, _GREEN = "#0072B2", "#D55E00", "#009E73"
-
-
 def draw_diagnosis(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
-    """Draws spectral norms, the way of a gradient, norms by layer and shares of zeros.
+    """Draws spectral norms, gradient norms, norms by layer and shares of zeros.
 
     Args:
-      figures: `chain`, `layers` and `activations`, as `gnp.main.diagnose` finds them.
+      figures: `chain`, `layers` and `activations`, from `gnp.main.diagnose`.
       out_path: the PNG to write.
     """
-    from matplotlib.figure import Figure  # imported late: it takes a second
-
     rows = max(len(figures["chain"]["names"]), len(figures["layers"]))
     height = min(max(3.2, 0.22 * rows + 1.4), 20)
-    figure = Figure(figsize=(13, 2 * height), dpi=100, layout="constrained")
+    figure = new_figure(13, 2 * height)
     chain, step = figures["chain"], figures["step"]
     title = f"Step {step}: {chain['verdict']}, a gradient changes by {chain['gain']:.3g}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE)
     axes = figure.subplots(2, 2)
-    _draw(axes[0, 0], "Spectral norm of ∂h(k+1)/∂h(k)", chain["names"], chain["spectral_norms"])
-    _draw(
-        axes[0, 1],
-        "Norm of a gradient at the input, 1 at the last layer",
-        chain["names"],
-        chain["gradient_norms"],
-    )
+    _draw_chain(axes[0, 0], "Spectral norm of ∂h(k+1)/∂h(k)", chain, "spectral_norms")
+    title = "Norm of a gradient at the input, 1 at the last layer"
+    _draw_chain(axes[0, 1], title, chain, "gradient_norms")
     _draw_norms(axes[1, 0], figures["layers"])
     _draw_zeros(axes[1, 1], figures["activations"])
     figure.savefig(out_path)
 
 
-def _draw(axes, title, names, values):
-    axes.plot(values, range(len(names)), "o-", color=_BLUE, markersize=4)
-    axes.axvline(1, color="#444444", linewidth=0.8, linestyle=":")
-    _finish(axes, title, names, logarithmic=any(value > 0 for value in values))
+def _draw_chain(axes, title, chain, key):
+    _prepare(axes, title, chain["names"])
+    axes.plot(chain[key], range(len(chain["names"])), "o-", color=BLUE, markersize=4)
+    axes.axvline(1, color=GRAY, linewidth=0.8, linestyle=":")
+    _set_logarithmic(axes, chain[key])
 
 
 def _draw_norms(axes, layers):
+    _prepare(axes, "Norms by layer", layers)
     parts = (
-        ("parameter_norm", "parameters", _BLUE),
-        ("gradient_norm", "gradient", _RED),
-        ("update_norm", "next update", _GREEN),
+        ("parameter_norm", "parameters", BLUE),
+        ("gradient_norm", "gradient", RED),
+        ("update_norm", "next update", GREEN),
     )
     for key, label, colour in parts:
         values = [norms[key] for norms in layers.values()]
         axes.plot(values, range(len(layers)), "o", color=colour, markersize=4, label=label)
-    axes.legend(frameon=False, fontsize=8)
-    any_positive = any(value > 0 for norms in layers.values() for value in norms.values())
-    _finish(axes, "Norms by layer", layers, logarithmic=any_positive)
+    axes.legend(frameon=False, fontsize=SMALL)
+    _set_logarithmic(axes, [value for norms in layers.values() for value in norms.values()])
 
 
 def _draw_zeros(axes, activations):
+    _prepare(axes, "Zeros and dead units in the input of (%)", activations)
     zeros = [100 * a["zeros"] for a in activations.values()]
     dead = [100 * a["dead"] / a["units"] for a in activations.values()]
-    axes.barh(range(len(activations)), zeros, color=_BLUE, alpha=0.4, label="zeros")
-    axes.barh(range(len(activations)), dead, height=0.4, color=_RED, label="dead units")
+    axes.barh(range(len(activations)), zeros, color=BLUE, alpha=0.4, label="zeros")
+    axes.barh(range(len(activations)), dead, height=0.4, color=RED, label="dead units")
     axes.set_xlim(0, 100)
-    axes.legend(frameon=False, fontsize=8)
-    _finish(axes, "Zeros and dead units in the input of (%)", activations, logarithmic=False)
+    axes.legend(frameon=False, fontsize=SMALL)
 
 
-def _finish(axes, title, names, *, logarithmic):
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_yticks(range(len(names)), list(names), fontsize=7)
+def _prepare(axes, title, names):
+    """A row for each name, from top to bottom."""
+    tidy(axes, title)
+    axes.set_yticks(range(len(names)), list(names), fontsize=SMALL - 1)
     axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    if logarithmic:
+
+
+def _set_logarithmic(axes, values):
+    if any(value > 0 for value in values):
         axes.set_xscale("log", nonpositive="mask")

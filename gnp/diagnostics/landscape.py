@@ -1,4 +1,4 @@
-"""Slices through a loss landscape: directions to go along, and the points of a slice."""
+"""Slices through a loss landscape: their directions, points, figures and picture."""
 
 import os
 from collections.abc import Callable
@@ -9,21 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from gnp.diagnostics.sharpness import normal_like
 from gnp.regularization import tree
+from gnp.report.style import BLUE, GRAY, RED, TITLE, new_figure, tidy
 
 PyTree = Any
 
 _NOT_IN_FILTERS = ("bias", "scale")
+# Contour lines of a picture.
+_LEVELS = 18
 
 
 def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
-    """A direction with each of its filters as long as the filter of the parameters.
+    """A direction whose filters have the same norms as the filters of the parameters.
 
-    A filter is what one output of a layer is computed with: all of a kernel but its last axis, or
-    its last axes where the layer's bias has several, as for the heads of queries. Biases and the
-    parameters of norms do not move (arXiv 1712.09913, section 4), so that the scale of a layer,
-    which a batch norm behind it takes out again, makes no landscape look flatter.
+    A filter holds the weights of one output of a layer. It spans all axes of a kernel but the last
+    one, or the last ones where the layer's bias has several axes, as for the heads of queries.
+    Biases and the parameters of norms do not move (arXiv 1712.09913, section 4). A batch norm
+    cancels the scale of the layer before it; with such directions the scale does not make a
+    landscape look flatter.
 
     Args:
       direction: a tree like the parameters.
@@ -47,15 +50,15 @@ def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
 def random_directions(params: PyTree, count: int, seed: int) -> list[PyTree]:
     """Filter-normalized Gaussian directions."""
     key = jax.random.PRNGKey(seed)
-    drawn = [normal_like(jax.random.fold_in(key, number), params) for number in range(count)]
-    return [filter_normalized(direction, params) for direction in drawn]
+    samples = [tree.normal_like(jax.random.fold_in(key, number), params) for number in range(count)]
+    return [filter_normalized(direction, params) for direction in samples]
 
 
 def grid(extent: float, num_points: int, num_directions: int) -> np.ndarray:
     """Points of a slice in units of its directions, row by row.
 
     Args:
-      extent: how far to go to each side of zero.
+      extent: largest distance from zero, on each side.
       num_points: along each direction; if it is odd, zero is one of them.
       num_directions: 1 or 2.
 
@@ -69,13 +72,13 @@ def grid(extent: float, num_points: int, num_directions: int) -> np.ndarray:
 
 
 def moved(params: PyTree, directions: list[PyTree], point: np.ndarray) -> PyTree:
-    """The parameters that lie at a point of a slice."""
+    """The parameters at a point of a slice."""
     for direction, distance in zip(directions, point, strict=True):
         params = tree.add(params, direction, np.float32(distance))
     return params
 
 
-def walk(
+def evaluate_points(
     points: np.ndarray,
     figures_at: Callable[[np.ndarray], tuple[float, float]],
     done: np.ndarray,
@@ -83,14 +86,14 @@ def walk(
     *,
     save_every: int = 20,
 ) -> np.ndarray:
-    """Loss and error at the points that are not done yet.
+    """Loss and error rate at the points that are missing.
 
     Args:
       points: points x directions.
       figures_at: loss and error rate at a point.
-      done: points x 2, what is known already; nan where nothing is.
-      save: gets the figures now and then, and at the end.
-      save_every: points between two calls.
+      done: points x 2, the known figures; nan where a point is missing.
+      save: called with the figures regularly, and at the end even after an exception.
+      save_every: points between two calls of `save`.
 
     Returns:
       points x 2: loss and error rate.
@@ -107,22 +110,18 @@ def walk(
     return figures
 
 
-_LEVELS = 18
-
-
 def draw_landscape(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
     """Draws a slice: curves along a line; contours and a surface over a plane.
 
     Args:
-      figures: `of` (what it is of), `points` (points x directions), `loss`, `error_rate`.
+      figures: `of` (a description of the slice), `points` (points x directions), `loss`,
+        `error_rate`.
       out_path: the PNG to write.
     """
-    from matplotlib.figure import Figure  # imported late: it takes a second
-
     points, loss = np.array(figures["points"]), np.array(figures["loss"], float)
     in_plane = points.shape[1] == 2
-    figure = Figure(figsize=(9.6 if in_plane else 6.0, 4.2), dpi=110, layout="constrained")
-    figure.suptitle(_title(figures["of"]), fontsize=10, x=0.01, ha="left")
+    figure = new_figure(9.6 if in_plane else 6.0, 4.2)
+    figure.suptitle(_title(figures["of"]), fontsize=TITLE, x=0.01, ha="left")
     if in_plane:
         _draw_plane(figure, points, loss)
     else:
@@ -138,33 +137,33 @@ def _title(of):
 
 
 def _draw_line(figure, distances, loss, figures):
+    is_interpolation = "to" in figures["of"]
     axes = figure.add_subplot()
-    axes.plot(distances, loss, color="#0072B2")
-    axes.set_ylabel("loss", color="#0072B2")
-    is_way = "to" in figures["of"]
-    axes.set_xlabel("share of the way" if is_way else "distance, in filter norms")
-    axes.spines["top"].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
+    tidy(axes, "", "share of the way" if is_interpolation else "distance, in filter norms", "loss")
+    axes.plot(distances, loss, color=BLUE)
+    axes.yaxis.label.set_color(BLUE)
     if np.nanmax(loss) > 20 * np.nanmin(loss) > 0:
         axes.set_yscale("log")
-    for end in (0, 1) if is_way else (0,):
-        axes.axvline(end, color="#444444", linewidth=0.8, linestyle=":")
+    for end in (0, 1) if is_interpolation else (0,):
+        axes.axvline(end, color=GRAY, linewidth=0.8, linestyle=":")
     errors = axes.twinx()
-    errors.plot(distances, 100 * np.array(figures["error_rate"], float), "--", color="#D55E00")
-    errors.set_ylabel("error (%)", color="#D55E00")
+    tidy(errors, "", "", "error (%)")
+    errors.grid(visible=False)
+    errors.spines["right"].set_visible(True)
+    errors.plot(distances, 100 * np.array(figures["error_rate"], float), "--", color=RED)
+    errors.yaxis.label.set_color(RED)
     errors.set_ylim(bottom=0)
-    errors.spines["top"].set_visible(False)
 
 
 def _draw_plane(figure, points, loss):
     side = round(len(points) ** 0.5)
     x, y = (points[:, axis].reshape(side, side) for axis in (0, 1))
-    # Far from the minimum the loss is many times larger; its logarithm shows both.
+    # The loss far from the minimum is many times larger; its logarithm shows both scales.
     height = np.log10(np.maximum(loss, 1e-8)).reshape(side, side)
     axes = figure.add_subplot(1, 2, 1)
     filled = axes.contourf(x, y, height, levels=_LEVELS, cmap="viridis")
     axes.contour(x, y, height, levels=_LEVELS, colors="white", linewidths=0.4, linestyles="-")
-    axes.plot(0, 0, "+", color="#D55E00", markersize=10)
+    axes.plot(0, 0, "+", color=RED, markersize=10)
     axes.set(xlabel="first direction", ylabel="second direction", aspect="equal")
     axes.locator_params(nbins=5)
     figure.colorbar(filled, ax=axes, label="log₁₀ of the loss", shrink=0.85)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct, traverse_util
 
-# What a layer gets: all its array arguments with one row for each image.
+# The input of a layer: all its array arguments with one row for each image.
 Inputs = tuple[jax.Array, ...]
 
 
@@ -19,7 +19,7 @@ class Layer:
 
     Attributes:
       path: of the module.
-      call: how many calls of it came before.
+      call: number of earlier calls of it.
     """
 
     path: tuple[str, ...]
@@ -35,12 +35,12 @@ class Layer:
 class LayerChain:
     """h₀ → h₁ → … → h_n: h_k is the input of layer k, h_n are the logits.
 
-    Layers are the modules with parameters that the network itself calls, in the order of the calls;
-    a module that is nothing but its own modules one after the other is replaced by those. What lies
-    between two layers, such as a ReLU, belongs to the first of them. A shortcut within a layer is
-    part of its map; one that leads past whole layers is not seen.
+    Layers are the modules with parameters that the network itself calls, in the order of the calls.
+    A module that only applies its own modules in sequence is replaced by them. Operations between
+    two layers, such as a ReLU, belong to the first of them. A shortcut within a layer is part of
+    its map; a shortcut past whole layers is not included.
 
-    The network is as in evaluation, so that no image touches another.
+    The network is in evaluation mode, so images do not influence each other.
 
     Attributes:
       model: a classifier, called as `model(images, train=False)`, without scans or remat.
@@ -62,7 +62,7 @@ class LayerChain:
     ) -> "LayerChain":
         """The chain of a model at a batch."""
         chain = cls(model, find_layers(model, variables, images), variables, images)
-        return chain.replace(inputs=jax.jit(lambda chain: chain._walk())(chain))
+        return chain.replace(inputs=jax.jit(lambda chain: chain._forward())(chain))
 
     def after(self, index: int, inputs: Inputs) -> Inputs:
         """The map of a layer: h_k → h_{k+1}.
@@ -71,13 +71,14 @@ class LayerChain:
           index: k.
           inputs: h_k.
         """
-        return self._walk({index: inputs})[index + 1]
+        return self._forward({index: inputs})[index + 1]
 
     def end(self, shifts: Sequence[Inputs], index: int) -> Inputs:
-        """h_index where each h_k before it is shifted on its way."""
-        return self._walk(shifts=shifts)[index]
+        """h_index, where `shifts` are added to each h_k before it."""
+        return self._forward(shifts=shifts)[index]
 
-    def _walk(self, replaced=None, shifts=()):
+    def _forward(self, replaced=None, shifts=()):
+        """The inputs of all layers, some of them replaced by their index or shifted."""
         replaced = replaced or {}
         order = {layer: index for index, layer in enumerate(self.layers)}
         seen, calls, num_images = [None] * (len(order) + 1), {}, len(self.images)
@@ -101,7 +102,7 @@ class LayerChain:
 
 @dataclasses.dataclass
 class _Call:
-    """A call of a module, with what went in and out, and the calls within."""
+    """A call of a module, with its inputs, its result and the calls within."""
 
     layer: Layer
     inputs: Inputs = ()
@@ -112,7 +113,7 @@ class _Call:
 def find_layers(
     model: nn.Module, variables: Mapping[str, Any], images: jax.Array
 ) -> tuple[Layer, ...]:
-    """The layers of a `LayerChain`; nothing is computed."""
+    """The layers of a `LayerChain`, found from shapes alone."""
     owners = _owners(variables["params"])
     root = _Call(Layer(()))
     stack, calls = [root], {}
@@ -128,31 +129,32 @@ def find_layers(
         stack.pop()
         return entry.result
 
-    def walk():
+    def apply():
         with nn.intercept_methods(watch):
             return model.apply(variables, images, train=False)
 
-    jax.eval_shape(walk)
-    return tuple(_opened(root.within, owners))
+    jax.eval_shape(apply)
+    return tuple(_flattened(root.within, owners))
 
 
-def _opened(calls, owners):
+def _flattened(calls, owners):
+    """The layers of the calls; a sequence is replaced by its modules."""
     for call in calls:
         if call.layer.path not in owners or not call.inputs:
             continue
-        if _is_row(call):
-            yield from _opened(call.within, owners)
+        if _is_sequence(call):
+            yield from _flattened(call.within, owners)
         else:
             yield call.layer
 
 
-def _is_row(call):
-    """Whether a module hands its input from one of its modules to the next, and does no more."""
+def _is_sequence(call):
+    """Whether a module only passes its input through its own modules, one after the other."""
     if not call.within:
         return False
-    handed_on = [call.inputs[0], *[inner.result for inner in call.within]]
-    taken = [*[inner.inputs[0] if inner.inputs else None for inner in call.within], call.result]
-    return all(a is b for a, b in zip(handed_on, taken, strict=True))
+    passed = [call.inputs[0], *[inner.result for inner in call.within]]
+    received = [*[inner.inputs[0] if inner.inputs else None for inner in call.within], call.result]
+    return all(a is b for a, b in zip(passed, received, strict=True))
 
 
 def _next_call(calls, context):
@@ -164,7 +166,7 @@ def _next_call(calls, context):
 
 
 def _owners(params):
-    """The paths of all modules that hold parameters, or whose modules do."""
+    """The paths of all modules that have parameters, in themselves or in their modules."""
     leaves = traverse_util.flatten_dict(params)
     return {path[:length] for path in leaves for length in range(1, len(path))}
 

@@ -1,4 +1,7 @@
-"""Eigenvalues, trace and spectral density of a symmetric matrix that is known by its products."""
+"""Eigenvalues, trace and spectral density of a symmetric matrix, from its products with vectors.
+
+The matrix is the Hessian of a loss; `draw_spectrum` is its picture.
+"""
 
 import os
 from collections.abc import Callable
@@ -8,19 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gnp.report.style import BLUE, RED, new_figure, tidy
+
 Product = Callable[[jax.Array], jax.Array]
 
-# A Lanczos step whose new direction is this small, relative to the matrix, has found all there is.
+# Lanczos ends when the new direction is this small, relative to the matrix: none is left.
 _EXHAUSTED = 1e-6
+# Where the logarithmic axis of the density ends.
+_LOWEST_DENSITY = 1e-6
 
 
 class Tridiagonal(NamedTuple):
-    """What Lanczos makes of a matrix A: Q A Qᵀ is tridiagonal.
+    """The result of Lanczos on a matrix A: the tridiagonal matrix Q A Qᵀ.
 
     Attributes:
       diagonal: m numbers.
       off_diagonal: m − 1 numbers.
-      rest: length of the direction that would come next.
+      rest: length of the next direction, which was not taken.
     """
 
     diagonal: np.ndarray
@@ -51,13 +58,13 @@ class Tridiagonal(NamedTuple):
 def lanczos(product: Product, start: jax.Array, num_steps: int) -> Tridiagonal:
     """Lanczos with full reorthogonalization (Golub and Van Loan, section 10.3).
 
-    Every new direction is made orthogonal to all earlier ones, twice, so that no eigenvalue shows
-    up again as a ghost of rounding. The directions take num_steps x n numbers of memory.
+    Each new direction is made orthogonal to all earlier ones, twice. Otherwise rounding errors
+    produce copies of eigenvalues. The directions take num_steps x n numbers of memory.
 
     Args:
       product: the vector A·v of a vector v.
       start: the first direction, of any length, n numbers.
-      num_steps: products to take; fewer are taken where the directions are exhausted.
+      num_steps: largest number of products; fewer suffice if the directions are exhausted.
     """
     basis = jnp.zeros((min(num_steps, start.size), start.size), jnp.float32)
     direction = start / jnp.linalg.norm(start)
@@ -77,7 +84,7 @@ def lanczos(product: Product, start: jax.Array, num_steps: int) -> Tridiagonal:
 
 
 def random_direction(key: jax.Array, size: int) -> jax.Array:
-    """A direction that is evenly distributed on the unit sphere."""
+    """A direction from the uniform distribution on the unit sphere."""
     normal = jax.random.normal(key, (size,))
     return normal / jnp.linalg.norm(normal)
 
@@ -103,12 +110,12 @@ def spectral_density(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stochastic Lanczos quadrature (arXiv 1901.10159, section 2).
 
-    Each run of Lanczos from a random direction gives nodes (its Ritz values) and weights; a
+    Each run of Lanczos from a random direction gives nodes (its Ritz values) and weights. A
     Gaussian at each node, averaged over the runs, estimates the density of the eigenvalues.
 
     Args:
       tridiagonals: from `lanczos`, each from a `random_direction`.
-      num_points: where the density is given, evenly over the spectrum and a margin.
+      num_points: of the density, evenly spaced over the spectrum and a margin.
       width: standard deviation of the Gaussians; None: 1 % of the spectrum's width.
 
     Returns:
@@ -126,6 +133,28 @@ def spectral_density(
     return points, density
 
 
+def draw_spectrum(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
+    """Draws the density of the eigenvalues, and the largest of them as lines.
+
+    Args:
+      figures: with `density` (`points`, `density`), `eigenvalues`, `trace`, `trace_error`.
+      out_path: the PNG to write.
+    """
+    figure = new_figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    title = (
+        f"λ₁ = {figures['eigenvalues'][0]:.3g}, "
+        f"trace = {figures['trace']:.3g} ± {figures['trace_error']:.2g}"
+    )
+    tidy(axes, title, "eigenvalue of the Hessian (dashed: the largest ones)", "density")
+    density = np.maximum(figures["density"]["density"], _LOWEST_DENSITY)
+    axes.fill_between(figures["density"]["points"], _LOWEST_DENSITY, density, color=BLUE)
+    for value in figures["eigenvalues"]:
+        axes.axvline(value, color=RED, linewidth=0.8, linestyle="--")
+    axes.set(yscale="log", ylim=(_LOWEST_DENSITY, None))
+    figure.savefig(out_path)
+
+
 def _dot(a, b):
     return jnp.dot(a, b, precision="highest")
 
@@ -136,38 +165,3 @@ def _orthogonal_part(basis, vector):
         components = jnp.dot(basis, vector, precision="highest")
         vector = vector - jnp.dot(components, basis, precision="highest")
     return vector
-
-
-_LOWEST_DENSITY = 1e-6
-
-
-def draw_spectrum(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
-    """Draws the density of the eigenvalues, and the largest of them as lines.
-
-    Args:
-      figures: with `density` (`points`, `density`), `eigenvalues`, `trace`, `trace_error`.
-      out_path: the PNG to write.
-    """
-    from matplotlib.figure import Figure  # imported late: it takes a second
-
-    figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    density = np.maximum(figures["density"]["density"], _LOWEST_DENSITY)
-    axes.fill_between(figures["density"]["points"], _LOWEST_DENSITY, density, color="#0072B2")
-    for value in figures["eigenvalues"]:
-        axes.axvline(value, color="#D55E00", linewidth=0.8, linestyle="--")
-    axes.set(
-        yscale="log",
-        ylim=(_LOWEST_DENSITY, None),
-        xlabel="eigenvalue of the Hessian (dashed: the largest ones)",
-        ylabel="density",
-    )
-    axes.set_title(
-        f"λ₁ = {figures['eigenvalues'][0]:.3g}, "
-        f"trace = {figures['trace']:.3g} ± {figures['trace_error']:.2g}",
-        loc="left",
-        fontsize=10,
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    figure.savefig(out_path)

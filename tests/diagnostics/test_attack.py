@@ -27,7 +27,7 @@ def test_predictions_under_attack_are_worse_and_padding_does_no_harm(radius):
     state = create_state(model, optax.identity(), image_shape=(2, 2, 1), init_seed=0, seed=0)
 
     def losses(attack):
-        step = parallel.map_predict_step(make_predict_step(model, attack))
+        step = parallel.map_eval_step(make_predict_step(model, attack), per_image=True)
         logits, labels = predict(step, state, source.eval_batches())
         assert len(logits) == source.num_eval_images
         return -jax.nn.log_softmax(logits)[np.arange(len(labels)), labels]

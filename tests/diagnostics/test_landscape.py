@@ -69,14 +69,14 @@ def test_a_slice_of_a_quadratic_is_a_parabola():
         return sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(params)), 0.0
 
     points = landscape.grid(1.0, 9, 1)[:, [0, 0]] * [1, 0]
-    figures = landscape.walk(points, loss, np.full((9, 2), np.nan), lambda figures: None)
+    figures = landscape.evaluate_points(points, loss, np.full((9, 2), np.nan), lambda figures: None)
     fit = np.polyfit(points[:, 0], figures[:, 0], 2)
     np.testing.assert_allclose(np.polyval(fit, points[:, 0]), figures[:, 0], rtol=1e-4)
     lengths = sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(directions[0]))
     assert fit[0] == pytest.approx(lengths, rel=1e-3)
 
 
-def test_a_walk_that_is_stopped_keeps_its_points_and_goes_on():
+def test_an_evaluation_that_is_stopped_keeps_its_points_and_resumes():
     points = landscape.grid(1.0, 5, 1)
     saved, asked = [], []
 
@@ -88,8 +88,8 @@ def test_a_walk_that_is_stopped_keeps_its_points_and_goes_on():
 
     nothing = np.full((5, 2), np.nan)
     with pytest.raises(KeyboardInterrupt):
-        landscape.walk(points, figures_at, nothing, lambda f: saved.append(f.copy()))
-    figures = landscape.walk(points, figures_at, saved[-1], lambda f: None)
+        landscape.evaluate_points(points, figures_at, nothing, lambda f: saved.append(f.copy()))
+    figures = landscape.evaluate_points(points, figures_at, saved[-1], lambda f: None)
     np.testing.assert_allclose(figures[:, 0], points[:, 0] ** 2)
     assert asked == [-1, -0.5, 0, 0, 0.5, 1]
 

@@ -1,11 +1,12 @@
-"""The rise of a quadratic, whose maximum on a sphere is known."""
+"""The sharpness of a quadratic, whose maximum on a sphere is known."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gnp.diagnostics.sharpness import normal_like, worst_case_rise
+from gnp.diagnostics.sharpness import worst_case_sharpness
+from gnp.regularization import tree
 
 HESSIAN = np.diag([1.0, 2.0, 8.0])
 KEY = jax.random.PRNGKey(0)
@@ -20,7 +21,7 @@ def params_at(*x):
     return {"a": jnp.array(x[:1]), "b": jnp.array(x[1:])}
 
 
-def largest_rise(x, r):
+def largest_sharpness(x, r):
     """By looking at the sphere everywhere."""
     directions = np.random.default_rng(0).normal(size=(400_000, 3))
     moved = x + r * directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -33,26 +34,27 @@ def test_one_step_is_that_of_sam():
     gradient = HESSIAN @ x
     moved = x + 0.3 * gradient / np.linalg.norm(gradient)
     expected = 0.5 * moved @ HESSIAN @ moved - 0.5 * x @ HESSIAN @ x
-    rise = worst_case_rise(loss_fn, params_at(*x), 0.3, 1, KEY)
-    assert rise == pytest.approx(expected, rel=1e-5)
+    found = worst_case_sharpness(loss_fn, params_at(*x), 0.3, 1, KEY)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_steps_climb_to_the_maximum():
     x = np.array([1.0, -1.0, 0.02])
-    rises = [float(worst_case_rise(loss_fn, params_at(*x), 0.5, n, KEY)) for n in (1, 2, 4, 20)]
-    assert rises == sorted(rises)
-    assert rises[-1] == pytest.approx(largest_rise(x, 0.5), rel=1e-3)
-    assert rises[0] < 0.95 * rises[-1]
+    steps = (1, 2, 4, 20)
+    found = [float(worst_case_sharpness(loss_fn, params_at(*x), 0.5, n, KEY)) for n in steps]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(largest_sharpness(x, 0.5), rel=1e-3)
+    assert found[0] < 0.95 * found[-1]
 
 
 def test_at_a_minimum_it_is_half_the_largest_eigenvalue_times_the_squared_radius():
-    rise = worst_case_rise(loss_fn, params_at(0.0, 0.0, 0.0), 0.1, 20, KEY)
-    assert rise == pytest.approx(0.5 * 8 * 0.1**2, rel=1e-4)
+    found = worst_case_sharpness(loss_fn, params_at(0.0, 0.0, 0.0), 0.1, 20, KEY)
+    assert found == pytest.approx(0.5 * 8 * 0.1**2, rel=1e-4)
 
 
 def test_noise_has_the_shape_of_the_parameters_and_variance_one():
     like = {"a": jnp.zeros(2), "b": jnp.zeros((3, 5))}
-    drawn = [normal_like(jax.random.fold_in(KEY, n), like) for n in range(500)]
-    assert jax.tree.map(jnp.shape, drawn[0]) == jax.tree.map(jnp.shape, like)
-    flat = np.array([np.concatenate([np.ravel(x) for x in jax.tree.leaves(d)]) for d in drawn])
+    samples = [tree.normal_like(jax.random.fold_in(KEY, n), like) for n in range(500)]
+    assert jax.tree.map(jnp.shape, samples[0]) == jax.tree.map(jnp.shape, like)
+    flat = np.array([np.concatenate([np.ravel(x) for x in jax.tree.leaves(s)]) for s in samples])
     np.testing.assert_allclose(flat.T @ flat / 500, np.eye(17), atol=0.25)

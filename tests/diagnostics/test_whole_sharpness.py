@@ -11,7 +11,7 @@ from gnp.diagnostics.sharpness import (
     SharpnessSettings,
     measure_sharpness,
     worst_case_over_groups,
-    worst_case_rise,
+    worst_case_sharpness,
 )
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
@@ -120,7 +120,7 @@ def test_m_sharpness_is_the_mean_over_groups(state, whole_set):
         def loss_fn(params):
             return plain_loss(params, stats, group)
 
-        total += len(group["image"]) * worst_case_rise(loss_fn, params, 0.1, 3, KEY)
+        total += len(group["image"]) * worst_case_sharpness(loss_fn, params, 0.1, 3, KEY)
     settings = SharpnessSettings(r=0.1, m=2, ascent_steps=3)
     found = worst_case_over_groups(whole_set, state.params, state.batch_stats, settings, KEY)
     assert found == pytest.approx(float(total) / 21, rel=1e-4)
