@@ -1,4 +1,4 @@
-"""The command `gnp`, which holds all others: `gnp evaluate` is `python -m gnp.main.evaluate`."""
+"""The command `gnp`, which runs all others: `gnp evaluate` is `python -m gnp.main.evaluate`."""
 
 import runpy
 import sys
@@ -18,12 +18,12 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Runs the command that the first argument names, with the others as its flags."""
+    """Runs the command that the first argument names, with the other arguments as its flags."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         asks_for_help = sys.argv[1:] in (["--help"], ["-h"], ["help"])
         print(
-            f"gnp COMMAND [--FLAG=VALUE ...], the commands being {', '.join(COMMANDS)}; "
-            "gnp COMMAND --help tells a command's flags.",
+            f"gnp COMMAND [--FLAG=VALUE ...]; the commands are {', '.join(COMMANDS)}. "
+            "gnp COMMAND --help lists the flags of a command.",
             file=sys.stdout if asks_for_help else sys.stderr,
         )
         sys.exit(0 if asks_for_help else 2)

@@ -3,8 +3,8 @@
 python -m gnp.main.convert --input=deit_tiny.pth --model=ViT_TI16 --output=vit_ti16.npz
 python -m gnp.main.convert --input=RUN_FOLDER --output=ours.safetensors
 
-The suffix says whose a file is: .npz ours; .pth, .pt, .bin and .safetensors timm's. A run's folder
-stands for its newest checkpoint.
+The suffix decides the format: .npz is ours; .pth, .pt, .bin and .safetensors are timm's. The folder
+of a run stands for its newest checkpoint.
 """
 
 import pathlib
@@ -21,15 +21,8 @@ from gnp.model.weights import Weights, load_weights, save_weights
 from gnp.runs.folder import CONFIG_FILE
 from gnp.training.saved_variables import read_newest_variables
 
-_INPUT = flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
-_OUTPUT = flags.DEFINE_string("output", None, "The file to write.")
-_MODEL = flags.DEFINE_string("model", None, "Our model of the geometry of timm's file.")
-_TANH_GELU = flags.DEFINE_bool(
-    "tanh_gelu", False, "timm's model has the tanh form of GELU; its file does not tell."
-)
-
 _OUR_SUFFIX = ".npz"
-# Gives the tanh form of GELU to a model of timm; act_layer is not taken by every family.
+# Sets the tanh form of GELU in a model of timm; not every family takes act_layer.
 TIMM_TANH_GELU = """
 for module in model.modules():
     if isinstance(module, timm.layers.Mlp):
@@ -37,21 +30,32 @@ for module in model.modules():
 """
 
 
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("input", None, "A file of weights, or the folder of a run.")
+    flags.DEFINE_string("output", None, "The file to write.")
+    flags.DEFINE_string("model", None, "Our model with the same layers as timm's file.")
+    flags.DEFINE_bool(
+        "tanh_gelu", False, "timm's model uses the tanh form of GELU, which its file does not say."
+    )
+
+
 def main() -> None:
-    """Converts what the flags name."""
-    if not _INPUT.value or not _OUTPUT.value:
+    """Converts the file or the run that the flags name."""
+    values = flags.FLAGS
+    if not values.input or not values.output:
         raise UserError("--input=FILE and --output=FILE are both needed.")
-    source, target = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
-    _check_suffix(target, (_OUR_SUFFIX, *torch_file.SUFFIXES))
+    source, target = pathlib.Path(values.input), pathlib.Path(values.output)
+    _check_suffix(target)
     make_folder(target.parent, "--output")
-    weights = _read(source)
+    weights = _read(source, values.model, values.tanh_gelu)
     if target.suffix == _OUR_SUFFIX:
         save_weights(target, weights)
     else:
         torch_file.write(target, to_timm(weights))
     print(f"{target} holds {_described(weights)}")
     if target.suffix != _OUR_SUFFIX and getattr(weights.model(), "approximate_gelu", False):
-        print(f"Its GELU is the tanh form; give timm's model the same:\n{TIMM_TANH_GELU}")
+        print(f"It uses the tanh form of GELU; set the same in timm's model:\n{TIMM_TANH_GELU}")
 
 
 def _described(weights):
@@ -61,27 +65,27 @@ def _described(weights):
     return f"{call} for images of {shape}."
 
 
-def _read(source):
+def _read(source, model_name, tanh_gelu):
     if source.is_dir():
         return weights_of_run(source)
-    _check_suffix(source, (_OUR_SUFFIX, *torch_file.SUFFIXES))
+    _check_suffix(source)
     if source.suffix == _OUR_SUFFIX:
         return load_weights(source)
-    if not _MODEL.value:
+    if not model_name:
         raise UserError(
-            "--model is missing; name our model of the file's geometry, such as --model=ViT_TI16."
+            "--model is missing; name our model with the same layers, such as --model=ViT_TI16."
         )
-    return from_timm(torch_file.read(source), _MODEL.value, approximate_gelu=_TANH_GELU.value)
+    return from_timm(torch_file.read(source), model_name, approximate_gelu=tanh_gelu)
 
 
 def weights_of_run(folder: pathlib.Path) -> Weights:
     """The weights in the newest checkpoint of a run.
 
     Raises:
-      UserError: the folder is not a run's or holds no checkpoint.
+      UserError: the folder is not that of a run, or it has no checkpoint.
     """
     if not (folder / CONFIG_FILE).exists():
-        raise UserError(f"{folder} is not the folder of a run: it holds no {CONFIG_FILE}.")
+        raise UserError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}.")
     config = read_json(folder / CONFIG_FILE)
     dataset = config["dataset"]
     variables = read_newest_variables(folder)
@@ -95,10 +99,13 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     )
 
 
-def _check_suffix(path, known):
+def _check_suffix(path):
+    known = (_OUR_SUFFIX, *torch_file.SUFFIXES)
     if path.suffix not in known:
-        raise UserError(f"{path} has none of the suffixes {', '.join(known)}; name it by its kind.")
+        raise UserError(
+            f"{path} has none of the suffixes {', '.join(known)}; choose the one of its format."
+        )
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, define_flags)

@@ -1,10 +1,10 @@
-"""Draws the loss around what a run has found, or between two checkpoints.
+"""Draws the loss around a checkpoint of a run, or between two checkpoints.
 
 python -m gnp.main.landscape --run=RUN_FOLDER [--checkpoint=best|last|STEP] [--data=train|test]
     [--directions=1|2] [--points=25] [--extent=1] [--seed=0] [--config.FIELD=VALUE]
 python -m gnp.main.landscape --run=RUN_FOLDER --to=STEP|best|last|OTHER_RUN_FOLDER
 
-Called again with the same arguments, it goes on with the points that are missing.
+With the same arguments again, it computes only the missing points.
 """
 
 import json
@@ -29,7 +29,7 @@ from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.regularization import tree
 from gnp.runs.folder import CONFIG_FILE, LANDSCAPE_FILES
 
-_BEYOND = 0.25  # share of the way that an interpolation goes on beyond both ends
+_BEYOND = 0.25  # an interpolation extends beyond both ends by this share of the way
 
 
 def define_flags() -> None:
@@ -38,7 +38,7 @@ def define_flags() -> None:
     saved_run.define_instrument_flags()
     flags.DEFINE_integer("directions", 2, "Random directions of the slice: 1 or 2.")
     flags.DEFINE_integer("points", 25, "Points along each direction.")
-    flags.DEFINE_float("extent", 1.0, "Length of the slice to each side, in filter norms.")
+    flags.DEFINE_float("extent", 1.0, "Half the length of the slice, in filter norms.")
     flags.DEFINE_integer("seed", 0, "Seed of the directions.")
     flags.DEFINE_string("to", None, "The other end: a checkpoint of the run, or another run.")
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def random_directions(params: Any, count: int, seed: int) -> list[Any]:
-    """Filter-normalized directions; scanned blocks have filters of their own each."""
+    """Filter-normalized directions; each block of a scan has its own filters."""
     if not is_stacked(params):
         return landscape.random_directions(params, count, seed)
     unrolled = landscape.random_directions(unstack_params(params), count, seed)
@@ -84,21 +84,21 @@ def compute(
     points: np.ndarray,
     figures_at: Callable[[np.ndarray], tuple[float, float]],
 ) -> dict[str, Any]:
-    """Loss and error at all points, from a file as far as it holds them.
+    """Loss and error rate at all points; those that a file already has are not computed again.
 
     Args:
-      file: JSON; points are saved there as they are computed.
-      slice_of: what the slice is of; a file about another slice is replaced.
+      file: JSON, where points are saved as they are computed.
+      slice_of: a description of the slice; a file of another slice is replaced.
       points: points x directions.
       figures_at: loss and error rate at a point.
 
     Returns:
-      What the file holds: `of`, `points`, `loss`, `error_rate`.
+      The content of the file: `of`, `points`, `loss`, `error_rate`.
     """
     done = _done(file, slice_of, len(points))
     num_done = int(np.isfinite(done[:, 0]).sum())
     if num_done:
-        print(f"{num_done} of {len(points)} points were there already.", file=sys.stderr)
+        print(f"{file} already has {num_done} of {len(points)} points.", file=sys.stderr)
 
     def as_saved(figures):
         loss, error_rate = ([x if math.isfinite(x) else None for x in row] for row in figures.T)
@@ -126,7 +126,7 @@ def _done(file, slice_of, num_points):
         if saved["of"] == slice_of:
             return np.array([saved["loss"], saved["error_rate"]], float).T
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # there is none, or it is damaged
+        pass  # the file is missing or damaged
     return nothing
 
 
@@ -139,7 +139,7 @@ def _around(whole_set, state, directions):
 
 
 def _between(whole_set, first, last):
-    """Batch statistics go along, as they belong to the parameters."""
+    """Batch statistics are interpolated with the parameters that they belong to."""
 
     def figures_at(point):
         share = np.float32(point[0])
@@ -152,7 +152,7 @@ def _between(whole_set, first, last):
 
 
 def _other_end(folder, to, checkpoint, like):
-    """The run at the other end, and its name; `like` is the state at this one."""
+    """The run at the other end, and its name; `like` is the state at the first end."""
     if (pathlib.Path(to) / CONFIG_FILE).exists():
         folder = pathlib.Path(to).absolute()
     else:
@@ -163,7 +163,7 @@ def _other_end(folder, to, checkpoint, like):
     )
     if shapes != other_shapes:
         raise UserError(
-            f"{folder} (--to) holds another model, so no line leads to it; name a run whose model "
+            f"{folder} (--to) has another model, so there is no line to it; name a run whose model "
             "has the same parameters."
         )
     return run, f"{folder} {run.step}"

@@ -1,4 +1,4 @@
-"""The report of runs as a page that keeps up with them, served to this machine alone."""
+"""The report as a page that updates itself, served to this machine alone."""
 
 import html
 import http.server
@@ -12,14 +12,14 @@ from gnp.runs.folder import METRICS_FILE
 from gnp.runs.metrics import read_metrics
 
 _HOST = "127.0.0.1"
-_SECONDS_BETWEEN_LOOKS = 10
+_SECONDS_BETWEEN_REFRESHES = 10
 
 
 def serve(patterns: Iterable[str], port: int) -> None:
     """Serves the page until it is interrupted.
 
     Args:
-      patterns: the runs, as for the report; new ones appear as they begin.
+      patterns: of the runs' folders, as for the report; a new run appears when it starts.
       port: of this machine; 0: a free one.
 
     Raises:
@@ -38,23 +38,23 @@ def serve(patterns: Iterable[str], port: int) -> None:
 
 
 def live_page(patterns: Iterable[str]) -> str:
-    """The page: a line on each run under way, and the report of all that were evaluated.
+    """The page: a line for each run that trains, and the report of all evaluated runs.
 
-    A run that cannot be read has a line that says so.
+    A line also names each run that cannot be read.
     """
     folders = find_runs(patterns)
-    runs, under_way, faults = [], [], []
+    runs, in_training, faults = [], [], []
     for folder in folders:
         try:
             runs.append(read_run(folder))
             if not is_finished(folder):
-                under_way.append(_line(folder))
+                in_training.append(_line(folder))
         except UserError as error:
             faults.append(str(error))
     evaluated = [run for run in runs if run is not None]
     report = html_report(group_runs(evaluated)) if evaluated else _nothing_yet(patterns)
-    refresh = f'<meta http-equiv="refresh" content="{_SECONDS_BETWEEN_LOOKS}">'
-    lists = _list("Under way", under_way) + _list("Left out", faults)
+    refresh = f'<meta http-equiv="refresh" content="{_SECONDS_BETWEEN_REFRESHES}">'
+    lists = _list("In training", in_training) + _list("Not readable", faults)
     return report.replace("<head>", f"<head>{refresh}", 1).replace("</h1>", f"</h1>{lists}", 1)
 
 
@@ -99,6 +99,6 @@ def _handler(patterns):
                 self.wfile.write(page)
 
         def log_message(self, *_):
-            """Requests are not worth a line each."""
+            """Requests are not logged."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""A table of our test errors beside published ones; recipe/reproduce.sh trains what goes into it.
+"""A table of our test errors beside published ones; recipe/reproduce.sh trains the runs for it.
 
 python -m gnp.main.reproduction --runs=FOLDER --out=FOLDER
 """
@@ -21,13 +21,13 @@ from gnp.runs.folder import CONFIG_FILE, SUMMARY_FILE, flatten
 
 TABLE_FILE = "reproduction.md"
 
-# What recipe/reproduce.sh trains: for each training a config and the fields that it overrides.
+# The trainings of recipe/reproduce.sh: a config and the fields that are overridden.
 TRAININGS = {
     "standard": ("cifar10_vit", "gnp.r=0", "gnp.alpha=0"),
     "penalty": ("cifar10_vit",),
     "penalty, zero warmup": ("cifar10_vit_zero_warmup",),
 }
-# What does not make a run another experiment: seeds, precision, how images are read, what is saved
+# Fields that may differ within one experiment: seeds, precision, how images are read, what is saved
 # and reported.
 FREE_FIELDS = (
     *("init_seeds", "seeds", "compute_dtype", "steps_per_loop"),
@@ -42,8 +42,8 @@ _CONFIGS = pathlib.Path(gnp.__file__).parents[1] / "config"
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("runs", None, "The folder that the runs lie below.")
-    flags.DEFINE_string("out", None, f"The folder that {TABLE_FILE} is put into.")
+    flags.DEFINE_string("runs", None, "The folder that contains the runs.")
+    flags.DEFINE_string("out", None, f"The folder for {TABLE_FILE}.")
 
 
 def main() -> None:
@@ -60,29 +60,29 @@ def main() -> None:
 def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
     """Final test errors in percent of the finished runs below a folder, by model and training.
 
-    A run counts if its whole config, but for `FREE_FIELDS`, is that of a published cell, and once
-    for each pair of seeds. The others are left out, and stderr says why.
+    A run counts if its config equals that of a published cell in all fields but `FREE_FIELDS`.
+    Each pair of seeds counts once. Other runs are skipped, and stderr says why.
 
     Raises:
       UserError: there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}; name the one that the runs lie below.")
+        raise UserError(f"There is no folder {folder}; name the one that contains the runs.")
     cells = {cell: _settings(_cell_config(*cell)) for cell in PUBLISHED}
     errors = collections.defaultdict(dict)
     for file in sorted(folder.rglob(SUMMARY_FILE)):
         try:
             config = load_config(str(file.with_name(CONFIG_FILE).absolute()))
         except UserError as error:
-            _leave_out(file.parent, str(error))
+            _skip(file.parent, str(error))
             continue
         differences = {cell: _differences(_settings(config), cells[cell]) for cell in cells}
         nearest = min(cells, key=lambda cell: len(differences[cell]))
         seeds = config.init_seeds, config.seeds
         if differences[nearest]:
-            _leave_out(file.parent, f"its settings are others: {', '.join(differences[nearest])}.")
+            _skip(file.parent, f"its settings differ: {', '.join(differences[nearest])}.")
         elif seeds in errors[nearest]:
-            _leave_out(file.parent, "another run has the same settings and seeds.")
+            _skip(file.parent, "another run has the same settings and seeds.")
         else:
             error = json.loads(file.read_text())["final"]["eval/error_rate"]
             errors[nearest][seeds] = 100 * error
@@ -95,7 +95,7 @@ def _cell_config(model, training):
 
 
 def _settings(config):
-    """The fields, by their full names, that make an experiment what it is."""
+    """The fields that define an experiment, by their full names."""
     fields = flatten(config.to_dict())
     return {
         name: value
@@ -111,8 +111,8 @@ def _differences(settings, wanted):
     ]
 
 
-def _leave_out(run, reason):
-    print(f"Left out: {run}: {reason}", file=sys.stderr)
+def _skip(run, reason):
+    print(f"Skipped: {run}: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Measures how sharp the minimum is that a run has found.
+"""Measures the sharpness of the minimum at a checkpoint of a run.
 
 python -m gnp.main.sharpness --run=RUN_FOLDER [--checkpoint=best|last|STEP] [--data=train|test]
     [--r=0.1] [--m=64] [--eigenvalues=5] … [--config.FIELD=VALUE]
 
-Prints the figures; writes them as sharpness.json beside a picture of the Hessian's spectrum.
+Prints the figures, and writes sharpness.json and a picture of the Hessian's spectrum.
 """
 
 import pathlib
@@ -21,7 +21,7 @@ from gnp.runs.folder import SHARPNESS_FILE, SPECTRUM_PICTURE
 
 DATA = ("train", "test")
 
-# Whatever a run was computed in.
+# For measurements, whatever the precision of training.
 FULL_PRECISION = ("compute_dtype=float32",)
 
 
@@ -30,16 +30,16 @@ def define_flags() -> None:
     saved_run.define_flags()
     saved_run.define_instrument_flags()
     defaults = SharpnessSettings()
-    flags.DEFINE_float("r", defaults.r, "Radius of the worst-case rise.")
-    flags.DEFINE_integer("m", defaults.m, "Images that share a worst case.")
-    flags.DEFINE_integer("ascent_steps", defaults.ascent_steps, "Gradients taken on the way to it.")
-    flags.DEFINE_float("sigma", defaults.sigma, "Noise on each parameter in the mean rise.")
-    flags.DEFINE_integer("directions", defaults.directions, "Pairs of draws of that noise.")
-    flags.DEFINE_integer("eigenvalues", defaults.eigenvalues, "The largest so many are given.")
+    flags.DEFINE_float("r", defaults.r, "Radius of the worst-case sharpness.")
+    flags.DEFINE_integer("m", defaults.m, "Images in a group that shares a perturbation.")
+    flags.DEFINE_integer("ascent_steps", defaults.ascent_steps, "Gradients taken to reach it.")
+    flags.DEFINE_float("sigma", defaults.sigma, "Noise on each parameter in the mean sharpness.")
+    flags.DEFINE_integer("directions", defaults.directions, "Pairs of opposite samples of it.")
+    flags.DEFINE_integer("eigenvalues", defaults.eigenvalues, "Number of the largest eigenvalues.")
     flags.DEFINE_integer("lanczos_steps", defaults.lanczos_steps, "Products in a run of Lanczos.")
     flags.DEFINE_integer("lanczos_runs", defaults.lanczos_runs, "Runs for the spectral density.")
     flags.DEFINE_integer("trace_samples", defaults.trace_samples, "Products for the trace.")
-    flags.DEFINE_integer("seed", defaults.seed, "Seed of every draw.")
+    flags.DEFINE_integer("seed", defaults.seed, "Seed of all samples.")
 
 
 def main() -> None:
@@ -64,13 +64,13 @@ def main() -> None:
 def measure_run(
     folder: pathlib.Path, settings: Any, checkpoint: str, data: str, measured: SharpnessSettings
 ) -> dict[str, Any]:
-    """Figures of a checkpoint, from `measure_sharpness`, and what they were taken of.
+    """The figures of `measure_sharpness` for a checkpoint, with the run, the step and the data.
 
     Args:
       folder: the run's folder.
       settings: its config.
       checkpoint: `best`, `last` or a step.
-      data: `train` (its images not augmented) or `test`.
+      data: `train` (without augmentation) or `test`.
       measured: what is measured.
 
     Raises:
@@ -82,7 +82,7 @@ def measure_run(
 
 
 def check_data(data: str) -> None:
-    """Raises a UserError for data that are unknown."""
+    """Raises a UserError for unknown data."""
     if data not in DATA:
         raise unknown_name("--data", data, DATA)
 
@@ -111,10 +111,10 @@ def format_figures(figures: dict[str, Any]) -> str:
         "gradient norm": f"{figures['gradient_norm']:.4g}",
         "largest eigenvalues": eigenvalues,
         "trace": f"{figures['trace']:.4g} ± {figures['trace_error']:.2g}",
-        f"worst-case rise, r = {measured['r']}, m = {measured['m']}": (
+        f"worst-case sharpness, r = {measured['r']}, m = {measured['m']}": (
             f"{figures['worst_case_rise']:.4g}"
         ),
-        f"mean rise, sigma = {measured['sigma']}": (
+        f"mean sharpness, sigma = {measured['sigma']}": (
             f"{figures['mean_rise']:.4g} ± {figures['mean_rise_error']:.2g}"
         ),
     }

@@ -1,4 +1,4 @@
-"""The runs below some folders, and what their files hold."""
+"""Finds the runs below some folders, and reads their files."""
 
 import glob
 import json
@@ -35,10 +35,10 @@ _PICTURES = {
 
 
 def find_runs(patterns: Iterable[str]) -> list[pathlib.Path]:
-    """The folders of all runs at or below those that the patterns, with * and **, match."""
+    """The folders of all runs at or below the folders that match the patterns, with * and **."""
     found = set()
     for pattern in patterns:
-        # A folder that is there may have a name with brackets in it.
+        # An existing folder may have brackets in its name.
         matches = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
         for match in map(pathlib.Path, matches):
             found |= {file.parent.resolve() for file in match.rglob(CONFIG_FILE)}
@@ -50,9 +50,9 @@ def is_finished(folder: pathlib.Path) -> bool:
 
 
 def read_run(folder: pathlib.Path) -> Run | None:
-    """A run's files; None if it was never evaluated.
+    """The files of a run; None if it was never evaluated.
 
-    The summary of a run under way has what is known so far.
+    The summary of a run that is not finished has its results so far, and `finished` is False.
 
     Raises:
       UserError: a file cannot be read.
@@ -91,12 +91,12 @@ def _read_json(file):
     except ValueError as error:
         raise ValueError(f"{file.name}: {error}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{file.name} holds no names and values")
+        raise ValueError(f"{file.name} has no names and values")
     return found
 
 
 def _with_nan(value):
-    """Null, which stands for numbers that JSON does not have, as a number."""
+    """Replaces null, which stands for numbers that JSON lacks, by nan."""
     if isinstance(value, dict):
         return {name: _with_nan(entry) for name, entry in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The command that holds all others."""
+"""The command that runs all others."""
 
 import pathlib
 import subprocess

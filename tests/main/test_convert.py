@@ -15,7 +15,7 @@ from absl.testing import flagsaver
 
 from gnp.errors import UserError
 from gnp.main.config import load_config
-from gnp.main.convert import main, weights_of_run
+from gnp.main.convert import define_flags, main, weights_of_run
 from gnp.main.main import run
 from gnp.model import torch_file
 from gnp.model.timm_weights import to_timm
@@ -27,7 +27,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 def call(**arguments):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(**{name: str(value) for name, value in arguments.items()}):
+    with flagsaver.flagsaver():
+        define_flags()
+        for name, value in arguments.items():
+            flags.FLAGS[name].value = str(value)
         main()
 
 

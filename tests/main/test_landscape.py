@@ -28,7 +28,7 @@ def test_between_two_checkpoints_the_ends_are_those_of_training(tiny_run, tmp_pa
     assert at[1.0] == pytest.approx(losses[4], rel=1e-4)
     assert (tmp_path / "interpolation.png").stat().st_size > 0
     again = landscape(tiny_run, tmp_path, *arguments)
-    assert "7 of 7 points were there already" in again.stderr
+    assert "interpolation.json already has 7 of 7 points" in again.stderr
 
 
 def test_bad_values_are_refused(tiny_run, tmp_path):

@@ -68,4 +68,4 @@ def test_table_of_models_with_fields(monkeypatch, capsys):
 def test_other_fields_of_a_config_are_refused():
     result = _run("--config.dataset.num_classes=7")
     assert result.returncode == 2
-    assert result.stderr.startswith("--config.dataset.num_classes=7 says nothing about a model")
+    assert result.stderr.startswith("--config.dataset.num_classes=7 does not change a model")

@@ -98,7 +98,7 @@ def test_patterns_choose_runs_and_no_run_counts_twice(tmp_path, capsys):
     assert "| 2 " in capsys.readouterr().out
 
 
-def test_a_run_under_way_that_has_only_compiled_is_shown(tmp_path):
+def test_a_run_that_has_only_compiled_is_shown(tmp_path):
     run = make_run(tmp_path / "run", 0.0, 0, 0.1)
     (run / "summary.json").unlink()
     (run / "timings.jsonl").write_text('{"step": 1, "time/first_step_seconds": 7.6}\n')
@@ -157,19 +157,19 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(tmp_path, scheme, gr
     assert picture.stat().st_size > 10_000
 
 
-def test_the_live_page_has_runs_under_way_and_keeps_up(tmp_path):
+def test_the_live_page_lists_runs_in_training_and_updates_itself(tmp_path):
     make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
     page = live_page([str(tmp_path / "runs")])
     assert 'http-equiv="refresh"' in page
-    assert "Under way" not in page
+    assert "In training" not in page
     unfinished = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
     (unfinished / "summary.json").unlink()
-    begun = make_run(tmp_path / "runs/c", 0.2, 0, 0.2)
-    (begun / "summary.json").unlink()
-    (begun / "metrics.jsonl").unlink()
+    started = make_run(tmp_path / "runs/c", 0.2, 0, 0.2)
+    (started / "summary.json").unlink()
+    (started / "metrics.jsonl").unlink()
     page = live_page([str(tmp_path / "runs")])
     assert f"step 1: {unfinished}" in page
-    assert f"step 0: {begun}" in page
+    assert f"step 0: {started}" in page
     assert "20.00" in page  # the error so far of the one that was evaluated
 
 

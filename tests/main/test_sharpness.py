@@ -27,7 +27,7 @@ def test_a_run_is_measured_on_its_training_images_or_the_others(tiny_run, tmp_pa
     assert figures["step"] == 4
     assert figures["worst_case_rise"] > 0
     assert len(figures["eigenvalues"]) == 3
-    assert "worst-case rise, r = 0.1, m = 8" in format_figures(figures)
+    assert "worst-case sharpness, r = 0.1, m = 8" in format_figures(figures)
     draw_spectrum(figures, tmp_path / "spectrum.png")
     assert (tmp_path / "spectrum.png").stat().st_size > 0
     last = [line for line in read_metrics(tiny_run / "metrics.jsonl") if "eval/loss" in line][-1]
