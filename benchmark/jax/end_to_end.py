@@ -14,6 +14,7 @@ from benchmark.jax import default_config, steps
 from benchmark.subprocess_case import answer_request
 from gnp.ds_pipeline.build import build_source
 from gnp.training.loop import train
+from gnp.training.settings import read_settings
 
 
 def measure(*, function: str, **request) -> float:
@@ -27,7 +28,8 @@ def gnp(**request) -> float:
     source = _TimedSource(build_source(config))
     model = steps.build_model(request["model"], request["dtype"])
     with tempfile.TemporaryDirectory() as folder:
-        train(config, model=model, source=source, folder=pathlib.Path(folder))
+        settings = read_settings(config, num_devices=jax.device_count())
+        train(settings, model=model, source=source, folder=pathlib.Path(folder))
     images = (config.total_epochs - 1) * _images_per_epoch(source, config)
     return images / (source.last_evaluation - source.second_epoch)
 
