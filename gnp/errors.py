@@ -15,14 +15,14 @@ class UserError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on. The message says why and what may help.
+    """Training cannot continue. The message says why and what may help.
 
     Commands print it without a traceback and exit with code 3.
     """
 
 
 def reason(error: BaseException) -> str:
-    """The beginning of an error's text, of which libraries tell pages."""
+    """The first line of an error's text, cut to a length that fits into a sentence."""
     return str(error).partition("\n")[0][:200]
 
 

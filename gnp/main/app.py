@@ -26,8 +26,8 @@ def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None
     when both are imported.
 
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
-    2; training that cannot go on says why and exits with code 3; a run that was asked to stop says
-    so and exits with 128 + the signal's number.
+    2. Training that cannot continue says why and exits with code 3. A run that was asked to stop
+    says so and exits with 128 + the signal's number.
     """
     if define_flags is not None:
         define_flags()

@@ -32,7 +32,7 @@ _FLAG_FIELDS = {
 for _flag, _field in _FLAG_FIELDS.items():
     flags.DEFINE_string(_flag, None, f"Another way to write --config.{_field}.")
 
-# Where the packages gnp and config lie side by side, in a clone and in an installation.
+# The folder of the packages gnp and config, in a clone and in an installation.
 _ROOT = pathlib.Path(gnp.__file__).parents[1]
 
 
@@ -63,7 +63,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
 
     Args:
       path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
-        in the current folder, then beside the package.
+        in the current folder, then next to the package.
       overrides: as in `["gnp.r=0.1"]`.
 
     Raises:

@@ -31,7 +31,7 @@ def initialize() -> None:
             "them, or none to let JAX find the cluster."
         )
     if not 0 <= given[2] < given[1]:
-        raise UserError(f"--process_id is {given[2]}; it must lie in 0 to {given[1] - 1}.")
+        raise UserError(f"--process_id is {given[2]}; it must be in 0 to {given[1] - 1}.")
     # JAX would still look for a cluster, and on Slurm take no more than one device of this host.
     jax.distributed.initialize(*given, cluster_detection_method="deactivate")
 

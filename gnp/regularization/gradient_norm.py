@@ -68,10 +68,10 @@ class PenalizedGradient(NamedTuple):
     Attributes:
       gradient: g, a tree like the parameters.
       loss: L(θ).
-      aux: what the loss returned beside it, at θ.
+      aux: the auxiliary output of the loss at θ.
       clean_gradient: g1.
       perturbed_loss: L at the perturbed parameters.
-      perturbed_aux: what the loss returned beside that.
+      perturbed_aux: the auxiliary output of the loss there.
       perturbed_gradient: g2.
     """
 
@@ -102,7 +102,7 @@ def value_and_grad(
       loss_fn: `loss_fn(params, *args, **kwargs) -> loss`, or `(loss, aux)` with `has_aux`.
       r: radius of the perturbation: a number, a scalar array, or a schedule of the step.
       alpha: weight of the perturbed gradient, likewise. α·r is the weight λ of the gradient norm.
-      has_aux: whether the loss returns something beside its value.
+      has_aux: whether the loss returns `(loss, aux)`.
       axis_name: name of a mapped axis over which g1 is averaged before v is taken, so that all
         devices perturb alike. None: each device perturbs along its own gradient (m-sharpness).
         Either way average the result over the devices before the optimizer. Under
@@ -188,7 +188,7 @@ def penalized_gradient(
       alpha: weight of the perturbed gradient.
       form: which penalty.
       key: random key, for the random ascent.
-      average: averages g1 over those who share a perturbation, before v is taken.
+      average: averages g1 over a perturbation group, before v is computed.
       perturbed_loss_fn: the last pass's loss, `(params, aux of the first pass) -> (loss, aux)`;
         None: `loss_fn`.
     """
@@ -213,7 +213,7 @@ def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average):
     )(perturbed_params)
     second = perturbed
     if form.surrogate_gap:
-        second = average(second)  # as the gap is that of all who share the perturbation
+        second = average(second)  # the gap is that of the whole perturbation group
         second = tree.add(second, tree.orthogonal_part(clean, second), -form.surrogate_gap)
     first = tree.unit(clean) if form.norm_perturbations else clean
     return PenalizedGradient(

@@ -7,7 +7,7 @@ import optax
 
 from gnp.errors import UserError, unknown_name
 
-# Folded into the key so that this draw shares no numbers with what the step itself draws.
+# Folded into the key so that these samples share no numbers with those of the step itself.
 _STREAM = 0x68796272
 
 # Name -> how much of the way from p to p_end is gone at each share of the run.
@@ -36,7 +36,7 @@ def penalized_steps(
       start: steps before this one are standard (the zero warmup).
       every: of the others each `every`-th is penalized, beginning with step 0.
       probability: schedule of the step. Hybrid training: each of those steps is penalized with
-        this probability, by a draw from (key, step). None: no draw.
+        this probability, sampled from (key, step). None: all of them are.
 
     Returns:
       A bool for each step.
@@ -45,8 +45,8 @@ def penalized_steps(
     penalized = (steps >= start) & (steps % every == 0)
     if probability is None:
         return penalized
-    draws = jax.vmap(lambda step: jax.random.uniform(_step_key(key, step)))(jnp.asarray(steps))
-    return penalized & np.asarray(draws < probability(jnp.asarray(steps)))
+    samples = jax.vmap(lambda step: jax.random.uniform(_step_key(key, step)))(jnp.asarray(steps))
+    return penalized & np.asarray(samples < probability(jnp.asarray(steps)))
 
 
 def probability_schedule(name: str, *, p: float, p_end: float, total_steps: int) -> optax.Schedule:
@@ -60,11 +60,11 @@ def probability_schedule(name: str, *, p: float, p_end: float, total_steps: int)
       total_steps: length of the run.
 
     Raises:
-      UserError: the name is unknown or a probability lies outside of 0 to 1.
+      UserError: the name is unknown or a probability is not in 0 to 1.
     """
     for value in (p, p_end):
         if not 0 <= value <= 1:
-            raise UserError(f"A probability of hybrid_config must lie in 0 to 1, not {value}.")
+            raise UserError(f"A probability of hybrid_config must be in 0 to 1, not {value}.")
     if name not in PROBABILITY_SCHEDULES:
         raise unknown_name(
             "schedule of hybrid training (hybrid_config.schedule)", name, PROBABILITY_SCHEDULES

@@ -125,7 +125,7 @@ def sparsity(params: PyTree, kinds: Mapping[str, Sequence[WeightGroups]]) -> dic
 
     Args:
       params: tree of arrays.
-      kinds: for the paths of some parameters the groups to count beside their elements.
+      kinds: for the paths of some parameters the groups to count, in addition to elements.
 
     Returns:
       For each of them `path`, the share of its elements that are zero, and `path/kind`, that of

@@ -1,1 +1,1 @@
-"""What lies in the folder of a run, and how it is read and written."""
+"""What is in the folder of a run, and how it is read and written."""

@@ -1,4 +1,4 @@
-"""The folder of a run: where it lies, what it was configured with, how files get into it."""
+"""The folder of a run: its path, its config, and whether a run may use it."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SHARPNESS_FILE = "sharpness.json"
 SPECTRUM_PICTURE = "spectrum.png"
 DIAGNOSE_FILE = "diagnose.json"
 DIAGNOSE_PICTURE = "diagnose.png"
-# By kind of slice, each with a picture of the same name beside it.
+# By kind of slice, each each with a picture of the same name.
 LANDSCAPE_FILES = {1: "landscape_1d.json", 2: "landscape_2d.json", "to": "interpolation.json"}
 
 # Fields that may change between two starts of the same run.
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
-    """Where a run lies below `working_dir`: one folder level for each of its main fields."""
+    """The path of a run below `working_dir`: one folder level for each of its main fields."""
     dataset, gnp = config["dataset"], config["gnp"]
     levels = [
         config["model"]["model_name"],
@@ -89,8 +89,8 @@ def claim_folder(
       `path`.
 
     Raises:
-      UserError: the folder holds a run with another config, such as one with fields that there are
-        no more.
+      UserError: the folder holds a run with another config, such as one with fields that no longer
+        exist.
     """
     defaults = {} if defaults is None else _plain(defaults)
     if retrain and is_writer:
@@ -153,7 +153,7 @@ def _changes(path, config, defaults, *, warn):
     if not (path / CONFIG_FILE).exists():
         kept = _read(path / _FINGERPRINT_FILE)
         if kept is None and warn:
-            _log.warning("%s does not tell its config, which is taken for the same.", path)
+            _log.warning("%s has no config; it is taken to be the same.", path)
         return [] if kept in (None, _fingerprint(config, defaults)) else ["it was not kept there"]
     old = flatten(read_json(path / CONFIG_FILE))
     missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}

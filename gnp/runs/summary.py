@@ -96,7 +96,7 @@ def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _git_commit():
     """The commit of the source tree that this code runs from, or None outside of one."""
-    # An installed copy may lie in some other repository, which does not track it.
+    # An installed copy may be inside of another repository, which does not track it.
     package = pathlib.Path(gnp.__file__).parent
     try:
         _git("ls-files", "--error-unmatch", "__init__.py", cwd=package)

@@ -156,7 +156,7 @@ class Checkpoints:
                 self._set_aside(step)
         if steps:
             raise UserError(
-                f"All checkpoints in {self._folder} are damaged; they lie in the folder "
+                f"All checkpoints in {self._folder} are damaged; they are in the folder "
                 f"{_DAMAGED_FOLDER} there. Start again with --config.retrain=True."
             )
         return None

@@ -25,20 +25,43 @@ def make_eval_step(
     """
 
     def step(state, batch):
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        logits = model.apply(variables, batch["image"], train=False)
+        logits = model.apply(state.variables, batch["image"], train=False)
         smoothed = losses.smooth_labels(batch["label"], label_smoothing)
-        sums = {
+        figures = {
             "loss": losses.cross_entropy(logits, smoothed),
             "error_rate": losses.top_k_errors(logits, batch["label"]),
             "top_5_error_rate": losses.top_k_errors(logits, batch["label"], k=5),
-            "num_images": jnp.ones_like(batch["mask"]),
         }
-        # Padding may hold anything, so it is left out rather than multiplied by zero.
-        masked = {k: jnp.sum(jnp.where(batch["mask"] > 0, v, 0)) for k, v in sums.items()}
-        return parallel.total(masked)
+        return _sums(figures, batch["mask"])
 
     return step
+
+
+def make_memorization_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+    """A step over training images with wrong labels that `parallel.map_eval_step` maps.
+
+    It returns sums over the images whose mask is one: `memorized` (the model predicts the wrong
+    label), `true_error_rate` (it does not predict the true one) and `num_images`. Networks learn
+    right labels first and memorize wrong ones later (arXiv 1706.05394).
+    """
+
+    def step(state, batch):
+        logits = model.apply(state.variables, batch["image"], train=False)
+        figures = {
+            "memorized": 1 - losses.top_k_errors(logits, batch["label"]),
+            "true_error_rate": losses.top_k_errors(logits, batch["true_label"]),
+        }
+        return _sums(figures, batch["mask"])
+
+    return step
+
+
+def _sums(figures, mask):
+    """Sums over the images of all devices."""
+    figures = figures | {"num_images": jnp.ones_like(mask)}
+    # Padding may hold anything, so it is replaced by zero, not multiplied by it.
+    masked = {name: jnp.sum(jnp.where(mask > 0, values, 0)) for name, values in figures.items()}
+    return parallel.total(masked)
 
 
 def evaluate(
@@ -47,13 +70,13 @@ def evaluate(
     """Means over a whole evaluation set.
 
     Args:
-      eval_step: a mapped step of `make_eval_step`.
+      eval_step: a mapped step of `make_eval_step` or `make_memorization_step`.
       state: what to evaluate.
       batches: this process's batches, with masks.
       device_data: what the source keeps on the devices.
 
     Returns:
-      `loss`, `error_rate`, `top_5_error_rate` (means), and `num_images`.
+      The means of what the step sums up, and `num_images`.
     """
     # Sums stay on the device until the end; the host adds them in double precision.
     sums = jax.device_get(
@@ -79,12 +102,18 @@ class Evaluator:
         self._step = parallel.map_eval_step(
             make_eval_step(model, settings.label_smoothing), source.prepare_eval
         )
+        self._memorization_step = parallel.map_eval_step(
+            make_memorization_step(model), source.prepare_eval
+        )
         self._source = source
         self._with_top_5 = settings.with_top_5
         self._more = more
 
     def __call__(self, state: TrainState, device_data: Any) -> dict[str, float]:
         """Metrics `eval/...` of the state, and `eval_ema/...` of its moving averages.
+
+        Where training labels are wrong also `noise/memorized` and `noise/true_error_rate`, over the
+        images with wrong labels.
 
         Args:
           state: on all devices.
@@ -94,18 +123,29 @@ class Evaluator:
         if state.ema is not None:
             averages = state.with_variables(state.ema)
             metrics |= self._evaluate("eval_ema", averages, device_data)
+        if self._source.num_wrong_labels:
+            metrics |= self._memorization(state, device_data)
         return metrics
+
+    def _memorization(self, state, device_data):
+        batches = self._source.wrong_label_batches()
+        result = evaluate(self._memorization_step, state, batches, device_data)
+        _check_count(result.pop("num_images"), self._source.num_wrong_labels)
+        return {f"noise/{name}": value for name, value in result.items()}
 
     def _evaluate(self, prefix, state, device_data):
         result = evaluate(self._step, state, self._source.eval_batches(), device_data)
-        if result["num_images"] != self._source.num_eval_images:
-            raise RuntimeError(
-                f"The evaluation counted {result['num_images']} images, "
-                f"but the data set has {self._source.num_eval_images}."
-            )
+        _check_count(result["num_images"], self._source.num_eval_images)
         if not self._with_top_5:
             del result["top_5_error_rate"]
         return {f"{prefix}/{name}": value for name, value in result.items()}
+
+
+def _check_count(counted, expected):
+    if counted != expected:
+        raise RuntimeError(
+            f"The evaluation counted {counted} images, but the data set has {expected}."
+        )
 
 
 def make_predict_step(

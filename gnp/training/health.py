@@ -56,7 +56,7 @@ class Health:
     def extras(
         self, step: int, values: Mapping[str, float], layer_norms: np.ndarray | None
     ) -> dict[str, float]:
-        """What to record beside the values of a step.
+        """What to record in addition to the values of a step.
 
         Args:
           step: its number, from 1.
@@ -126,7 +126,7 @@ class Spike(NamedTuple):
     Attributes:
       loss: it.
       median: of the losses before.
-      z: how many robust standard deviations lie between.
+      z: how many robust standard deviations are between them.
     """
 
     loss: float

@@ -13,7 +13,7 @@ from gnp.regularization.gradient_penalties import GradientPenalties, penalized_l
 from gnp.regularization.weight import WeightPenalty
 from gnp.training import loss as losses
 
-# Random streams that a model may draw from.
+# Random streams that a model may use.
 STREAMS = ("dropout", "shake", "drop_path")
 
 
@@ -24,7 +24,7 @@ class Objective:
     Attributes:
       model: the classifier.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
-      l2_on_kernels_only: leave biases and norm parameters out of it.
+      l2_on_kernels_only: omit biases and norm parameters from it.
       label_smoothing: share of each label spread over all classes.
       weight_penalties: further terms that look at the parameters.
       gradient_penalties: terms that look at the gradients of the loss with all terms before.
@@ -50,7 +50,7 @@ class Objective:
         average=lambda gradient: gradient,
         **model_arguments,
     ):
-        """Loss, and beside it new statistics, cross entropy, error rate and penalties.
+        """The loss; and new statistics, cross entropy, error rate and penalties.
 
         Args:
           params: the model's parameters.
@@ -58,8 +58,8 @@ class Objective:
           batch: `image` and `label`.
           rngs: a key for each of `STREAMS`.
           step: the number of the step, from 0.
-          average: averages a gradient over the devices that share a perturbation.
-          **model_arguments: what the model takes beside.
+          average: averages a gradient over the devices of a perturbation group.
+          **model_arguments: further arguments of the model.
 
         Raises:
           UserError: a pattern of a penalty matches nothing, or not what the penalty is for.

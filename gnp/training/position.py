@@ -1,4 +1,4 @@
-"""Where a run stands, beside its state."""
+"""Where a run stands, and how long it is."""
 
 import math
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """What a checkpoint holds beside the train state.
+    """Where a run stands. A checkpoint holds it with the train state.
 
     Attributes:
       step: number of steps taken; with the batch size it is the place in the data.

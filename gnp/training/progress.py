@@ -13,7 +13,7 @@ from gnp.training.position import RunLength
 _EPOCH_INTERVAL = 5.0
 _LONG_INTERVAL = 30.0
 
-# Speed is taken over the last samples of (time, step), which lie this many seconds apart.
+# Speed is taken over the last samples of (time, step), this many seconds apart.
 _SAMPLE_INTERVAL = 0.5
 _NUM_SAMPLES = 30
 

@@ -22,7 +22,7 @@ class TrainState:
       batch_stats: running statistics of its batch norms; empty if it has none.
       opt_state: the optimizer's state.
       key: the run's random key; a step folds its number into it.
-      skipped: number of steps left out because they were not finite, int32.
+      skipped: number of steps skipped because they were not finite, int32.
       reused: what LookSAM adds between penalized steps, a tree like the parameters; None without.
       ema: moving averages of the model's variables (`params` and `batch_stats`); None without.
     """
@@ -38,7 +38,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """What the model takes beside its input."""
+        """What the model takes in addition to its input."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     def with_variables(self, variables: Mapping[str, PyTree]) -> "TrainState":

@@ -1,18 +1,18 @@
 """How fast training goes, without the training loop waiting for the device.
 
 A thread waits for each step that was sent to the device and notes when it is done. Over a window of
-steps that gives:
+steps this gives:
 
     time/steps, time/seconds       what the window holds
     time/images_per_second         over all devices and processes
     time/step_ms_median, …_p95     from the end of a step to the end of the next one
-    time/data_wait_ms, …_share     per step, and of all the time: no step ran for want of a batch
+    time/data_wait_ms, …_share     input stall per step, and as a share of all the time
     time/device_memory_gb, …_peak_gb   the fullest of this process's devices, where they tell
     time/model_tflops              per device and second, see `train_flops`
     time/model_flops_utilization   the same as a share of the device's peak, where that is known
     time/first_step_seconds        steps that compiled, where the window has such
 
-Steps that compile are left out of the others, and so is the time of evaluations and checkpoints.
+These exclude steps that compile, and the time of evaluations and checkpoints.
 """
 
 import collections
