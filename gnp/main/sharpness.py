@@ -32,9 +32,11 @@ def define_flags() -> None:
     defaults = SharpnessSettings()
     flags.DEFINE_float("r", defaults.r, "Radius of the worst-case sharpness.")
     flags.DEFINE_integer("m", defaults.m, "Images in a group that shares a perturbation.")
-    flags.DEFINE_integer("ascent_steps", defaults.ascent_steps, "Gradients taken to reach it.")
+    flags.DEFINE_integer(
+        "ascent_steps", defaults.ascent_steps, "Gradients taken to the worst case."
+    )
     flags.DEFINE_float("sigma", defaults.sigma, "Noise on each parameter in the mean sharpness.")
-    flags.DEFINE_integer("directions", defaults.directions, "Pairs of opposite samples of it.")
+    flags.DEFINE_integer("directions", defaults.directions, "Pairs of samples of that noise.")
     flags.DEFINE_integer("eigenvalues", defaults.eigenvalues, "Number of the largest eigenvalues.")
     flags.DEFINE_integer("lanczos_steps", defaults.lanczos_steps, "Products in a run of Lanczos.")
     flags.DEFINE_integer("lanczos_runs", defaults.lanczos_runs, "Runs for the spectral density.")
