@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gnp.report.groups import Groups, Run, differences, references
+from gnp.report.groups import SEED_FIELDS, Groups, Run, differences, references
 from gnp.report.seeds import CONFIDENCE, Difference, Sample, paired_difference, sample
 from gnp.report.table import aligned
 
@@ -260,8 +260,8 @@ def _group_data(result):
                 "mean": values.mean,
                 "standard_deviation": values.standard_deviation,
                 "values": [
-                    {"init_seeds": init, "seeds": seed, "value": value}
-                    for (init, seed), value in values.by_seeds.items()
+                    dict(zip((*SEED_FIELDS, "value"), (*seeds, value), strict=True))
+                    for seeds, value in values.by_seeds.items()
                 ],
             }
             for name, values in result.quantities.items()

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 from gnp.report.table import aligned
 
-# Fields that differ between the runs of one group, or have no influence on the result.
+# Fields that differ between the runs of one group: the seeds of the initial parameters, of training
+# and of the noise in the labels.
+SEED_FIELDS = ("init_seeds", "seeds", "dataset.label_noise_seed")
+# These too have no influence on a comparison.
 _NOT_COMPARED = (
-    "init_seeds",
-    "seeds",
+    *SEED_FIELDS,
     "retrain",
     "write_config_to_json",
     "profile_steps",
@@ -42,7 +44,7 @@ _STANDARD = "standard"
 # Longer names lose fields that are not needed to distinguish the groups.
 _LONGEST_NAME = 60
 
-Seeds = tuple[int, int]
+Seeds = tuple[int, ...]
 Groups = Mapping[str, Sequence["Run"]]
 
 
@@ -75,8 +77,8 @@ class Run:
 
     @property
     def seeds(self) -> Seeds:
-        """The seed of the initial parameters and the seed of training."""
-        return self.config.get("init_seeds", 0), self.config.get("seeds", 0)
+        """The values of `SEED_FIELDS`."""
+        return tuple(self.config.get(field, 0) for field in SEED_FIELDS)
 
 
 def is_standard(config: Mapping[str, Any]) -> bool:

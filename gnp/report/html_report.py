@@ -237,7 +237,7 @@ def _pictures(groups, pictures):
 
 
 def _seeds(run):
-    return "seeds {} and {}".format(*run.seeds)
+    return "seeds " + ", ".join(map(str, run.seeds[:2]))
 
 
 def _common(runs, field):

@@ -16,10 +16,10 @@ _LARGE_FACTOR = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A quantity with one value for each pair of seeds.
+    """A quantity with one value for each combination of seeds.
 
     Attributes:
-      by_seeds: the values by pair of seeds, at least one.
+      by_seeds: the values by the seeds of a run, at least one.
     """
 
     by_seeds: Mapping[Hashable, float]
@@ -41,7 +41,7 @@ class Sample:
 def sample(runs: Iterable[Run], quantity: Callable[[Run], float | None]) -> Sample | None:
     """A quantity of the runs that have it; None if no run has it.
 
-    Runs with the same pair of seeds count once, with their mean, as they are not independent.
+    Runs with the same seeds count once, with their mean, because they are not independent.
 
     Args:
       runs: of one group.
@@ -60,12 +60,12 @@ class Difference(NamedTuple):
     """Test errors of a group minus those of the reference, paired by their seeds, in points.
 
     Attributes:
-      num_seeds: pairs of seeds that both have.
-      num_lower: pairs in which the group's error is lower.
-      num_higher: pairs in which it is higher.
-      mean: mean difference; None without a common pair.
-      margin: half the width of its 95 % interval; None with fewer than two pairs.
-      reference_error: mean error of the reference over the common pairs, in percent.
+      num_seeds: seeds that both have.
+      num_lower: seeds with a lower error in the group.
+      num_higher: seeds with a higher error in the group.
+      mean: mean difference; None without a common seed.
+      margin: half the width of its 95 % interval; None with fewer than two seeds.
+      reference_error: mean error of the reference over the common seeds, in percent.
       error: the same of the group.
     """
 
@@ -79,7 +79,7 @@ class Difference(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean difference; None with fewer than two pairs."""
+        """The 95 % interval of the mean difference; None with fewer than two seeds."""
         return None if self.margin is None else (self.mean - self.margin, self.mean + self.margin)
 
     @property
@@ -121,7 +121,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(errors: Sample, reference: Sample) -> Difference:
-    """The differences over the pairs of seeds that two samples of errors (%) share.
+    """The differences over the seeds that two samples of errors (%) share.
 
     The interval is mean ± t·s/√n with Student's t of n − 1 degrees of freedom. It holds for one
     comparison whose differences are normally distributed.

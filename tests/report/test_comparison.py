@@ -166,5 +166,6 @@ def test_the_data_have_the_same_numbers_and_every_seed():
     errors = reference["quantities"]["test_error"]
     assert errors["mean"] == pytest.approx(11)
     assert errors["standard_deviation"] == pytest.approx(1.414, abs=1e-3)
-    assert errors["values"][1] == {"init_seeds": 1, "seeds": 1, "value": pytest.approx(12)}
+    seeds = {"init_seeds": 1, "seeds": 1, "dataset.label_noise_seed": 0}
+    assert errors["values"][1] == {**seeds, "value": pytest.approx(12)}
     assert "memorized" not in reference["quantities"]

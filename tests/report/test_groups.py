@@ -27,8 +27,10 @@ def names(*runs):
 
 
 def test_seeds_make_one_group():
-    groups = group_runs([make_run(), make_run(seeds=1, logging__basic_logger_level="info")])
+    another = {"seeds": 1, "init_seeds": 2, "dataset__label_noise_seed": 3}
+    groups = group_runs([make_run(), make_run(**another, logging__basic_logger_level="info")])
     assert [(name, len(runs)) for name, runs in groups.items()] == [("Net on digits", 2)]
+    assert [run.seeds for run in groups["Net on digits"]] == [(0, 0, 0), (2, 1, 3)]
 
 
 @pytest.mark.parametrize(

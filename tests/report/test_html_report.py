@@ -121,7 +121,7 @@ def test_instruments_are_shown_where_they_were_used(page):
     assert plain == ["standard", "1", "0.25", "0.001", "4", "20", "0.03", "0.01"]
     assert penalized[:3] == ["SAM r=0.1", "1", "0.25"]
     assert cells(page, "Flow of the gradient")[1] == ["standard", "399", "2.5", "40", "healthy"]
-    assert "Spectrum of the Hessian: standard, seeds 0 and 0" in page
+    assert "Spectrum of the Hessian: standard, seeds 0, 0" in page
     assert "a &amp; b" in page
     without = html_report(group_runs([make_run(0.1, 0)]))
     assert re.findall("<h2>(.*?)</h2>", without) == ["Errors", "Curves"]

@@ -104,7 +104,7 @@ def test_a_sample_has_one_value_for_each_pair_of_seeds():
         return run.summary["final"]["eval/error_rate"]
 
     found = sample([run(0, 1.0), run(0, 3.0), run(1, 4.0), run(0, 6.0, init_seed=1)], error)
-    assert found.by_seeds == {(0, 0): 2.0, (0, 1): 4.0, (1, 0): 6.0}
+    assert found.by_seeds == {(0, 0, 0): 2.0, (0, 1, 0): 4.0, (1, 0, 0): 6.0}
     assert (found.mean, found.standard_deviation) == (4.0, 2.0)
     assert sample([run(0, 1.0)], error).standard_deviation is None
     assert sample([run(0, None)], error) is None
