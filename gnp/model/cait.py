@@ -18,7 +18,7 @@ class HeadMix(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """`x` is batch x heads x queries x keys."""
+        """`x` has the shape batch x heads x queries x keys."""
         heads = x.shape[1]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (heads, heads))
         bias = self.param("bias", nn.initializers.zeros, (heads,))
@@ -27,13 +27,13 @@ class HeadMix(nn.Module):
 
 
 class TalkingHeads(nn.Module):
-    """Attention whose heads are mixed before and after the softmax (arXiv 2003.02436).
+    """Attention with a mixing of heads before and after the softmax (arXiv 2003.02436).
 
     Attributes:
-      num_heads: they share the width evenly.
+      num_heads: number of heads; the width is split evenly over them.
       dropout_rate: of the result.
       attention_dropout_rate: of the attention weights.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -43,7 +43,7 @@ class TalkingHeads(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        """`x` is batch x tokens x width."""
+        """`x` has the shape batch x tokens x width."""
         width = x.shape[-1]
         qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
         query, key, value = parts.split_heads(qkv, self.num_heads)
@@ -56,13 +56,13 @@ class TalkingHeads(nn.Module):
 
 
 class ClassAttention(nn.Module):
-    """Attention of the first token alone to all tokens.
+    """Attention from the first token to all tokens.
 
     Attributes:
-      num_heads: they share the width evenly.
+      num_heads: number of heads; the width is split evenly over them.
       dropout_rate: of the result.
       attention_dropout_rate: of the attention weights.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -114,7 +114,7 @@ class CaiTBlock(nn.Module):
       attention_dropout_rate: of the attention weights.
       approximate_gelu: the tanh form of GELU.
       norm_epsilon: of the layer norms.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -128,7 +128,7 @@ class CaiTBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, drop_path_rate, train, patches=None):
-        """Attends among the tokens `x`, or from the class token `x` to itself and the `patches`."""
+        """Attends between tokens `x`, or from the class token `x` to itself and the `patches`."""
 
         def norm(name):
             return nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name=name)
@@ -162,9 +162,9 @@ class CaiT(nn.Module):
     Attributes:
       num_outputs: number of classes.
       embed_dim: width of the tokens.
-      num_heads: heads of all attentions.
-      depth: blocks in which the patches attend to each other.
-      class_depth: blocks in which the class token attends to the patches.
+      num_heads: heads of every attention layer.
+      depth: number of blocks in which the patches attend to each other.
+      class_depth: number of blocks in which the class token attends to the patches.
       patch_size: side, or height and width, of a patch, in pixels.
       mlp_ratio: hidden width of the MLPs over the width.
       layer_scale: initial value of the layer scales.
@@ -173,9 +173,9 @@ class CaiT(nn.Module):
       drop_path: rate of stochastic depth, the same in all `depth` blocks.
       approximate_gelu: the tanh form of GELU instead of the exact one.
       norm_epsilon: of the layer norms.
-      scan_layers: one scan over the `depth` blocks, with stacked parameters; compiles faster.
-      remat: compute these blocks again in the backward pass instead of keeping their results.
-      dtype: type of the computation; None: that of inputs and parameters.
+      scan_layers: scan over the `depth` blocks, with stacked parameters; compiles faster.
+      remat: recompute these blocks in the backward pass instead of storing their results.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_outputs: Count
@@ -222,7 +222,7 @@ class CaiT(nn.Module):
         return head(self.num_outputs, self.dtype, name="head")(token[:, 0])
 
     def _patches(self, images):
-        """The patches with their positions: batch x tokens x width."""
+        """Patches with position embeddings: batch x tokens x width."""
         x = parts.embed_patches(images, self.embed_dim, self.patch_size, self.dtype)
         x = x.reshape(len(x), -1, self.embed_dim)
         positions = self.param("pos_embed", nn.initializers.zeros, (1, *x.shape[1:]))

@@ -1,4 +1,4 @@
-"""What the convolutional families share: initializations, norms, the head, shortcuts, remat."""
+"""Layers shared by the convolutional families: initializers, norms, head, shortcuts, remat."""
 
 import functools
 import math
@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-# He normal over the outputs (arXiv 1502.01852).
+# He normal, fan-out (arXiv 1502.01852).
 kaiming = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 def uniform(limit: float) -> nn.initializers.Initializer:
-    """An initializer that draws evenly from -limit to limit."""
+    """An initializer that samples uniformly from -limit to limit."""
 
     def init(key, shape, dtype=jnp.float32, **_):
         return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
@@ -29,12 +29,12 @@ def head(num_outputs: int, dtype=None, name=None) -> nn.Dense:
 
 
 def pool_and_pad(x: jax.Array, channels: int, stride: int) -> jax.Array:
-    """A shortcut without parameters: average pool by the stride, zeros for the new channels.
+    """A shortcut without parameters: average pool by the stride, zeros for new channels.
 
-    Where the stride does not divide the sides, the last windows average the pixels that are there.
+    If the stride does not divide the sides, the last windows average only their existing pixels.
     """
     if stride > 1:
-        # Where it divides them, nothing is padded and the pixels of a window need no count.
+        # If it divides them, there is no padding, and no need to count the pixels of each window.
         divides = all(side % stride == 0 for side in x.shape[1:3])
         window = (stride, stride)
         x = nn.avg_pool(x, window, strides=window, padding="SAME", count_include_pad=divides)
@@ -48,8 +48,8 @@ def run_block(block: nn.Module, x: jax.Array, *flags: bool, remat: bool) -> jax.
       block: a submodule.
       x: its input.
       flags: its further arguments, not traced.
-      remat: keep none of the block's intermediate results for the backward pass, which computes
-        them again: less memory, more time, the same gradient.
+      remat: recompute the block's intermediate results in the backward pass instead of storing
+        them: less memory, more time, the same gradient.
     """
     if not remat:
         return block(x, *flags)
@@ -58,12 +58,12 @@ def run_block(block: nn.Module, x: jax.Array, *flags: bool, remat: bool) -> jax.
 
 @jax.custom_vjp
 def shake(x: jax.Array, forward: jax.Array, backward: jax.Array) -> jax.Array:
-    """x · forward, whose gradient is taken as that of x · backward.
+    """x · forward in the forward pass, with the gradient of x · backward.
 
     Args:
       x: any array.
       forward: coefficients that broadcast to x.
-      backward: coefficients of the gradient; no gradient reaches either coefficient.
+      backward: coefficients of the gradient. Both coefficients have no gradient themselves.
     """
     return x * forward
 
@@ -75,12 +75,12 @@ shake.defvjp(
 
 
 def per_example(x: jax.Array) -> tuple[int, ...]:
-    """The shape of one number for each example of a batch, broadcasting to it."""
+    """The shape of one number per example, which broadcasts to the batch x."""
     return (len(x),) + (1,) * (x.ndim - 1)
 
 
 def uniform_per_example(
     key: jax.Array, x: jax.Array, low: float = 0.0, high: float = 1.0
 ) -> jax.Array:
-    """One number from low to high for each example of a batch, broadcasting to it, in its type."""
+    """A uniform number in [low, high) per example, which broadcasts to x and has its type."""
     return jax.random.uniform(key, per_example(x), minval=low, maxval=high).astype(x.dtype)

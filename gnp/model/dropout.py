@@ -1,4 +1,4 @@
-"""Dropout that draws fewer random bits."""
+"""Dropout with 16 random bits per number."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,15 @@ _LEVELS = 2**16
 
 
 class Dropout(nn.Module):
-    """Sets each number to zero with probability `rate`, divides the others by that of being kept.
+    """Sets each number to zero with probability `rate` and divides the others by 1 − `rate`.
 
-    Dropout (JMLR 15, 2014) as in Flax, except that a draw takes 16 random bits instead of 32 and
-    stays an integer, which on CPUs takes about half the time. So the probability is the
-    multiple of 2⁻¹⁶ nearest to `rate`, by which the others are divided too: the mean stays.
+    Dropout (JMLR 15, 2014) as in Flax, but with 16 random bits per number instead of 32, compared
+    as integers, which takes about half the time on CPUs. The probability is the multiple of 2⁻¹⁶
+    nearest to `rate`. The divisor uses the same probability, so the mean does not change.
 
     Attributes:
-      rate: probability of a zero, from 0 to below 1.
-      deterministic: whether everything is kept.
+      rate: probability of a zero, at least 0 and below 1.
+      deterministic: keep all numbers.
     """
 
     rate: float
@@ -24,19 +24,19 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """Draws from 'dropout' if anything can be dropped."""
+        """Uses the random stream 'dropout', unless all numbers are kept."""
         dropped = min(round(self.rate * _LEVELS), _LEVELS - 1)
         if self.deterministic or dropped == 0:
             return x
-        kept = _draw_kept(self.make_rng("dropout"), x.shape, dropped)
+        kept = _sample_kept(self.make_rng("dropout"), x.shape, dropped)
         return jnp.where(kept, x / (1 - dropped / _LEVELS), 0)
 
 
-def _draw_kept(key, shape, dropped):
+def _sample_kept(key, shape, dropped):
     """True with probability 1 − dropped·2⁻¹⁶.
 
-    Each random word decides twice: for the first half along the first axis, and for the second. So
-    nothing changes places, which takes a TPU longer than drawing does.
+    Each random word has 16 bits for the first half along the first axis and 16 for the second half.
+    This needs no interleaving, which takes a TPU longer than the random bits themselves.
     """
     count, *others = shape or (1,)
     words = jax.random.bits(key, (-(-count // 2), *others), "uint32")

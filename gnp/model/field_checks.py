@@ -1,6 +1,7 @@
-"""What the fields of models may hold, and the sentence for a value that they may not.
+"""Checks of the values of model fields.
 
-A field is annotated with its kind, as in `depth: Count = 28`. Fields without one are not checked.
+A field is annotated with its kind, as in `depth: Count = 28`. Fields without a kind are not
+checked.
 """
 
 import dataclasses
@@ -16,11 +17,11 @@ from gnp.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The values that a field takes.
+    """The valid values of a field.
 
     Attributes:
-      expected: what they are, in words.
-      accepts: whether a value is one of them.
+      expected: description of the valid values.
+      accepts: whether a value is valid.
     """
 
     expected: str
@@ -28,7 +29,7 @@ class Kind:
 
 
 def whole(least: int) -> Any:
-    """The annotation of a field that takes whole numbers of at least `least`."""
+    """The annotation of a field for whole numbers of at least `least`."""
     expected = f"a whole number of at least {least}"
     return Annotated[int, Kind(expected, lambda x: _is_whole(x, least))]
 
@@ -77,14 +78,14 @@ DType = Annotated[
 
 
 def check_fields(name: str, model: nn.Module) -> None:
-    """Checks every field of a model that is annotated with its kind.
+    """Checks all fields of a model that are annotated with a kind.
 
     Args:
-      name: the model's, for the message.
+      name: of the model, for the message.
       model: any module.
 
     Raises:
-      UserError: a field holds a value of another kind.
+      UserError: a field has an invalid value.
     """
     kinds = {field.name: field.type for field in dataclasses.fields(model)}
     check_values(name, kinds, {field: getattr(model, field) for field in kinds})
@@ -96,13 +97,13 @@ def check_values(
     """Checks values against the annotations of their fields.
 
     Args:
-      name: the model's, for the message.
+      name: of the model, for the message.
       kinds: annotation of each field.
       values: of some of the fields.
-      prefix: in front of the fields' names in the message.
+      prefix: of the fields' names in the message.
 
     Raises:
-      UserError: a value is of another kind.
+      UserError: a value is invalid.
     """
     for field, value in values.items():
         for kind in getattr(kinds[field], "__metadata__", ()):
@@ -113,7 +114,7 @@ def check_values(
 
 
 def check_stages(**fields: Sequence[int]) -> None:
-    """Raises a UserError unless all fields have as many entries, one for each stage."""
+    """Raises a UserError unless all fields have the same number of entries, one per stage."""
     if len(set(map(len, fields.values()))) > 1:
         given = " and ".join(f"{field} {tuple(values)}" for field, values in fields.items())
         raise UserError(f"{given} do not fit together; give one number per stage in both.")

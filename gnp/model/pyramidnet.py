@@ -1,4 +1,4 @@
-"""Pyramidal residual networks (arXiv 1610.02915), also with ShakeDrop (arXiv 1802.02375)."""
+"""Pyramidal residual networks (arXiv 1610.02915), without and with ShakeDrop (arXiv 1802.02375)."""
 
 import functools
 from collections.abc import Callable
@@ -26,13 +26,14 @@ _GROUPS = 3
 
 
 class ShakeDrop(nn.Module):
-    """Multiplies the residual branch of each example that is dropped by random numbers.
+    """Multiplies the residual branch by a random factor for each example.
 
-    Each example draws for itself whether it keeps its branch. If not, the branch is multiplied by
-    α forward and by β backward. In evaluation it is scaled by the expectation of the factor.
+    With probability `keep` the factor of an example is 1. Otherwise it is a uniform number α in the
+    forward pass and β in the backward pass. In evaluation it is the expectation of the forward
+    factor.
 
     Attributes:
-      keep: probability that an example keeps its branch.
+      keep: probability of the factor 1.
       alpha: range of α.
       beta: range of β.
     """
@@ -57,9 +58,9 @@ class PyramidNetBlock(nn.Module):
 
     Attributes:
       width: channels of the first two convolutions; the third has four times as many.
-      stride: of the second.
-      shake_drop: makes the module that drops the branch; None: nothing does.
-      dtype: type of the computation; None: that of inputs and parameters.
+      stride: of the second convolution.
+      shake_drop: creates the ShakeDrop module of the branch; None: no ShakeDrop.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     width: int
@@ -81,16 +82,16 @@ class PyramidNetBlock(nn.Module):
 
 
 class PyramidNet(nn.Module):
-    """Three groups of bottleneck blocks whose width grows from block to block.
+    """Three groups of bottleneck blocks with a width that grows from block to block.
 
-    The last feature maps are averaged over all pixels: 8×8 of them for images of 32×32.
+    The last feature maps, 8×8 for images of 32×32, are averaged over all pixels.
 
     Attributes:
       num_outputs: number of classes.
       pyramid_depth: number of layers, 9n + 2 for n blocks in each group.
-      pyramid_alpha: by how much the width grows from the stem to the last block.
-      dtype: type of the computation; None: that of inputs and parameters.
-      remat: compute each block again in the backward pass instead of keeping its results.
+      pyramid_alpha: growth of the width from the stem to the last block.
+      dtype: dtype of the computation; None: that of inputs and parameters.
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     num_outputs: Count
@@ -118,7 +119,7 @@ class PyramidNet(nn.Module):
             )
         per_group = (self.pyramid_depth - 2) // 9
         total = _GROUPS * per_group
-        # Added up block by block, which decides how halves are rounded.
+        # A running sum, because its rounding errors decide how halves are rounded.
         width = _STEM_WIDTH
         for index in range(1, total + 1):
             width += self.pyramid_alpha / total
@@ -130,7 +131,7 @@ class PyramidNet(nn.Module):
             )
 
     def _shake_drop(self, depth):
-        """Makes the ShakeDrop of a block at this share of the depth; None: it has none."""
+        """Creates the ShakeDrop of a block at this fraction of the depth; None: no ShakeDrop."""
         del depth
         return None
 
@@ -142,12 +143,12 @@ class PyramidNet(nn.Module):
 class PyramidNetShakeDrop(PyramidNet):
     """A PyramidNet with batch norm in the stem and ShakeDrop in every block.
 
-    Called with `true_gradient`, it multiplies the gradient by the numbers of the forward pass.
+    With `true_gradient` the backward pass uses the factors of the forward pass.
 
     Attributes:
-      mask_prob: probability that the last block is dropped; that of the others grows evenly to it.
-      alpha: range of ShakeDrop's factors forward.
-      beta: range of its factors backward.
+      mask_prob: probability of a random factor in the last block; it grows linearly from 0.
+      alpha: range of ShakeDrop's factors in the forward pass.
+      beta: range of its factors in the backward pass.
     """
 
     mask_prob: float = 0.5

@@ -1,4 +1,4 @@
-"""Models by name: registering, listing, creating."""
+"""Registry of models by name."""
 
 import importlib
 import inspect
@@ -9,7 +9,7 @@ from flax import linen as nn
 from gnp.errors import UserError, unknown_name
 from gnp.model.field_checks import check_fields
 
-# One file per family; importing it registers its members.
+# One module per family; importing it registers the models of the family.
 _FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin", "cait")
 
 _factories: dict[str, Callable[..., nn.Module]] = {}
@@ -18,12 +18,12 @@ _factories: dict[str, Callable[..., nn.Module]] = {}
 def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Registers a module class or a factory under a name and returns it unchanged.
 
-    The factory is called as `factory(num_outputs=..., **model_params)`; the module it returns as
-    `module(inputs, train=bool)`, inputs being batch x height x width x channels. A module whose
-    `__call__` also takes `true_gradient` is given it in the first pass of a penalized step.
+    The factory is called as `factory(num_outputs=..., **model_params)`. It returns a module that is
+    called as `module(inputs, train=bool)` with inputs of batch x height x width x channels. If its
+    `__call__` has an argument `true_gradient`, the first pass of a penalized step sets it to True.
 
     Raises:
-      ValueError: the name is taken.
+      ValueError: the name is registered already.
     """
 
     def register(factory):
@@ -35,7 +35,7 @@ def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[.
     return register
 
 
-# The reference's name, so that models written for it register unchanged.
+# The reference's name, so that models written for the reference work unchanged.
 _register_model = register_model
 
 
@@ -54,8 +54,8 @@ def create_model(name: str, /, num_outputs: int, **model_params) -> nn.Module:
       **model_params: fields of the model's constructor.
 
     Raises:
-      UserError: the name or one of the fields is unknown, a field without default is missing, or a
-        value is not of its field's kind.
+      UserError: the name or a field is unknown, a field without default is missing, or a value is
+        invalid.
     """
     _load_families()
     if name not in _factories:
@@ -80,7 +80,7 @@ def _check_names(name, factory, model_params):
     for field in model_params:
         if field not in known:
             raise unknown_name(f"parameter of model {name}", field, known)
-    if not inspect.isclass(factory):  # a function may have defaults that its signature hides
+    if not inspect.isclass(factory):  # a function may have defaults that are not in its signature
         return
     missing = [f for f in known if parameters[f].default is inspect.Parameter.empty]
     missing = [field for field in missing if field not in model_params]

@@ -14,13 +14,13 @@ _STEMS = ("auto", "cifar", "imagenet")
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions of 3×3 with bias, batch norm after each, and the shortcut.
+    """Two 3×3 convolutions with bias, each with a batch norm, and the shortcut.
 
     Attributes:
-      channels: channels of both convolutions.
-      stride: of the first.
+      channels: of both convolutions.
+      stride: of the first convolution.
       symmetric_padding: as in `ResNet`.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     channels: int
@@ -38,13 +38,13 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """Convolutions of 1×1, 3×3 and 1×1, batch norm after each, and the shortcut.
+    """Convolutions of 1×1, 3×3 and 1×1, each with a batch norm, and the shortcut.
 
     Attributes:
-      channels: channels of the first two convolutions; the third has four times as many.
-      stride: of the second.
+      channels: of the first two convolutions; the third has four times as many.
+      stride: of the second convolution.
       symmetric_padding: as in `ResNet`.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     channels: int
@@ -92,16 +92,16 @@ class ResNet(nn.Module):
 
     Attributes:
       num_outputs: number of classes.
-      depths: blocks of each stage; each stage but the first halves the sides.
+      depths: blocks per stage; every stage except the first halves the sides.
       block: 'basic' or 'bottleneck'.
-      widths: channels of each stage, before a bottleneck's expansion.
+      widths: channels per stage, before a bottleneck's expansion.
       stem: 'imagenet' (7×7 with stride 2, 64 filters, max pool), 'cifar' (3×3, 16 filters) or
-        'auto': the first for images of more than 64 pixels, else the second.
+        'auto': 'imagenet' for images of more than 64 pixels, otherwise 'cifar'.
       stem_relu: a ReLU before the stem's max pool.
-      symmetric_padding: where a stride leaves a choice, as many zeros before as after the image, as
-        in PyTorch, instead of more after it.
-      dtype: type of the computation; None: that of inputs and parameters.
-      remat: compute each block again in the backward pass instead of keeping its results.
+      symmetric_padding: pad strided layers by the same number of zeros on both sides, as PyTorch
+        does, instead of by more zeros after the image.
+      dtype: dtype of the computation; None: that of inputs and parameters.
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     num_outputs: Count

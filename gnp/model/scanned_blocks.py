@@ -1,4 +1,4 @@
-"""A stack of equal blocks: unrolled, or one scan over them; with or without rematerialization."""
+"""A stack of equal blocks, unrolled or scanned, with or without rematerialization."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,14 @@ _SCANNED = "scanned"
 
 
 class BlockStack(nn.Module):
-    """Blocks of one class in a row, called as `block(x, drop_path_rate, train)`.
+    """A sequence of blocks of one class, called as `block(x, drop_path_rate, train)`.
 
     Attributes:
-      block: the class of the blocks.
-      fields: the constructor's fields, the same for all blocks.
+      block: class of the blocks.
+      fields: fields of the constructor, the same for all blocks.
       drop_path_rates: rate of stochastic depth of each block.
-      scan: one scan over the blocks; their parameters are stacked (see `stack_params`).
-      remat: compute each block again in the backward pass instead of keeping its results.
+      scan: scan over the blocks, with stacked parameters (see `stack_params`).
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     block: type[nn.Module]
@@ -60,13 +60,13 @@ def is_stacked(params: Mapping) -> bool:
 
 
 def stack_params(params: Mapping) -> dict:
-    """The parameters of unrolled blocks as those of scanned ones.
+    """Converts parameters of unrolled blocks to those of scanned blocks.
 
     Args:
       params: the parameters of a model without `scan_layers`.
 
     Returns:
-      Those of the same model with `scan_layers`: block after block along a new first axis.
+      The parameters of the same model with `scan_layers`, stacked along a new first axis.
     """
     if not isinstance(params, Mapping):
         return params

@@ -1,4 +1,4 @@
-"""Wide residual networks of two branches mixed by shake-shake (arXiv 1705.07485)."""
+"""Residual networks with two branches mixed by shake-shake (arXiv 1705.07485)."""
 
 import functools
 
@@ -15,9 +15,9 @@ _GROUPS = 3
 
 
 class ShakeShake(nn.Module):
-    """Mixes two branches, α of one and 1 - α of the other, α ∈ [0, 1] for each example.
+    """α · first + (1 - α) · second, with a uniform α ∈ [0, 1) for each example.
 
-    Backward the gradient is mixed by another such number. In evaluation it is their mean.
+    The backward pass uses another random number in place of α. In evaluation α is ½.
     """
 
     @nn.compact
@@ -31,12 +31,12 @@ class ShakeShake(nn.Module):
 
 
 class ShakeShakeBlock(nn.Module):
-    """Two branches of ReLU-conv-BN twice, mixed, plus the shortcut.
+    """Two branches of twice ReLU-conv-BN, mixed, plus the shortcut.
 
     Attributes:
-      channels: channels of the result.
+      channels: of the result.
       stride: of the first convolution of each branch.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     channels: int
@@ -58,7 +58,7 @@ class ShakeShakeBlock(nn.Module):
         return norm()(conv(self.channels, (3, 3))(nn.relu(x)))
 
     def _shortcut(self, x, norm, conv):
-        """Half of the channels from the pixels of the stride, half from those beside them."""
+        """Half of the channels from every stride-th pixel, half from the pixels next to these."""
         beside = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
         halves = [
             conv(channels, (1, 1))(image[:, :: self.stride, :: self.stride])
@@ -70,14 +70,14 @@ class ShakeShakeBlock(nn.Module):
 class ShakeShakeNet(nn.Module):
     """Stem, three groups of blocks, mean pool, head.
 
-    Called with `true_gradient`, it mixes the gradient by the numbers of the forward pass.
+    With `true_gradient` the backward pass uses the random numbers of the forward pass.
 
     Attributes:
       num_outputs: number of classes.
-      width: channels of the first group; each further group has twice as many.
-      blocks_per_group: blocks of each group.
-      dtype: type of the computation; None: that of inputs and parameters.
-      remat: compute each block again in the backward pass instead of keeping its results.
+      width: channels of the first group; every further group doubles them.
+      blocks_per_group: number of blocks per group.
+      dtype: dtype of the computation; None: that of inputs and parameters.
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     num_outputs: Count

@@ -1,4 +1,4 @@
-"""How large a model is: found by tracing, without computing or storing anything."""
+"""The size of a model, found by tracing without computing or allocating anything."""
 
 import dataclasses
 import math
@@ -16,9 +16,9 @@ class ModelSize:
     """Counts for one image.
 
     Attributes:
-      parameters: trained numbers; the running statistics of batch norms are not among them.
-      multiply_adds: those of all convolutions and matrix products of one forward pass.
-      layers: convolutions and dense layers; those of a scanned stack count once.
+      parameters: number of trained parameters, without the running statistics of batch norms.
+      multiply_adds: of all convolutions and matrix products in one forward pass.
+      layers: number of convolutions and dense layers; a scanned stack counts as one block.
     """
 
     parameters: int
@@ -27,7 +27,7 @@ class ModelSize:
 
 
 def measure(model: nn.Module, image_shape: tuple[int, int, int]) -> ModelSize:
-    """Counts what a model holds and computes.
+    """Measures a model.
 
     Args:
       model: called as `model(images, train=False)`.

@@ -1,4 +1,4 @@
-"""Swin transformers: attention within windows that shift from block to block (arXiv 2103.14030)."""
+"""Swin transformers: attention within shifted windows (arXiv 2103.14030)."""
 
 import functools
 
@@ -20,7 +20,7 @@ from gnp.model.field_checks import (
 )
 from gnp.model.registry import register_model
 
-# Added to the attention logits between regions that meet only because the image was rolled.
+# Added to attention logits between regions that are neighbours only because of the roll.
 _APART = -100.0
 
 
@@ -28,11 +28,11 @@ class WindowAttention(nn.Module):
     """Multi-head attention within each window, with a learned bias per relative position.
 
     Attributes:
-      num_heads: they share the width evenly.
+      num_heads: number of heads; the width is split evenly over them.
       window: height and width of the windows.
       dropout_rate: of the result.
       attention_dropout_rate: of the attention weights.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -77,7 +77,7 @@ class SwinBlock(nn.Module):
 
     Attributes:
       num_heads: heads of the attention.
-      window: side of the windows; a side of the image that is not longer is one window.
+      window: side of the windows; an image side of at most this length is one window.
       shifted: roll the image by half a window first.
       pad_after_shift: as in `Swin`.
       mlp_ratio: hidden width of the MLP over the width.
@@ -85,7 +85,7 @@ class SwinBlock(nn.Module):
       attention_dropout_rate: of the attention weights.
       approximate_gelu: the tanh form of GELU.
       norm_epsilon: of the layer norms.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -101,7 +101,7 @@ class SwinBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, drop_path_rate, train):
-        """`x` is batch x height x width x channels."""
+        """`x` has the shape batch x height x width x channels."""
 
         def norm(name):
             return nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name=name)
@@ -118,7 +118,7 @@ class SwinBlock(nn.Module):
         return x + parts.DropPath()(mlp(norm("norm2")(x), train), drop_path_rate, train)
 
     def _attend(self, x, train):
-        """Pads, rolls and cuts into windows; attends; undoes all three."""
+        """Pads, rolls, splits into windows, attends, and inverts the first three."""
         size = x.shape[1:3]
         window = tuple(min(self.window, side) for side in size)
         shift = tuple(
@@ -142,11 +142,11 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Joins the 2x2 neighbours' channels and halves them; an odd side is padded with zeros.
+    """Concatenates the channels of 2x2 neighbours and halves them; odd sides are zero-padded.
 
     Attributes:
       norm_epsilon: of the layer norm.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     norm_epsilon: float
@@ -168,21 +168,21 @@ class Swin(nn.Module):
 
     Attributes:
       num_outputs: number of classes.
-      embed_dim: width of the first stage; it doubles from stage to stage.
+      embed_dim: width of the first stage; every further stage doubles it.
       depths: blocks per stage.
       num_heads: heads per stage.
       patch_size: side, or height and width, of a patch, in pixels.
       window_size: side of the windows, in tokens.
-      pad_after_shift: where the windows do not divide the image, roll it first and pad it then, as
-        timm does, instead of padding it first.
+      pad_after_shift: if the windows do not tile the image, pad it after the roll, as timm does,
+        instead of before it.
       mlp_ratio: hidden width of the MLPs over the width.
       dropout_rate: after the patches, after attention and in the MLPs.
       attention_dropout_rate: of the attention weights.
-      drop_path: rate of stochastic depth at the last block; earlier ones have less.
+      drop_path: rate of stochastic depth of the last block; it grows linearly from 0.
       approximate_gelu: the tanh form of GELU instead of the exact one.
       norm_epsilon: of the layer norms.
-      remat: compute the blocks again in the backward pass instead of keeping their results.
-      dtype: type of the computation; None: that of inputs and parameters.
+      remat: recompute the blocks in the backward pass instead of storing their results.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_outputs: Count
@@ -260,7 +260,7 @@ def _from_windows(x, size, window):
 
 @functools.cache
 def _relative_positions(window):
-    """Row of the bias table for each pair of tokens of a window: tokens x tokens."""
+    """Row of the bias table for each pair of tokens in a window: tokens x tokens."""
     rows, columns = (i.ravel() for i in np.indices(window))
     rows = rows[:, None] - rows + window[0] - 1
     columns = columns[:, None] - columns + window[1] - 1
@@ -269,7 +269,7 @@ def _relative_positions(window):
 
 @functools.cache
 def _shift_mask(size, window, shift):
-    """What is added to the logits in a rolled image: windows x tokens x tokens, or None."""
+    """The addend to the logits of a rolled image, windows x tokens x tokens, or None."""
     if not any(shift):
         return None
     rows, columns = (

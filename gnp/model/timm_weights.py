@@ -1,8 +1,8 @@
-"""Our variables under timm's names and layouts (huggingface/pytorch-image-models), and back.
+"""Conversion of weights from and to timm (huggingface/pytorch-image-models).
 
-A layer of ours has at most these differences from its twin there: its name, a dense kernel that is
-transposed and has its axes split over heads, a convolution kernel with the axes in another order,
-and, in ViT, query, key and value apart that are one layer there. The logits are equal too.
+Layers here and in timm differ in their names and layouts: dense kernels are transposed and may have
+axes split over heads, convolution kernels have another order of axes, and timm's ViT has one layer
+for query, key and value. Converted models compute the same logits.
 """
 
 import dataclasses
@@ -23,24 +23,24 @@ from gnp.model.weights import Weights, variable_shapes
 Arrays = dict[str, np.ndarray]
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
-# What timm stores beside weights.
+# Entries of timm's state dictionaries that are not weights.
 _DERIVED = ("num_batches_tracked", "attn_mask", "relative_position_index")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Family:
-    """How a family of ours differs from timm's.
+    """The differences between a model family here and in timm.
 
     Attributes:
-      rename: our path, its last part named as in PyTorch, and our model -> timm's path.
-      model_params: the constructor's fields that make our model compute what timm's does, found
-        from timm's arrays.
-      needs: fields of our model without which timm's computes something else from its weights.
-      image_size: height and width that timm's arrays were made for.
-      first: the first layer there, a convolution.
-      head: the last layer there.
-      splits_qkv: query, key and value are one layer there and three here.
-      modernize: turns the names of early files into those of today.
+      rename: (our path with PyTorch's name of its last part, our model) -> timm's path.
+      model_params: timm's arrays -> the constructor's fields with which our model computes the same
+        as timm's.
+      needs: our weights -> the field values that our model must have to compute the same.
+      image_size: timm's arrays -> height and width of its input.
+      first: timm's first layer, a convolution.
+      head: timm's last layer.
+      splits_qkv: query, key and value are one layer in timm and three here.
+      modernize: renames the entries of early files to the current names.
     """
 
     rename: Callable[[str, nn.Module], str]
@@ -87,7 +87,7 @@ def _swin_params(arrays):
 
 
 def _swin_needs(weights):
-    """Where no window leaves a rest, nothing is padded, be it before or after the shift."""
+    """If the windows tile every stage, nothing is padded, and the order does not matter."""
     model = weights.model()
     sides = np.array(weights.image_shape[:2]) // model.patch_size
     rests = False
@@ -98,9 +98,9 @@ def _swin_needs(weights):
 
 
 def _swin_size(arrays):
-    """The image whose last stage is one window, as in all published models.
+    """The size at which the last stage is one window, as in all published models.
 
-    If the other stages have other windows there, the largest smaller one that has these.
+    If the windows of other stages do not fit that size, the largest smaller size that fits.
     """
     last = max(int(key.split(".")[1]) for key in arrays if key.startswith("layers."))
     windows = [_window(arrays, stage) for stage in range(last + 1)]
@@ -119,7 +119,7 @@ def _window(arrays, stage):
 
 
 def _modernize_swin(arrays):
-    """Once, merging closed a stage instead of opening one, and the head was a bare layer."""
+    """In early files, merging is the end of a stage, and the head is a single layer."""
     result = {}
     closes_a_stage = "layers.0.downsample.norm.weight" in arrays
     for key, array in arrays.items():
@@ -134,8 +134,8 @@ def _modernize_swin(arrays):
 def _rename_resnet(path, model):
     if model.block != "bottleneck":
         raise UserError(
-            "timm's ResNet18 and ResNet34 have convolutions without biases, ours with them, so "
-            "neither takes the other's weights; ResNet50 and deeper ones can be converted."
+            "timm's ResNet18 and ResNet34 have convolutions without biases, unlike ours, so their "
+            "weights cannot be converted; ResNet50 and deeper models can."
         )
     path = re.sub(r"^Dense_0\.", "fc.", path)
     block = re.match(r"^[A-Za-z]+Block_(\d+)\.", path)
@@ -213,15 +213,15 @@ _FAMILIES = {
 
 
 def from_timm(arrays: Arrays, name: str, *, approximate_gelu: bool = False) -> Weights:
-    """Weights of a model that timm made.
+    """Converts weights from timm.
 
     Args:
       arrays: timm's state dictionary.
-      name: our model of the same geometry.
-      approximate_gelu: the model was made with the tanh form of GELU, which the arrays do not tell.
+      name: our model with the same architecture.
+      approximate_gelu: whether the model uses the tanh form of GELU; the arrays do not say.
 
     Raises:
-      UserError: there is no such model in timm, or its arrays are other ones.
+      UserError: timm has no such model, or the arrays do not match it.
     """
     family = _family(name)
     arrays = {key: x for key, x in arrays.items() if key.rpartition(".")[2] not in _DERIVED}
@@ -249,7 +249,7 @@ def from_timm(arrays: Arrays, name: str, *, approximate_gelu: bool = False) -> W
 
 
 def to_timm(weights: Weights) -> Arrays:
-    """The state dictionary of timm's model with these weights.
+    """Converts weights to the state dictionary of timm's model.
 
     Raises:
       UserError: timm has no model that computes the same.
@@ -279,7 +279,7 @@ def _family(name):
 
 
 def _to_ours(arrays, shapes, timm_name, name):
-    """timm's arrays as a tree of these shapes; every array is used, every leaf is found."""
+    """timm's arrays as a tree of these shapes; raises unless arrays and leaves correspond."""
     left = dict(arrays)
     variables = {}
     for collection, tree in shapes.items():

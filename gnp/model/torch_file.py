@@ -1,4 +1,4 @@
-"""Tensors by name in files of PyTorch (.pth, .pt, .bin) and safetensors, as numpy arrays."""
+"""Reading and writing named tensors in PyTorch (.pth, .pt, .bin) and safetensors files."""
 
 import functools
 import importlib
@@ -11,15 +11,15 @@ import numpy as np
 from gnp.errors import UserError
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
-# Training scripts put the tensors under one of these beside what else they save.
+# Training scripts save the tensors under one of these keys, beside other content.
 _WRAPPERS = ("model", "state_dict")
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """All tensors of a file, floating-point ones as float32; no code in it is run.
+    """All tensors of a file as numpy arrays, floating-point ones as float32; runs no code in it.
 
     Raises:
-      UserError: the file cannot be read, or what reads it is not installed.
+      UserError: the file cannot be read, or the library that reads it is not installed.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; give a local file of weights.")
@@ -44,7 +44,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _load(path, load):
     try:
         return load(path)
-    except Exception as error:  # both libraries raise all kinds where a file is broken
+    except Exception as error:  # both libraries raise many types on damaged files
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
             f"{path} does not hold plain tensors ({reason}); save the model's state_dict() alone."
@@ -56,10 +56,10 @@ def _as_float32(array):
 
 
 def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors by name, in the format of the path's suffix.
+    """Writes named tensors in the format of the path's suffix.
 
     Raises:
-      UserError: what writes that format is not installed.
+      UserError: the library that writes the format is not installed.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     if path.suffix == ".safetensors":

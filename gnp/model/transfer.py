@@ -1,4 +1,4 @@
-"""A model that begins with the variables of another, its head perhaps of other classes."""
+"""Initializing a model from the variables of another, perhaps with other classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,22 +15,22 @@ from gnp.model.weights import variable_shapes
 def take_variables(
     fresh: Mapping[str, Any], given: Mapping[str, Any], head: set[str], origin: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Puts given variables in the place of fresh ones.
+    """Replaces fresh variables by given ones.
 
-    Blocks may be stacked (`scan_layers`) in one of them and not in the other.
+    Blocks may be stacked (`scan_layers`) in one of the models and not in the other.
 
     Args:
       fresh: `params` and `batch_stats` of a new model.
-      given: those of a trained one.
-      head: paths of the parameters that stay fresh where the given ones are missing or shaped
-        otherwise, from `head_parameters`.
-      origin: where the given ones are from, for the message.
+      given: those of a trained model.
+      head: paths of parameters that stay fresh if the given ones are missing or have another shape,
+        from `head_parameters`.
+      origin: source of the given variables, for the message.
 
     Returns:
       The variables, and the paths of those that stayed fresh.
 
     Raises:
-      UserError: the variables differ in more than the head; it names the first that does.
+      UserError: the variables differ in more than the head; the message names the first one.
     """
     rearrange = stack_params if is_stacked(fresh["params"]) else unstack_params
     ours = _flat(fresh)
@@ -52,10 +52,10 @@ def take_variables(
 
 
 def head_parameters(model: nn.Module, image_shape: tuple[int, int, int]) -> set[str]:
-    """Paths of the parameters whose shapes depend on the number of classes.
+    """Paths of parameters whose shape depends on the number of classes.
 
     Args:
-      model: with a field `num_outputs`; without one there are no such parameters.
+      model: any module; without a field `num_outputs` the result is empty.
       image_shape: height, width and channels.
     """
     if not hasattr(model, "num_outputs"):

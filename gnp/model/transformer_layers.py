@@ -1,4 +1,4 @@
-"""What the transformer families share: attention, MLP, random depth, stacks of equal blocks."""
+"""Layers shared by the transformer families: attention, MLP, stochastic depth, patches."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.model.dropout import Dropout
 
-_lecun_normal = nn.initializers.lecun_normal()  # Flax's own choice
+_lecun_normal = nn.initializers.lecun_normal()  # the default of Flax
 
 _multiply = functools.partial(jnp.einsum, "...qhd,...khd->...hqk")  # queries with keys
 
@@ -40,9 +40,9 @@ def _products(query, key):
 
 @_products.defjvp
 def _products_jvp(primals, tangents):
-    """The rule of products in the inputs' type, which the backward pass then multiplies in too.
+    """Differentiates products in the inputs' type.
 
-    JAX's own would multiply float32 gradients, past the fast bfloat16 units.
+    JAX's own rule would multiply in float32 in the backward pass, without the fast bfloat16 units.
     """
     (query, key), (query_dot, key_dot) = primals, tangents
     products = _products(query, key)
@@ -62,7 +62,7 @@ def attend(
     Args:
       query: ... x queries x heads x depth.
       key: ... x keys x heads x depth.
-      value: as `key`.
+      value: same shape as `key`.
       bias: added to the logits, broadcast to ... x heads x queries x keys.
       drop: dropout of the attention weights.
 
@@ -91,11 +91,11 @@ def head_depth(width: int, num_heads: int) -> int:
 
 
 def split_heads(qkv: jax.Array, num_heads: int) -> list[jax.Array]:
-    """Queries, keys and values that one dense layer made.
+    """Splits the output of one dense layer into queries, keys and values.
 
     Args:
-      qkv: ... x tokens x 3·width; queries come first, and within each of the three head by head.
-      num_heads: they share the width evenly.
+      qkv: ... x tokens x 3·width: queries, keys, values, each ordered by head.
+      num_heads: number of heads; the width is split evenly over them.
 
     Returns:
       Three arrays, ... x tokens x heads x depth.
@@ -108,15 +108,15 @@ def split_heads(qkv: jax.Array, num_heads: int) -> list[jax.Array]:
 
 
 class Mlp(nn.Module):
-    """Dense, GELU, dense back to the width of the input, dropout after each.
+    """Dense, GELU and dense back to the input's width, with dropout after both.
 
     Attributes:
-      hidden: width in between.
+      hidden: width of the hidden layer.
       dropout_rate: of both dropouts.
       approximate_gelu: the tanh form of GELU (arXiv 1606.08415) instead of the exact one.
       kernel_init: of both layers.
       bias_init: of both layers.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     hidden: int
@@ -144,14 +144,15 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): in training, whole samples of a branch become zero.
+    """Stochastic depth (arXiv 1603.09382): in training, zeroes a branch for random samples.
 
-    Kept samples are divided by the probability of being kept. Draws from 'drop_path'.
+    The other samples are divided by the probability of being kept. Uses the random stream
+    'drop_path'.
     """
 
     @nn.compact
     def __call__(self, x, rate, train):
-        """`rate` is the probability of a zero, a number or a scalar array."""
+        """`rate` is the probability of zero, a number or a scalar array."""
         if not train or (not isinstance(rate, jax.Array) and rate == 0):
             return x
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
@@ -160,7 +161,7 @@ class DropPath(nn.Module):
 
 
 def rising_rates(rate: float, depth: int) -> tuple[float, ...]:
-    """Rates of stochastic depth that rise evenly from 0 at the first block to `rate`."""
+    """Rates of stochastic depth that grow linearly from 0 at the first block to `rate`."""
     return tuple(rate * index / max(depth - 1, 1) for index in range(depth))
 
 
@@ -171,13 +172,13 @@ def embed_patches(
     dtype: object,
     kernel_init: Callable = _lecun_normal,
 ) -> jax.Array:
-    """Within a compact module: one token per patch, by the convolution "patch_embed".
+    """One token per patch, by a convolution "patch_embed". For use in a compact module.
 
     Args:
       images: batch x height x width x channels.
       width: of the tokens.
       patch: side, or height and width, in pixels.
-      dtype: type of the computation.
+      dtype: dtype of the computation.
       kernel_init: of the convolution.
 
     Returns:
@@ -205,7 +206,7 @@ def embed_patches(
 
 
 def for_each_sample(token: jax.Array, x: jax.Array) -> jax.Array:
-    """A trained token, 1 x 1 x width, for each sample of `x`: batch x 1 x width, in its type."""
+    """Repeats a trained token, 1 x 1 x width, for each sample of `x`, and casts it to its type."""
     return jnp.broadcast_to(token.astype(x.dtype), (len(x), *token.shape[1:]))
 
 

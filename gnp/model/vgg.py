@@ -13,13 +13,13 @@ from gnp.model.registry import register_model
 
 
 class VGGBlock(nn.Module):
-    """Convolutions of 3×3 with ReLU, then a max pool of 2×2.
+    """3×3 convolutions with ReLU, then a 2×2 max pool.
 
     Attributes:
-      channels: channels of each convolution.
+      channels: of each convolution.
       depth: number of convolutions.
       use_batch_norm: batch norm after each convolution.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     channels: int
@@ -42,13 +42,13 @@ class VGG(nn.Module):
 
     Attributes:
       num_outputs: number of classes.
-      depths: convolutions of each block.
-      widths: channels of each block.
+      depths: convolutions per block.
+      widths: channels per block.
       dense_width: outputs of the two dense layers.
-      dropout_rate: share of their outputs that is dropped in training.
+      dropout_rate: dropout rate of these outputs.
       use_batch_norm: batch norm after each convolution.
-      dtype: type of the computation; None: that of inputs and parameters.
-      remat: compute each block again in the backward pass instead of keeping its results.
+      dtype: dtype of the computation; None: that of inputs and parameters.
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     num_outputs: Count

@@ -26,12 +26,12 @@ _xavier = nn.initializers.xavier_uniform()
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention with separate dense layers for query, key, value and result.
+    """Multi-head attention with separate dense layers for query, key, value and output.
 
     Attributes:
-      num_heads: they share the width evenly.
+      num_heads: number of heads; the width is split evenly over them.
       dropout_rate: of the attention weights.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -63,7 +63,7 @@ class ViTBlock(nn.Module):
       attention_dropout_rate: of the attention weights.
       approximate_gelu: the tanh form of GELU.
       norm_epsilon: of the layer norms.
-      dtype: type of the computation; None: that of inputs and parameters.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_heads: int
@@ -105,13 +105,13 @@ class ViTBase(nn.Module):
       patches: {"size": side or (height, width)}, in pixels.
       hidden_size: width of the tokens.
       transformer: mlp_dim, num_heads, num_layers, dropout_rate (0.1), attention_dropout_rate (0.1).
-      representation_size: width of a tanh layer in front of the head; None: no such layer.
-      drop_path: rate of stochastic depth at the last block; earlier ones have less.
+      representation_size: width of a tanh layer before the head; None: no such layer.
+      drop_path: rate of stochastic depth of the last block; it grows linearly from 0.
       approximate_gelu: the tanh form of GELU instead of the exact one.
       norm_epsilon: of the layer norms.
-      scan_layers: one scan over the blocks, with stacked parameters; compiles faster.
-      remat: compute the blocks again in the backward pass instead of keeping their results.
-      dtype: type of the computation; None: that of inputs and parameters.
+      scan_layers: scan over the blocks, with stacked parameters; compiles faster.
+      remat: recompute the blocks in the backward pass instead of storing their results.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     num_outputs: Count
@@ -150,7 +150,7 @@ class ViTBase(nn.Module):
         return nn.Dense(self.num_outputs, kernel_init=zeros, dtype=self.dtype, name="head")(x)
 
     def _tokens(self, images):
-        """The class token and the patches, with their positions: batch x tokens x width."""
+        """Class token and patches with position embeddings: batch x tokens x width."""
         x = parts.embed_patches(images, self.hidden_size, self.patches["size"], self.dtype)
         x = x.reshape(len(x), -1, self.hidden_size)
         token = self.param("cls_token", nn.initializers.zeros, (1, 1, self.hidden_size))
@@ -168,7 +168,7 @@ _TRANSFORMER = {
 
 
 def _factory(name, hidden_size=None, **sizes):
-    """A factory of ViTs with these sizes; what the user gives goes before."""
+    """A factory of ViTs with these sizes as defaults."""
 
     def create(num_outputs, patches=None, hidden_size=hidden_size, transformer=None, **fields):
         patches = _checked(name, "patches", patches, _PATCHES)
@@ -184,7 +184,7 @@ def _factory(name, hidden_size=None, **sizes):
 
 
 def _checked(name, block, fields, kinds):
-    """The fields that are set, of a mapping or of what is one in all but type (ConfigDict)."""
+    """The fields that are set in a mapping or ConfigDict, checked."""
     if fields is not None and not hasattr(fields, "items"):
         raise UserError(f"{name} takes {block} by name ({', '.join(kinds)}), not as {fields!r}.")
     given = {field: value for field, value in dict(fields or {}).items() if value is not None}

@@ -1,4 +1,4 @@
-"""A model's weights in one file, with what is needed to create the model again."""
+"""Files with a model's weights and the arguments that create the model."""
 
 import dataclasses
 import json
@@ -19,18 +19,18 @@ from gnp.model.registry import create_model
 
 _ABOUT = "about"
 
-# What numpy and zipfile raise on files that are cut off, damaged or of another kind.
+# Raised by numpy and zipfile for files that are truncated, damaged or of another format.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """What a model has learned.
+    """A trained model.
 
     Attributes:
-      name: a registered model.
+      name: of a registered model.
       num_outputs: number of classes.
-      image_shape: height, width and channels that it was made for.
+      image_shape: height, width and channels of its input.
       model_params: fields of the model's constructor.
       variables: parameters and, if the model has batch norms, their statistics.
     """
@@ -47,13 +47,13 @@ class Weights:
 
 
 def variable_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> dict:
-    """Shapes and types of a model's variables, found by tracing."""
+    """Shapes and types of a model's variables, by tracing."""
     images = jnp.zeros((1, *image_shape))
     return jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
 
 
 def save_weights(path: pathlib.Path, weights: Weights) -> None:
-    """Writes a .npz file: one array per variable, by its path, as in `params/head/kernel`."""
+    """Writes a .npz file with one array per variable, named by its path: `params/head/kernel`."""
     arrays = traverse_util.flatten_dict(weights.variables, sep="/")
     about = {
         "name": weights.name,
@@ -69,7 +69,7 @@ def load_weights(path: pathlib.Path) -> Weights:
     """Reads what `save_weights` wrote.
 
     Raises:
-      UserError: the file is missing or is not such a file.
+      UserError: the file is missing, damaged or of another format.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -11,13 +11,13 @@ from gnp.model.registry import register_model
 
 
 class WideResNetBlock(nn.Module):
-    """BN-ReLU-conv twice, plus the shortcut.
+    """Twice BN-ReLU-conv, plus the shortcut.
 
     Attributes:
-      channels: channels of the result.
+      channels: of the result.
       stride: of the first convolution.
-      activate_before_shortcut: the shortcut branches off behind the first BN-ReLU.
-      dtype: type of the computation; None: that of inputs and parameters.
+      activate_before_shortcut: the shortcut starts after the first BN-ReLU.
+      dtype: dtype of the computation; None: that of inputs and parameters.
     """
 
     channels: int
@@ -47,9 +47,9 @@ class WideResNet(nn.Module):
       num_outputs: number of classes.
       depth: number of layers, 6n + 4.
       width: factor k of the widths 16, 32, 64.
-      use_additional_skip_connections: a shortcut over each group and over the whole body too.
-      dtype: type of the computation; None: that of inputs and parameters.
-      remat: compute each block again in the backward pass instead of keeping its results.
+      use_additional_skip_connections: further shortcuts over each group and the whole body.
+      dtype: dtype of the computation; None: that of inputs and parameters.
+      remat: recompute each block in the backward pass instead of storing its results.
     """
 
     num_outputs: Count

@@ -131,7 +131,7 @@ def test_the_size_of_a_swin_s_images(size):
 
 
 def test_resnets_of_blocks_that_timm_has_without_biases():
-    message = "timm's ResNet18 and ResNet34 have convolutions without biases, ours with them, so"
+    message = "timm's ResNet18 and ResNet34 have convolutions without biases, unlike ours, so"
     with pytest.raises(UserError, match=message):
         from_timm(to_timm(weights_of("ResNet50")), "ResNet18")
     with pytest.raises(UserError, match=message):

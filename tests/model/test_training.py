@@ -9,7 +9,7 @@ from gnp.model import create_model, model_names
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
 from gnp.training import parallel
-from gnp.training.gradient import PenaltySettings
+from gnp.training.gradient import Penalty
 from gnp.training.objective import Objective
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step
@@ -37,7 +37,7 @@ def _setting(name):
             Objective(model, l2=1e-4),
             optimizer,
             optax.constant_schedule(0.01),
-            penalty=PenaltySettings(optax.constant_schedule(0.1), optax.constant_schedule(0.8)),
+            penalty=Penalty(optax.constant_schedule(0.1), optax.constant_schedule(0.8)),
             gradient_clipping=1.0,
         )
     )
