@@ -173,9 +173,14 @@ def notes(results: Sequence[GroupResult]) -> list[str]:
         reference = names.pop() if len(names) == 1 else "its reference"
         found.append(
             f"Difference: test error minus that of {reference}, paired by seed, in percentage "
-            "points; negative is better. In brackets, and after ± in the sentences above, its "
+            "points; negative is better."
+        )
+    intervals = [result for result in compared if result.difference.interval]
+    if intervals:
+        found.append(
+            "In brackets, and after ± in the sentences above, the difference has its "
             f"{100 * CONFIDENCE:.0f} % interval (Student's t)"
-            + (", not corrected for several comparisons." if len(compared) > 1 else ".")
+            + (", not corrected for several comparisons." if len(intervals) > 1 else ".")
         )
     if any("memorized" in result.quantities for result in results):
         found.append(

@@ -84,6 +84,7 @@ def test_one_seed_has_neither_standard_deviation_nor_interval():
     said = " ".join(notes(results(*runs)))
     assert "one seed has no standard deviation" in said
     assert "±: the standard deviation" not in said
+    assert "interval (Student" not in said
 
 
 def test_a_group_alone_is_compared_with_nothing():
@@ -146,7 +147,8 @@ def test_the_text_has_the_table_the_verdicts_and_the_notes():
     assert verdict in text
     assert "negative is better" in text
     assert "several comparisons" not in text
-    assert "several comparisons" in format_comparison(results(*runs, make_run(0.2, r=0.5)))
+    more = [make_run(0.2, 0, r=0.5), make_run(0.2, 1, r=0.5)]
+    assert "several comparisons" in format_comparison(results(*runs, *more))
 
 
 def test_the_data_have_the_same_numbers_and_every_seed():
