@@ -1,4 +1,4 @@
-"""Shows the data of a config as a model will see them, or looks for files that cannot be read.
+"""Shows the model's input for a config, or checks that all image files can be read.
 
 python -m gnp.main.inspect_data --config=config/digits.py [--out=FILE.png] [--config.FIELD=VALUE …]
 python -m gnp.main.inspect_data --config=… --verify
@@ -34,7 +34,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    """Does what the flags ask for."""
+    """Runs the command."""
     settings = config.read_config()
     if flags.FLAGS.verify:
         verify_files(settings)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def inspect(settings, out: pathlib.Path) -> None:
-    """Prints what is in the data, measures the pipeline and saves a picture of some images."""
+    """Prints statistics of the data and the pipeline's speed, and saves a picture of images."""
     source = data.build_source(settings)
     prepare, prepare_eval = (
         _complete(source, source.prepare),
@@ -72,10 +72,10 @@ def inspect(settings, out: pathlib.Path) -> None:
 
 
 def verify_files(settings) -> None:
-    """Reads every image file once.
+    """Reads every image file once and prints those that cannot be used.
 
     Raises:
-      UserError: some cannot be used; they are listed before.
+      UserError: some files cannot be used.
     """
     found = data.load_data(settings)
     if found.in_memory:
@@ -95,7 +95,7 @@ def verify_files(settings) -> None:
 
 
 def _complete(source, prepare):
-    """What turns a batch of the source into images and labels on the host."""
+    """A function that completes a batch of the source and copies it to the host."""
     if source.device_data is None:
         return lambda batch: batch
     device_data = jax.device_put(source.device_data)
@@ -104,7 +104,7 @@ def _complete(source, prepare):
 
 
 def _some(batches):
-    """As many images as are measured, from whole batches, without padding."""
+    """The first whole batches with at least _IMAGES_MEASURED images, joined, without padding."""
     batches = list(_until(batches, _IMAGES_MEASURED))
     joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     real = joined.get("mask", np.ones(len(joined["image"]))) > 0
@@ -139,7 +139,7 @@ def _print_statistics(source, name, images):
 
 
 def _images_per_second(source, prepare):
-    """Over whole epochs, the start of the pipeline left out."""
+    """Throughput over whole epochs, without the start of the pipeline."""
     epochs = (source.train_batches(epoch) for epoch in itertools.count())
     batches = map(prepare, itertools.chain.from_iterable(epochs))
     next(batches)
@@ -162,7 +162,7 @@ def _to_show(source, batch):
 
 
 def _caption(source, label):
-    """The class, or the two classes that were mixed."""
+    """The name of the class, or of the two mixed classes with their weights."""
     shown = [number for number in np.argsort(label)[::-1][:2] if label[number] > 0]
     if len(shown) == 1:
         return source.class_names[shown[0]]

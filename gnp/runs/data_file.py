@@ -1,4 +1,4 @@
-"""What a run was trained on, as its folder keeps it: its classes, and how images are normalized."""
+"""The file data.json of a run: its classes, normalization and label noise."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -10,13 +10,12 @@ DATA_FILE = "data.json"
 
 
 class RunData(NamedTuple):
-    """What other images must agree with for the model of a run.
+    """The training data of a run.
 
     Attributes:
       class_names: in the order of the labels.
-      mean, std: per channel, on the scale 0 to 1: what images are normalized with.
-      label_noise: how many training labels are wrong, and why; None: none are. See
-        `gnp.ds_pipeline.label_noise.summary`.
+      mean, std: normalization constants per channel, on the scale 0 to 1.
+      label_noise: the record of `gnp.ds_pipeline.label_noise.summary`; None without label noise.
     """
 
     class_names: list[str]
@@ -25,10 +24,10 @@ class RunData(NamedTuple):
     label_noise: dict[str, Any] | None = None
 
     def check_classes(self, class_names: list[str]) -> None:
-        """Makes sure that a label means the same.
+        """Checks that a data set has the run's classes.
 
         Raises:
-          UserError: the names or their number are others.
+          UserError: the names or their number differ.
         """
         if len(class_names) != len(self.class_names):
             raise UserError(
@@ -48,7 +47,7 @@ def write_run_data(folder: pathlib.Path, source: Any) -> None:
 
     Args:
       folder: the run's folder.
-      source: the `gnp.ds_pipeline.source.DataSource` that is trained on.
+      source: the training data, a `gnp.ds_pipeline.source.DataSource`.
     """
     content = RunData(
         list(source.class_names), list(source.mean), list(source.std), source.label_noise
@@ -59,7 +58,7 @@ def write_run_data(folder: pathlib.Path, source: Any) -> None:
 
 
 def read_run_data(folder: pathlib.Path) -> RunData | None:
-    """What `write_run_data` wrote; None where it never did, as in runs of older versions.
+    """Reads `data.json`; None if it does not exist, as in runs of older versions.
 
     Raises:
       UserError: the file is damaged.
