@@ -1,6 +1,7 @@
 """The gradient of a training step: perturbation groups, passes, mean over the devices."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -97,16 +98,8 @@ def make_gradient(
     """
 
     def of_group(state, group, index):
-        step_key = jax.random.fold_in(state.key, state.step)
-
-        def key_of(device):
-            return jax.random.fold_in(step_key, device * groups.per_device + index)
-
-        key = key_of(parallel.device_index())
-        rngs = dict(zip(STREAMS, jax.random.split(key, len(STREAMS)), strict=True))
-
-        def average(gradient):
-            return parallel.mean(gradient, group_size=groups.devices)
+        rngs, ascent_key = _keys(state, groups, index)
+        average = functools.partial(parallel.mean, group_size=groups.devices)
 
         def loss_fn(params, batch_stats, **model_arguments):
             return objective(
@@ -121,15 +114,10 @@ def make_gradient(
 
         if penalty is None:
             return _one_pass(loss_fn, state)
-        # Devices of one perturbation group use the same random ascent.
-        shared_key = key_of(parallel.device_index() // groups.devices)
-        ascent_key = jax.random.fold_in(shared_key, _ASCENT_STREAM)
         return _all_passes(loss_fn, state, objective, penalty, average, ascent_key)
 
     def gradient_of(state, batch):
-        of_device = mean_over_groups(
-            lambda group, index: of_group(state, group, index), batch, groups.per_device
-        )
+        of_device = mean_over_groups(functools.partial(of_group, state), batch, groups.per_device)
         # Only what is used is averaged, so that it stays one reduction of one gradient.
         gradient, batch_stats, metrics = parallel.mean(
             (of_device.gradient, of_device.batch_stats, of_device.metrics)
@@ -144,6 +132,19 @@ def make_gradient(
         return StepGradient(gradient, batch_stats, reused, metrics)
 
     return gradient_of
+
+
+def _keys(state, groups, index):
+    """The random keys of a group: those of the model's streams, and that of the ascent."""
+    step_key = jax.random.fold_in(state.key, state.step)
+
+    def key_of(device):
+        return jax.random.fold_in(step_key, device * groups.per_device + index)
+
+    keys = jax.random.split(key_of(parallel.device_index()), len(STREAMS))
+    # Devices of one perturbation group use the same random ascent.
+    shared_key = key_of(parallel.device_index() // groups.devices)
+    return dict(zip(STREAMS, keys, strict=True)), jax.random.fold_in(shared_key, _ASCENT_STREAM)
 
 
 def _strength(penalty, step):
