@@ -86,9 +86,9 @@ def _print_summary(summary, folder):
         print("Stopped early: the evaluations no longer got better.")
     if summary["parted"]:
         print(
-            "Training and validation parted at step {step}: since then the validation loss has "
-            "risen from {validation_loss:.4f} to {later_validation_loss:.4f}, while the training "
-            "loss fell from {train_loss:.4f} to {later_train_loss:.4f}.".format(**summary["parted"])
+            "Overfitting starts at step {step}: since then the validation loss has risen from "
+            "{validation_loss:.4f} to {later_validation_loss:.4f}, while the training loss fell "
+            "from {train_loss:.4f} to {later_train_loss:.4f}.".format(**summary["parted"])
         )
     print(f"Run: {folder}\nCurves: {folder / CURVES_FILE}")
 

@@ -72,7 +72,6 @@ def find_overfitting(metrics: Sequence[Mapping[str, float]]) -> Overfitting | No
     return found if is_significant and found.later_train_loss < found.train_loss else None
 
 
-find_parting = find_overfitting  # the name that gnp.runs.summary imports
 
 
 def _losses(metrics):

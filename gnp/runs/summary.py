@@ -13,7 +13,7 @@ import numpy as np
 import gnp
 from gnp.files import json_text, write_atomically
 from gnp.report.curves import draw_curves
-from gnp.report.overfitting import find_parting
+from gnp.report.overfitting import find_overfitting
 from gnp.report.sparsity import write_sparsity
 from gnp.runs.folder import CURVES_FILE, METRICS_FILE, SUMMARY_FILE, TIMINGS_FILE
 from gnp.runs.metrics import read_metrics
@@ -47,8 +47,8 @@ def write_results(
       What `summary.json` holds.
     """
     metrics = read_metrics(folder / METRICS_FILE)
-    best, parting = best_evaluation(metrics, best_metric), find_parting(metrics)
-    marks = {"best": best["step"], "parted": parting and parting.step}
+    best, overfitting = best_evaluation(metrics, best_metric), find_overfitting(metrics)
+    marks = {"best": best["step"], "overfitting": overfitting and overfitting.step}
     draw_curves(metrics, folder / CURVES_FILE, marks)
     write_sparsity(metrics, folder)
     evaluations = [line for line in metrics if "eval/error_rate" in line]
@@ -57,7 +57,7 @@ def write_results(
         "final": {name: value for name, value in evaluations[-1].items() if name != "step"},
         "best": best,
         "stopped_early": stopped_early,
-        "parted": parting and parting._asdict(),
+        "parted": overfitting and overfitting._asdict(),  # the name of the file format
         "seconds": round(seconds, 3),
         "images_per_second": round(images / seconds, 1) if seconds else None,
         "timing": over_all(read_metrics(folder / TIMINGS_FILE)),

@@ -151,7 +151,7 @@ def _check_count(counted, expected):
 def make_predict_step(
     model: nn.Module, attack: Callable | None = None
 ) -> Callable[[TrainState, dict], dict]:
-    """A step that `parallel.map_predict_step` maps over devices.
+    """A step that `parallel.map_eval_step` maps over devices with `per_image`.
 
     Args:
       model: the classifier.

@@ -7,7 +7,7 @@ from gnp.model import register_model
 
 @register_model("SmallDropoutNet")
 class SmallDropoutNet(nn.Module):
-    """All that a run must get right to go on: batch statistics and random numbers."""
+    """All that a run must get right to resume: batch statistics and random numbers."""
 
     num_outputs: int
 

@@ -85,10 +85,10 @@ class Run:
         return read_metrics(path) if path and path.exists() else []
 
     def first_step(self):
-        """The step that this start goes on after; None until it has come to that."""
+        """The step that this start resumes after; None until it has resumed."""
         if self._identity() == self.metrics_before:
             return None
-        found = re.search(r"Going on after step (\d+) of", self.text("log.txt")[self.log_before :])
+        found = re.search(r"Resuming after step (\d+) of", self.text("log.txt")[self.log_before :])
         return int(found[1]) if found else 0
 
     def last_line(self):
@@ -174,7 +174,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, warmup
     killed.start()
     killed.finish()
 
-    restarts = re.findall(r"Going on after step (\d+) of", killed.text("log.txt"))
+    restarts = re.findall(r"Resuming after step (\d+) of", killed.text("log.txt"))
     with capsys.disabled():
         print(f"\nwarmup of {warmup}; went on after steps {', '.join(restarts)}")
         print(f"{'killed after':>12}  {'phase':<12}{'last step':>10}")

@@ -126,12 +126,12 @@ def signal_after_first_evaluation(arguments, folder, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on(tmp_path, number):
+def test_a_run_that_is_asked_to_stop_saves_and_says_how_to_resume(tmp_path, number):
     arguments = ["--config=config/digits.py", f"--working_dir={tmp_path}"]
     arguments += ["--config.total_epochs=500", "--config.dataset.num_train_images=64"]
     message, code = signal_after_first_evaluation(arguments, tmp_path, number)
     assert code == 128 + number
-    assert "everything is saved. The same command goes on from there." in message
+    assert "everything is saved. The same command resumes from there." in message
     assert "Traceback" not in message
     assert any(path.is_dir() for path in tmp_path.rglob("checkpoints/*"))
 

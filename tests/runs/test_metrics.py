@@ -13,7 +13,7 @@ from tests.training.full_disk import files_of_at_most
 
 
 def open_writer(folder, first_step=0):
-    return contextlib.closing(open_metrics(folder, first_step))
+    return contextlib.closing(open_metrics(folder, first_step, first_step))
 
 
 def test_floats_keep_every_digit(tmp_path):
@@ -84,7 +84,7 @@ def test_events_that_a_full_disk_refuses_end_with_a_warning(tmp_path, caplog):
 def test_a_run_from_the_start_starts_an_empty_file(tmp_path):
     with open_writer(tmp_path) as writer:
         writer.write(0, {"a": 1.0})
-    open_metrics(tmp_path, first_step=0).close()
+    open_metrics(tmp_path, 0, 0).close()
     assert read_metrics(tmp_path / METRICS_FILE) == []
 
 
