@@ -46,7 +46,7 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, capsys):
     assert str(folder / "curves.png") in printed
 
 
-def test_the_end_tells_where_training_and_validation_parted(tmp_path, capsys):
+def test_the_end_tells_where_overfitting_starts(tmp_path, capsys):
     noise = ("dataset.dataset_name=fake", "dataset.image_level_augmentations=none")
     settings = ("total_epochs=30", "base_lr=0.02", "l2_regularization=0")
     train(tmp_path, *noise, *settings)
@@ -55,7 +55,7 @@ def test_the_end_tells_where_training_and_validation_parted(tmp_path, capsys):
     assert parted["later_validation_loss"] > parted["validation_loss"]
     assert parted["later_train_loss"] < parted["train_loss"]
     printed = capsys.readouterr().out
-    assert f"Training and validation parted at step {parted['step']}: since then" in printed
+    assert f"Overfitting starts at step {parted['step']}: since then" in printed
     assert "Stopped early" not in printed
 
 
@@ -64,7 +64,7 @@ def test_the_end_tells_that_it_is_early(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "after 4 steps" in printed
     assert "Stopped early: the evaluations no longer got better." in printed
-    assert "parted" not in printed
+    assert "Overfitting" not in printed
 
 
 def test_a_folder_with_another_config_is_refused(tmp_path):
