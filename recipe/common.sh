@@ -7,8 +7,9 @@ python=${GNP_PYTHON:-$root/.venv/bin/python}
 # time. Only the C library of Linux reads this.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-# prepare_environment [EXTRA]: sets up .venv with requirements.txt and the package with an extra. Does
-# nothing if .venv is up to date, or if GNP_PYTHON names a Python with these packages.
+# prepare_environment [EXTRAS]: sets up .venv with the package and some extras, such as dev,data, in the
+# versions of requirements.txt. Does nothing if .venv is up to date, or if GNP_PYTHON names a Python
+# with these packages.
 prepare_environment() {
     if [[ -n ${GNP_PYTHON:-} ]]; then
         export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
@@ -22,8 +23,9 @@ prepare_environment() {
     base=$(find_python)
     echo "Setting up $root/.venv, which takes a few minutes the first time." >&2
     "$base" -m venv "$root/.venv"
+    # The pins hold for the packages that are installed, and install none themselves.
     "$python" -m pip install --quiet --disable-pip-version-check \
-        --requirement "$root/requirements.txt" --editable "$package"
+        --constraint "$root/requirements.txt" --editable "$package"
     echo "$wanted" >"$stamp"
 }
 
@@ -96,4 +98,21 @@ begin() {
         smoke=()
         echo "$recipe: $1" >&2
     fi
+}
+
+# at_once N: waits until fewer than N trainings run in the background.
+at_once() {
+    while (($(jobs -rp | wc -l) >= $1)); do
+        wait -n
+    done
+}
+
+# measure_sharpness FOLDER: measures how sharp the minimum of each finished run in a folder is.
+measure_sharpness() {
+    local summary run
+    while read -r summary; do
+        run=${summary%/*}
+        [[ -f $run/diagnostics/sharpness.json ]] ||
+            "$python" -P -m gnp.main.sharpness --run="$run" --checkpoint=last >&2
+    done < <(find "$1" -name summary.json | sort)
 }

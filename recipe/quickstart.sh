@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Trains on the handwritten digits with and without the gradient-norm penalty, and compares.
-# Arguments are passed to both trainings, such as --config.seeds=1 or --working_dir=DIR.
+# Trains on handwritten digits of which 40 % have a wrong label, without and with the gradient-norm
+# penalty, and compares the errors on test images, whose labels are right. Two minutes on two CPU cores.
+# Arguments are passed to both trainings, such as --config.seeds=1 --config.init_seeds=1,
+# --working_dir=DIR, or --config.dataset.label_noise=0 for the digits with right labels.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 prepare_environment
@@ -10,9 +12,9 @@ for argument in "$@"; do
     [[ $argument != --working_dir=* ]] || working_dir=${argument#--working_dir=}
 done
 
-echo "Standard training:" >&2
-plain=$(train digits "$@" --config.gnp.r=0 --config.gnp.alpha=0)
-echo "With the penalty:" >&2
-penalized=$(train digits --config.gnp.r=0.1 --config.gnp.alpha=0.8 "$@")
+echo "Standard training, with 40 % of the training labels redrawn at random:" >&2
+standard=$(train digits_noise "$@" --config.gnp.r=0 --config.gnp.alpha=0)
+echo "The same with the gradient-norm penalty, r = 1 and alpha = 0.8:" >&2
+penalized=$(train digits_noise --config.gnp.r=1 --config.gnp.alpha=0.8 "$@")
 
-"$python" -P -m gnp.main.report --runs="$plain" --runs="$penalized" --out="$working_dir"
+"$python" -P -m gnp.main.report --runs="$standard" --runs="$penalized" --out="$working_dir"

@@ -2,7 +2,7 @@
 # Runs the tests: tests/run.sh [--all] [pytest arguments]; --all takes the slow ones too.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../recipe/common.sh"
-prepare_environment dev
+prepare_environment dev,data
 
 selection=()
 if [[ ${1:-} == --all ]]; then

@@ -150,10 +150,14 @@ def _difference_cell(difference):
 def verdicts(results: Sequence[GroupResult]) -> list[str]:
     """A sentence on each group that has a reference."""
     return [
-        f"{result.name} against {result.reference}: {result.difference.verdict}."
+        f"{result.name} against {result.reference}: {result.difference.verdict}{_cost(result)}."
         for result in results
         if result.difference
     ]
+
+
+def _cost(result):
+    return f"; in {result.relative_time:.2f} times the time" if result.relative_time else ""
 
 
 def notes(results: Sequence[GroupResult]) -> list[str]:

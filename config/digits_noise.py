@@ -1,0 +1,19 @@
+"""The digits with wrong training labels: 40 % of them are redrawn uniformly from all classes.
+
+    bash recipe/quickstart.sh
+
+Hardware: two CPU cores.
+Time: 15 seconds of standard training, 30 with the penalty.
+Test error: 27.3 % of standard training, 1.2 % with the penalty.
+Source: RESULTS.md, measured with these settings.
+"""
+
+from config import digits
+
+
+def get_config():
+    config = digits.get_config()
+    config.dataset.label_noise = 0.4
+    # Without augmentation the model can memorize all labels, right and wrong.
+    config.dataset.image_level_augmentations = "none"
+    return config
