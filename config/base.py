@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.batch_size = 256  # images per step, over all devices and hosts
     config.total_epochs = 200  # length of training
 
-    config.gradient_accumulation_steps = 1  # micro-batches per device and step
+    config.gradient_accumulation_steps = 1  # microbatches per device and step
     # Steps of one type that run as one program, between checkpoints and evaluations.
     config.steps_per_loop = 1
     config.compute_dtype = "float32"  # dtype of activations and products: float32 or bfloat16
@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: constant base_lr
     config.lr_schedule_type = "cosine"  # cosine, constant, stepped or exponential
-    # for stepped: (epoch, multiple of base_lr from that epoch on)
+    # for stepped: (epoch from 0, multiple of base_lr from the second step of that epoch on)
     config.lr_stepped_schedule = ((60, 0.2), (120, 0.04), (160, 0.008))
     config.warmup_epochs = 0  # linear warmup of the learning rate and of the penalty
 

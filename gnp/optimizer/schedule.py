@@ -30,7 +30,6 @@ def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones)
             f"lr_stepped_schedule is {milestones!r}; it must be a list of (epoch, factor) pairs, "
             "such as [(60, 0.2), (120, 0.04)]."
         ) from error
-    # As in the reference, the step on the boundary itself still has the rate before it.
     boundaries = jnp.array(epochs) * steps_per_epoch
     rates = base_lr * jnp.array((1.0, *factors))
 
@@ -94,7 +93,8 @@ def build_schedule(
     Args:
       name: one of `schedule_names()`. `cosine` falls in half a cosine from the end of the warmup to
         zero at the end of training; `exponential` falls to 1.2 % of `base_lr` at the end;
-        `stepped` is `base_lr` times the factor of the last milestone whose epoch has begun.
+        `stepped` is `base_lr` times the factor of the last milestone, which counts from the second
+        step of its epoch on: the first step still has the rate before it, as in the reference.
       base_lr: learning rate at the end of the warmup.
       total_epochs: length of training.
       warmup_epochs: length of the linear warmup from zero; 0 for none.

@@ -43,6 +43,14 @@ def test_exponential_ends_at_1_2_percent():
     assert math.isclose(end, 0.012 * GOLDEN["base_lr"], rel_tol=1e-6)
 
 
+def test_a_milestone_counts_from_the_second_step_of_its_epoch_on():
+    schedule, steps = build("stepped", 0), GOLDEN["steps_per_epoch"]
+    rates = [float(schedule(step)) / GOLDEN["base_lr"] for step in range(12 * steps)]
+    for epoch, before, factor in ((4, 1.0, 0.1), (8, 0.1, 0.01)):
+        first = epoch * steps
+        np.testing.assert_allclose(rates[first : first + 3], [before, factor, factor], rtol=1e-6)
+
+
 def test_unknown_schedule_lists_the_nearest_first():
     with pytest.raises(UserError, match=r"'cosin'; known: cosine, "):
         build("cosin", 0)
