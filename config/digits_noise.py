@@ -1,6 +1,6 @@
 """The digits with wrong training labels: 40 % of them are redrawn uniformly from all classes.
 
-    bash recipe/quickstart.sh
+    python -m gnp.main.main --config=config/digits_noise.py --working_dir=runs
 
 Hardware: two CPU cores.
 Time: 15 seconds of standard training, 30 with the penalty.
