@@ -48,6 +48,7 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
         config["model"]["model_name"],
         dataset["dataset_name"],
         f"{dataset['image_level_augmentations']}_{dataset['batch_level_augmentations']}",
+        *_label_level(dataset),
         f"lr_{config['base_lr']}",
         f"bs_{config['batch_size']}",
         f"l2reg_{config['l2_regularization']}",
@@ -61,6 +62,14 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
         f"seeds_{config['init_seeds']}_{config['seeds']}",
     ]
     return pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
+
+
+def _label_level(dataset):
+    """A folder level for wrong labels, where there are any."""
+    if dataset.get("label_noise"):
+        return [f"labels_{dataset['label_noise_kind']}_{dataset['label_noise']}"]
+    file = dataset.get("train_labels")
+    return [f"labels_{pathlib.PurePath(file).stem}"] if file else []
 
 
 def claim_folder(

@@ -34,6 +34,22 @@ def test_a_slash_in_a_name_adds_no_level(tmp_path):
     assert run_path(config, tmp_path).relative_to(tmp_path).parts[1] == "imagenet_v2_top"
 
 
+@pytest.mark.parametrize(
+    ("labels", "level"),
+    [
+        ({"label_noise": 0.4}, "labels_symmetric_0.4"),
+        ({"label_noise": 0.2, "label_noise_kind": "asymmetric"}, "labels_asymmetric_0.2"),
+        ({"train_labels": "somewhere/human.csv"}, "labels_human"),
+    ],
+    ids=str,
+)
+def test_wrong_labels_are_a_level_of_the_path(tmp_path, labels, level):
+    config = changed_config(**{f"dataset.{name}": value for name, value in labels.items()})
+    levels = run_path(config, tmp_path).relative_to(tmp_path).parts
+    assert levels[3:5] == (level, "lr_0.1")
+    assert len(levels) == len(run_path(changed_config(), tmp_path).relative_to(tmp_path).parts) + 1
+
+
 def test_config_json_holds_every_field(tmp_path):
     config = digits.get_config()
     claim_folder(tmp_path / "run", config)
@@ -85,11 +101,11 @@ def test_another_config_is_refused_where_none_is_kept(tmp_path):
             claim_folder(tmp_path, changed_config(**other))
 
 
-def test_a_run_that_does_not_tell_its_config_goes_on_with_a_warning(tmp_path, caplog):
+def test_a_run_without_a_config_resumes_with_a_warning(tmp_path, caplog):
     start_run(tmp_path, digits.get_config())
     (tmp_path / "config.json").unlink()
     claim_folder(tmp_path, digits.get_config())
-    assert "does not tell its config" in caplog.text
+    assert "has no config" in caplog.text
 
 
 def test_a_hash_stands_for_the_config_though_fields_are_added(tmp_path):
