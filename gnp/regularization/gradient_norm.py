@@ -14,7 +14,7 @@ objective is g1 + λ·H·v, H being the Hessian; the two passes tend to it as r 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -72,7 +72,7 @@ class PenalizedGradient(NamedTuple):
       clean_gradient: g1.
       perturbed_loss: L at the perturbed parameters.
       perturbed_aux: the auxiliary output of the loss there.
-      perturbed_gradient: g2.
+      perturbed_gradient: g2, in float32 or finer.
     """
 
     gradient: PyTree
@@ -89,6 +89,7 @@ def value_and_grad(
     r: float | jax.Array | Callable,
     alpha: float | jax.Array | Callable,
     *,
+    argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     axis_name: str | None = None,
     **form: Any,
@@ -99,9 +100,13 @@ def value_and_grad(
     batch statistics as aux, those of the first pass come back.
 
     Args:
-      loss_fn: `loss_fn(params, *args, **kwargs) -> loss`, or `(loss, aux)` with `has_aux`.
+      loss_fn: `loss_fn(params, *args, **kwargs) -> loss`, or `(loss, aux)` with `has_aux`. Where
+        parameters are narrower than float32, the last pass gives it float32 ones, as the narrow
+        type would round the perturbation away; it must not cast them back.
       r: radius of the perturbation: a number, a scalar array, or a schedule of the step.
       alpha: weight of the perturbed gradient, likewise. α·r is the weight λ of the gradient norm.
+      argnums: which positional arguments are the parameters, as in `jax.value_and_grad`: a number,
+        or several of them. The norm is that over all of them together.
       has_aux: whether the loss returns `(loss, aux)`.
       axis_name: name of a mapped axis over which g1 is averaged before v is taken, so that all
         devices perturb alike. None: each device perturbs along its own gradient (m-sharpness).
@@ -112,7 +117,8 @@ def value_and_grad(
 
     Returns:
       A function of `(params, *args, **kwargs)` that returns `(loss, gradient)`, or
-      `((loss, aux), gradient)`, loss and aux being those at params. If `r` or `alpha` is a schedule
+      `((loss, aux), gradient)`, loss and aux being those at params. With several `argnums` the
+      gradient is a tuple. If `r` or `alpha` is a schedule
       the function takes the step as the keyword `step`; with `ascent="random"` it takes a random
       key as the keyword `ascent_key`. Where α or r is zero it makes one pass; for arrays and
       schedules that is decided while it runs, and on CPUs, where branches are slow, all passes are
@@ -120,15 +126,16 @@ def value_and_grad(
 
     Raises:
       UserError: a field of `form` has a bad value.
-      TypeError: a schedule was given and the call has no `step`.
+      TypeError: a schedule was given and the call has no `step`, or it lacks one of `argnums`.
     """
     form = PenaltyForm(**form)
 
-    def penalized(params, *args, step=None, ascent_key=None, **kwargs):
+    def penalized(*args, step=None, ascent_key=None, **kwargs):
+        params = _chosen(args, argnums)
         radius, weight = _at_step(r, step, "r"), _at_step(alpha, step, "alpha")
 
         def loss_of(params):
-            result = loss_fn(params, *args, **kwargs)
+            result = loss_fn(*_with_chosen(args, argnums, params), **kwargs)
             return result if has_aux else (result, None)
 
         def one_pass():
@@ -151,6 +158,27 @@ def value_and_grad(
         return ((loss, aux) if has_aux else loss), gradient
 
     return penalized
+
+
+def _chosen(args, argnums):
+    """The arguments that are the parameters: one, or a tuple."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for number in numbers:
+        if not -len(args) <= number < len(args):
+            raise TypeError(
+                f"argnums is {argnums}, but the call has {len(args)} positional arguments; pass "
+                "the parameters by position."
+            )
+    chosen = tuple(args[number] for number in numbers)
+    return chosen[0] if isinstance(argnums, int) else chosen
+
+
+def _with_chosen(args, argnums, params):
+    args = list(args)
+    pairs = [(argnums, params)] if isinstance(argnums, int) else zip(argnums, params, strict=True)
+    for number, value in pairs:
+        args[number] = value
+    return args
 
 
 def _one_or_all_passes(nothing_asked, one_pass, all_passes):
@@ -183,7 +211,8 @@ def penalized_gradient(
 
     Args:
       loss_fn: `params -> (loss, aux)`.
-      params: tree of floating-point arrays.
+      params: tree of floating-point arrays. The last pass gets float32 ones in the place of
+        narrower ones.
       r: radius of the perturbation.
       alpha: weight of the perturbed gradient.
       form: which penalty.
@@ -202,7 +231,9 @@ def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average):
     perturbation = ascent(form.ascent)
     (loss, aux), clean = _gradient(loss_fn, params, average)
     stride = r / form.ascent_steps
-    perturbed_params = tree.add(params, perturbation(params, clean, stride, key))
+    precise_params, precise_clean = tree.precise(params), tree.precise(clean)
+    first_move = perturbation(precise_params, precise_clean, stride, key)
+    perturbed_params = tree.add(precise_params, first_move)
     for _ in range(form.ascent_steps - 1):
         _, gradient = _gradient(loss_fn, perturbed_params, average)
         move = perturbation(perturbed_params, gradient, stride, key)
@@ -214,10 +245,11 @@ def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, key, average):
     second = perturbed
     if form.surrogate_gap:
         second = average(second)  # the gap is that of the whole perturbation group
-        second = tree.add(second, tree.orthogonal_part(clean, second), -form.surrogate_gap)
-    first = tree.unit(clean) if form.norm_perturbations else clean
+        gap = tree.orthogonal_part(precise_clean, second)
+        second = tree.add(second, gap, -form.surrogate_gap)
+    first = tree.unit(precise_clean) if form.norm_perturbations else precise_clean
     return PenalizedGradient(
-        gradient=tree.mix(first, second, alpha),
+        gradient=tree.cast(tree.mix(first, second, alpha), clean),
         loss=loss,
         aux=aux,
         clean_gradient=clean,
@@ -236,7 +268,7 @@ def _exact(loss_fn, params, strength, average):
 
     own, hessian_product, (loss, aux) = jax.linearize(gradient_of, params, has_aux=True)
     clean = average(own)
-    direction = jax.tree.map(lambda d, p: d.astype(p.dtype), tree.unit(clean), params)
+    direction = tree.cast(tree.unit(clean), clean)
     return PenalizedGradient(
         gradient=tree.add(clean, hessian_product(direction), strength),
         loss=loss,

@@ -57,6 +57,21 @@ def unit(tree: PyTree) -> PyTree:
     return scale(tree, divide(1, global_norm(tree)))
 
 
+def precise(tree: PyTree) -> PyTree:
+    """The tree with narrower floating-point leaves as float32, which small changes need."""
+
+    def widened(leaf):
+        leaf = jnp.asarray(leaf)
+        return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+    return jax.tree.map(widened, tree)
+
+
+def cast(tree: PyTree, like: PyTree) -> PyTree:
+    """The tree in the types of another."""
+    return jax.tree.map(lambda leaf, x: leaf.astype(x.dtype), tree, like)
+
+
 def add(a: PyTree, b: PyTree, factor=1) -> PyTree:
     """a + factor·b, leaf by leaf, in the types of a."""
     return jax.tree.map(lambda x, y: (x + factor * y).astype(x.dtype), a, b)

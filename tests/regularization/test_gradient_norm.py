@@ -156,6 +156,72 @@ def test_bfloat16_parameters_keep_their_type():
     assert gradient["a"].dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"norm_perturbations": True},
+        {"ascent": "adaptive"},
+        {"ascent_steps": 2},
+        {"surrogate_gap": 0.3},
+        {"mode": "exact"},
+    ],
+    ids=str,
+)
+def test_large_narrow_parameters_are_perturbed(dtype, form):
+    """The numbers next to 100.5 are 0.5 away in bfloat16; a perturbation of 0.1 must not vanish."""
+    params = jnp.array([100.5, 101.0, 99.5], dtype)
+
+    def loss(params):
+        distance = params - jnp.asarray(100, params.dtype)
+        return 0.5 * distance @ MATRIX.astype(params.dtype) @ distance + distance[0] ** 3
+
+    penalized = gradient_norm.value_and_grad(loss, r=0.1, alpha=0.8, **form)
+    expected = penalized(params.astype(jnp.float32))[1]
+    found = penalized(params)[1]
+    assert found.dtype == dtype
+    np.testing.assert_allclose(np.float32(found), expected, rtol=4 * float(jnp.finfo(dtype).eps))
+    if not form:  # the test would see it
+        clean = jax.grad(loss)(params)
+        assert np.abs(np.float32(found - clean)).max() > 0.05 * np.abs(np.float32(clean)).max()
+
+
+def test_a_number_is_a_parameter_too():
+    loss, gradient = gradient_norm.value_and_grad(lambda w: w**2, r=0.5, alpha=1.0)(3.0)
+    assert (loss, gradient) == (9.0, 7.0)
+
+
+@pytest.mark.parametrize("argnums", [1, -1])
+def test_any_argument_may_be_the_parameters(argnums):
+    def loss(scale, params):
+        return scale * quadratic(params)
+
+    _, gradient = gradient_norm.value_and_grad(loss, 0.2, 0.8, argnums=argnums)(2.0, START)
+    expected = gradient_norm.value_and_grad(lambda p: 2 * quadratic(p), 0.2, 0.8)(START)[1]
+    np.testing.assert_array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("r", [0.0, 0.2])
+def test_several_arguments_have_one_norm_and_a_tuple_of_gradients(r):
+    def loss(a, scale, b):
+        value = scale * quadratic(jnp.stack([a, b[0], b[1]]))
+        return value, value + 1
+
+    penalized = gradient_norm.value_and_grad(loss, r, 0.8, argnums=(0, 2), has_aux=True)
+    (value, aux), gradient = jax.jit(penalized)(START[0], 1.0, START[1:])
+    assert isinstance(gradient, tuple)
+    assert aux == value + 1
+    found = jnp.concatenate([gradient[0][None], gradient[1]])
+    np.testing.assert_allclose(found, exact_gradient(START, r, 0.8), rtol=1e-5)
+
+
+def test_parameters_that_are_not_passed_by_position_are_missed():
+    penalized = gradient_norm.value_and_grad(quadratic, 0.2, 0.8, argnums=(0, 1))
+    with pytest.raises(TypeError, match=r"argnums is \(0, 1\), but the call has 1 positional"):
+        penalized(START)
+
+
 @pytest.mark.parametrize(
     ("backend", "r", "passes"), [("gpu", 0.0, 1), ("gpu", 0.1, 2), ("cpu", 0.0, 2), ("cpu", 0.1, 2)]
 )
