@@ -25,6 +25,7 @@ from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import train
+from gnp.training.run_devices import with_groups_of_run
 from gnp.training.settings import read_settings
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
@@ -64,7 +65,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
             summary = train(
-                settings,
+                with_groups_of_run(settings, config, folder),
                 model=model,
                 source=source,
                 folder=folder,

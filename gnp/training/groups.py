@@ -25,6 +25,10 @@ class PerturbationGroups(NamedTuple):
     per_device: int = 1
     devices: int = 1
 
+    def size(self, batch_size: int, num_devices: int) -> int:
+        """Images of a group."""
+        return batch_size * self.devices // (num_devices * self.per_device)
+
 
 def plan_groups(
     *,

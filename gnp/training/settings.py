@@ -17,10 +17,11 @@ from gnp.regularization.penalized_steps import probability_schedule
 from gnp.regularization.reuse import Reuse
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training.gradient import Penalty
-from gnp.training.groups import PerturbationGroups, plan_groups
+from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
 from gnp.training.position import RunLength
 from gnp.training.settings_checks import check_fields
+from gnp.training.settings_groups import read_groups
 from gnp.training.settings_loss import LossSettings
 from gnp.training.settings_run import EvaluationSettings, LoggingSettings, SavingSettings
 from gnp.training.state import TrainState, create_state
@@ -240,7 +241,7 @@ def read_settings(config: Any, *, num_devices: int) -> Settings:
         and what it may hold.
     """
     check_fields(config)
-    standard_groups, penalized_groups = _groups(config, num_devices)
+    standard_groups, penalized_groups = read_groups(config, num_devices)
     return Settings(
         batch_size=config.batch_size,
         total_epochs=config.total_epochs,
@@ -258,28 +259,6 @@ def read_settings(config: Any, *, num_devices: int) -> Settings:
         saving=SavingSettings.from_config(config),
         logging=LoggingSettings.from_config(config),
     )
-
-
-def _groups(config, num_devices):
-    """Perturbation groups of standard and of penalized steps."""
-    gnp = config.gnp
-    if gnp.sync_perturbations and gnp.perturbation_batch is not None:
-        raise UserError(
-            "gnp.sync_perturbations makes the whole batch one perturbation group, and "
-            f"gnp.perturbation_batch groups of {gnp.perturbation_batch} images; set one of them "
-            "alone."
-        )
-    sizes = {
-        "batch_size": config.batch_size,
-        "num_devices": num_devices,
-        "accumulation_steps": config.gradient_accumulation_steps,
-    }
-    m = 0 if gnp.sync_perturbations else gnp.perturbation_batch
-    penalized = plan_groups(**sizes, perturbation_batch=m)
-    # This penalty's norm is that of a group's gradient, in standard steps too.
-    if config.regularization.parameter_gradient.strength:
-        return penalized, penalized
-    return plan_groups(**sizes), penalized
 
 
 def _penalty_warmup(config):

@@ -38,7 +38,13 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, capsys):
     assert folder.name == "seeds_0_0"
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     expected = {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "curves.png"}
-    assert names == expected | {"summary.json", "timings.jsonl", "log.txt", "data.json"}
+    assert names == expected | {
+        "summary.json",
+        "timings.jsonl",
+        "log.txt",
+        "data.json",
+        "devices.json",
+    }
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["final"]["eval/num_images"] == 360
     printed = capsys.readouterr().out

@@ -1,0 +1,117 @@
+"""The devices that a run began on: its perturbation groups stay, whatever it resumes on."""
+
+import dataclasses
+import logging
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+
+from gnp.errors import UserError, reason
+from gnp.files import json_text, read_json, write_atomically
+from gnp.training import parallel
+from gnp.training.saved_variables import find_checkpoints
+from gnp.training.settings import Settings
+from gnp.training.settings_groups import depend_on_devices, read_groups
+
+DEVICES_FILE = "devices.json"
+
+_log = logging.getLogger(__name__)
+
+
+class RunDevices(NamedTuple):
+    """What a run began on.
+
+    Attributes:
+      num_devices: over all processes.
+      perturbation_batch: images of a perturbation group.
+    """
+
+    num_devices: int
+    perturbation_batch: int
+
+
+def with_groups_of_run(settings: Settings, config: Any, folder: pathlib.Path) -> Settings:
+    """The settings with the perturbation groups that the run began with.
+
+    Every process must call it. The first one writes `devices.json` into the folder of a new run.
+
+    Args:
+      settings: what the config asks for on the devices there are.
+      config: the resolved config.
+      folder: the run's folder; it exists.
+
+    Raises:
+      UserError: `devices.json` is damaged, or the devices cannot form these groups.
+    """
+    has_begun = bool(find_checkpoints(folder))
+    began = _read(folder / DEVICES_FILE) if has_begun else None
+    parallel.barrier("devices of the run")  # all have read what the first one may write
+    if began is None:
+        if has_begun:
+            _log.info("The run does not say on how many devices it began; taken to be as many.")
+        _write(folder / DEVICES_FILE, RunDevices(jax.device_count(), _group_size(settings)))
+    elif began.num_devices != jax.device_count():
+        if depend_on_devices(config):
+            standard, penalized = _groups(config, began)
+            settings = dataclasses.replace(
+                settings, standard_groups=standard, penalized_groups=penalized
+            )
+        _warn(began, settings)
+    return settings
+
+
+def _group_size(settings):
+    return settings.penalized_groups.size(settings.batch_size, jax.device_count())
+
+
+def _groups(config, began):
+    try:
+        return read_groups(config, jax.device_count(), began.perturbation_batch)
+    except UserError as error:
+        raise UserError(
+            f"The run began with {began.num_devices} devices and without gnp.perturbation_batch, "
+            f"so {began.perturbation_batch} images share a perturbation, which the "
+            f"{jax.device_count()} devices here cannot form; resume with {began.num_devices}, or "
+            "set gnp.perturbation_batch and --config.retrain=True to start over."
+        ) from error
+
+
+def _warn(began, settings):
+    if jax.process_index() == 0:
+        _log.warning(
+            "The run began with %d devices and resumes with %d, which changes its numbers: groups "
+            "that share a perturbation keep their %d images, but batch norm takes the statistics "
+            "of the %d images of a device, and each device has random numbers of its own.",
+            began.num_devices,
+            jax.device_count(),
+            _group_size(settings),
+            settings.batch_size // jax.device_count(),
+        )
+
+
+def _read(file):
+    if not file.exists():  # of an older version
+        return None
+    content = read_json(file)
+    try:
+        began = RunDevices(**content)
+    except TypeError as error:
+        raise UserError(f"{file} is damaged ({error}); fix or remove it.") from error
+    if not all(type(number) is int and number > 0 for number in began):
+        raise UserError(f"{file} is damaged (it holds {content}); fix or remove it.")
+    return began
+
+
+def _write(file, devices):
+    if jax.process_index() != 0:
+        return
+    try:
+        write_atomically(file, json_text(devices._asdict()))
+    except (OSError, UserError) as error:
+        _log.warning(
+            "%s cannot be written (%s); on another number of devices the run would resume with "
+            "other perturbation groups.",
+            file,
+            reason(error),
+        )
