@@ -44,7 +44,8 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.gradient_clipping = 5.0  # maximum global norm of the mixed gradient; 0: off
     config.l2_regularization = 1e-3  # l2 in loss + l2/2 * sum of squared parameters
-    config.no_weight_decay_on_bn = False  # True: L2 on parameters with ndim > 1 only
+    # True: L2 and AdamW's decay spare biases, norm scales, position embeddings, class tokens.
+    config.no_weight_decay_on_bn = False
     config.label_smoothing = 0.0  # probability mass spread evenly over all classes
 
     config.gr_warmup_strategy = "none"  # none, r, lambda or zero
@@ -122,6 +123,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.loader = "tfdata"  # tfdata, or device: all images stay on the accelerator
     config.dataset.on_bad_image = "error"  # unreadable image files: error or skip
     config.dataset.memory_limit_gb = 8.0  # image folders up to this are kept in memory, decoded
+    config.dataset.recursive = False  # True: also read the folders within a class folder
+    # How images of image_folder become squares: crop (the centred square), squash or pad (black).
+    config.dataset.resize = "crop"
+    # True: filter photos of imagenet that are made smaller; False: the reference's aliased resize.
+    config.dataset.antialias = True
     # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or trivialaugment;
     # autoaugment, randaugment and trivialaugment include crop and flip
     config.dataset.image_level_augmentations = "basic"

@@ -1,9 +1,11 @@
 """Optimizers by name, as optax gradient transformations."""
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import optax
 
 from gnp.errors import UserError, unknown_name
@@ -25,7 +27,11 @@ def optimizer_names() -> list[str]:
     return sorted(_OPTIMIZERS)
 
 
-def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientTransformation:
+def build_optimizer(
+    name: str,
+    opt_params: Mapping[str, Any],
+    decayed: Callable[[Any], Any] | None = None,
+) -> optax.GradientTransformation:
     """An optimizer whose learning rate is set from outside, step by step.
 
     `set_learning_rate` writes the rate into the optimizer's state before each update, so that the
@@ -34,6 +40,8 @@ def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientT
     Args:
       name: one of `optimizer_names()`.
       opt_params: arguments of the optimizer, by optax's names; they override the defaults.
+      decayed: of the parameters, a tree that says for each whether the optimizer's own weight decay
+        takes it; None: all.
 
     Raises:
       UserError: the optimizer or an argument is unknown.
@@ -44,6 +52,8 @@ def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientT
     for argument in opt_params:
         if argument not in allowed:
             raise unknown_name(f"parameter of {name} (opt.opt_params)", argument, allowed)
+    if decayed is not None and constructor is optax.adamw:
+        constructor = functools.partial(_adamw, decayed=decayed)
     fixed = [p for p in inspect.signature(constructor).parameters if p != "learning_rate"]
     arguments = {**defaults, **opt_params}
     _check_numbers(name, arguments)
@@ -53,6 +63,29 @@ def build_optimizer(name: str, opt_params: Mapping[str, Any]) -> optax.GradientT
             "0.9."
         )
     return optax.inject_hyperparams(constructor, static_args=fixed)(learning_rate=0.0, **arguments)
+
+
+def _adamw(learning_rate, weight_decay, b1=0.9, b2=0.999, eps=1e-8, *, decayed):
+    """`optax.adamw` that decays some of the parameters, with the same state.
+
+    Its own argument `mask` gives a state of another structure, which checkpoints do not fit.
+    """
+
+    def decay(updates, params):
+        return jax.tree.map(
+            lambda update, param, is_decayed: (
+                update + weight_decay * param if is_decayed else update
+            ),
+            updates,
+            params,
+            decayed(params),
+        )
+
+    return optax.chain(
+        optax.scale_by_adam(b1, b2, eps),
+        optax.stateless(decay),
+        optax.scale_by_learning_rate(learning_rate),
+    )
 
 
 def set_learning_rate(opt_state: optax.OptState, learning_rate) -> optax.OptState:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.regularization import weight
+from gnp.training.decay import decayed_leaves
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -29,13 +30,9 @@ def l2_penalty(params: Any, *, kernels_only: bool = False) -> jax.Array:
 
     Args:
       params: tree of arrays.
-      kernels_only: omit parameters with one dimension or none (biases, norm scales).
+      kernels_only: only those of `gnp.training.decay.decayed`.
     """
-    return sum(map(weight.l2, _kernels(params) if kernels_only else jax.tree.leaves(params)))
-
-
-def _kernels(params):
-    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    return sum(map(weight.l2, decayed_leaves(params) if kernels_only else jax.tree.leaves(params)))
 
 
 def top_k_errors(logits: jax.Array, labels: jax.Array, k: int = 1) -> jax.Array:

@@ -16,6 +16,7 @@ from gnp.regularization.gradient_norm import PenaltyForm
 from gnp.regularization.penalized_steps import probability_schedule
 from gnp.regularization.reuse import Reuse
 from gnp.regularization.warmup import penalty_warmup
+from gnp.training import decay
 from gnp.training.gradient import Penalty
 from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
@@ -67,7 +68,11 @@ class OptimizerSettings:
         )
         learning_rate(steps_per_epoch=1)  # says at once what is wrong with it
         return cls(
-            build_optimizer(config.opt.opt_type, config.opt.opt_params),
+            build_optimizer(
+                config.opt.opt_type,
+                config.opt.opt_params,
+                decay.decayed if config.no_weight_decay_on_bn else None,
+            ),
             lambda steps_per_epoch: learning_rate(steps_per_epoch=steps_per_epoch),
             config.gradient_clipping,
         )
@@ -218,7 +223,7 @@ class Settings:
 
     def initial_state(self, model: nn.Module, image_shape: tuple[int, int, int]) -> TrainState:
         """The state before the first step."""
-        return create_state(
+        state = create_state(
             model,
             self.optimizer.transformation,
             image_shape=image_shape,
@@ -227,6 +232,9 @@ class Settings:
             with_reuse=self.penalty.reuse is not None,
             with_ema=self.ema_decay > 0,
         )
+        if self.loss.l2_on_kernels_only:
+            decay.log_counts(state.params)
+        return state
 
 
 def read_settings(config: Any, *, num_devices: int) -> Settings:
