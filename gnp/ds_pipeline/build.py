@@ -6,7 +6,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnp.ds_pipeline import decoded, label_noise, partition, settings, verify
+from gnp.ds_pipeline import (
+    decoded,
+    label_noise,
+    partition,
+    settings,
+    tensorflow_cpu,
+    verify,
+)
 from gnp.ds_pipeline.augment import levels
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.source import DataSource
@@ -55,6 +62,7 @@ def build_source(
     run_dir: Path | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     evaluate_on_train: bool = False,
+    needs_train: bool = True,
 ) -> DataSource:
     """Builds the data source that a config names.
 
@@ -67,6 +75,7 @@ def build_source(
         of the data set.
       evaluate_on_train: use the training images as evaluation set: each once, not augmented, with
         the labels used for training, noise included.
+      needs_train: False: there may be no training images, as only evaluation is wanted.
 
     Raises:
       UserError: a name is unknown, or the data do not match the config.
@@ -74,12 +83,13 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
+    if data.missing and (needs_train or evaluate_on_train):
+        raise UserError(data.missing)
     if normalization:
         mean, std = map(tuple, normalization)
         data = dataclasses.replace(data, mean=mean, std=std)
     if evaluate_on_train:
-        shuffled = data.train.take(partition.split_order(len(data.train)))
-        data = dataclasses.replace(data, test=shuffled)
+        data = dataclasses.replace(data, test=_shuffled(data.train))
     _check_classes(data, config.dataset)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
@@ -97,6 +107,8 @@ def load_data(config) -> LabelledData:
     if name not in _SOURCES:
         raise unknown_name("data set", name, _SOURCES)
     data = importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}").load(config)
+    if data.missing:
+        return dataclasses.replace(data, test=_shuffled(data.test))
     true_labels = data.train.labels
     data = label_noise.with_noise(data, config.dataset)
     train, test = data.train, data.test
@@ -116,9 +128,12 @@ def load_data(config) -> LabelledData:
                 len(test),
             )
     train = partition.first_images(train, config.dataset.num_train_images)
-    # Many sets are sorted by class. Shuffled, each batch has the classes of the whole set.
-    test = test.take(partition.split_order(len(test)))
-    return dataclasses.replace(data, train=train, test=test)
+    return dataclasses.replace(data, train=train, test=_shuffled(test))
+
+
+def _shuffled(examples):
+    """Many sets are sorted by class. Shuffled, each batch has the classes of the whole set."""
+    return examples.take(partition.split_order(len(examples)))
 
 
 def _check_loader(dataset):
@@ -137,22 +152,27 @@ def _read_files(data, config, run_dir, is_writer):
         data = verify.without_bad_images(data, dataset.num_channels, run_dir, is_writer)
     elif dataset.on_bad_image != "error":
         raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
-    size, channels = dataset.image_size, dataset.num_channels
+    form = decoded.Form(dataset.image_size, dataset.num_channels, dataset.resize)
     if dataset.loader == "device":
         cache = run_dir / decoded.CACHE_FILE if run_dir else None
-        return decoded.read_into_memory(data, size, channels, cache, is_writer)
+        return decoded.read_into_memory(data, form, cache, is_writer)
     if dataset.dataset_name in settings.PHOTO_SETS:
         return data
-    pixels = (len(data.train) + len(data.test)) * size**2 * channels
+    pixels = (len(data.train) + len(data.test)) * form.size**2 * form.channels
     if pixels <= dataset.memory_limit_gb * 1e9:
-        return decoded.read_into_memory(data, size, channels)
+        return decoded.read_into_memory(data, form)
     if data.mean:
         return data
-    mean, std = decoded.estimated_statistics(data.train, size, channels)
+    mean, std = decoded.estimated_statistics(data.train, form)
     return dataclasses.replace(data, mean=mean, std=std)
 
 
 def _check_classes(data, dataset):
+    if len(data.class_names) < 2:
+        raise UserError(
+            f"{dataset.dataset_name} has the one class {data.class_names[0]!r}; a classifier needs "
+            "images of at least two."
+        )
     if len(data.class_names) != dataset.num_classes:
         raise UserError(
             f"dataset.num_classes is {dataset.num_classes}, but {dataset.dataset_name} has "
@@ -181,7 +201,8 @@ def _pipeline_class(data, pipeline, dataset):
         from gnp.ds_pipeline.device_source import DeviceSource
 
         return DeviceSource
-    if dataset.dataset_name in _NUMPY_SOURCES and pipeline.augmentation.policy is None:
+    suits_numpy = dataset.dataset_name in _NUMPY_SOURCES or not tensorflow_cpu.is_installed()
+    if data.in_memory and suits_numpy and pipeline.augmentation.policy is None:
         from gnp.ds_pipeline.numpy_source import NumpySource
 
         return NumpySource

@@ -8,6 +8,7 @@ import os
 import zipfile
 from concurrent import futures
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +22,34 @@ _CHUNK = 64
 
 _SAMPLE = 5000  # images to estimate statistics from
 
+# Part of the cache's key. Increase it when the same files are decoded to other pixels.
+_VERSION = 2
+
 _log = logging.getLogger(__name__)
 
 
+class Form(NamedTuple):
+    """What image files are decoded to.
+
+    Attributes:
+      size: height and width in pixels.
+      channels: 1 or 3.
+      resize: how images of another shape become squares, see `gnp.ds_pipeline.decode.square`.
+    """
+
+    size: int
+    channels: int
+    resize: str
+
+
 def read_into_memory(
-    data: LabelledData, size: int, channels: int, cache: Path | None = None, is_writer: bool = False
+    data: LabelledData, form: Form, cache: Path | None = None, is_writer: bool = False
 ) -> LabelledData:
-    """Decodes all files of a data set to their centred squares of size x size pixels.
+    """Decodes all files of a data set.
 
     Args:
       data: with paths as images.
-      size, channels: of the decoded images.
+      form: of the decoded images.
       cache: an .npz file. If it has the decoded images of exactly these files, they are read from
         it; otherwise they are written to it.
       is_writer: whether this process writes the cache.
@@ -39,27 +57,26 @@ def read_into_memory(
     Raises:
       UserError: a file cannot be used; the message names it and says why.
     """
-    key = _fingerprint(data, size, channels) if cache else ""
+    files = data.train.images, data.test.images
+    key = _fingerprint(data, form) if cache else ""
     images = _from_cache(cache, key)
     if images is None:
-        images = [_decode(part.images, size, channels) for part in (data.train, data.test)]
+        joined = _decode(np.concatenate(files), form)
+        images = joined[: len(files[0])], joined[len(files[0]) :]
         if cache and is_writer:
             _to_cache(cache, key, images)
-    train, test = images
-    mean, std = (data.mean, data.std) if data.mean else statistics(train)
-    return dataclasses.replace(
-        data,
-        train=dataclasses.replace(data.train, images=train),
-        test=dataclasses.replace(data.test, images=test),
-        mean=mean,
-        std=std,
+    mean, std = (data.mean, data.std) if data.mean else statistics(images[0])
+    train, test = (
+        dataclasses.replace(part, images=decoded, files=paths)
+        for part, decoded, paths in zip((data.train, data.test), images, files, strict=True)
     )
+    return dataclasses.replace(data, train=train, test=test, mean=mean, std=std)
 
 
-def estimated_statistics(files: Examples, size: int, channels: int):
+def estimated_statistics(files: Examples, form: Form):
     """`statistics` of a fixed sample of files, for sets larger than memory."""
     chosen = partition.split_order(len(files))[:_SAMPLE]
-    return statistics(_decode(files.images[chosen], size, channels))
+    return statistics(_decode(files.images[chosen], form))
 
 
 def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -77,23 +94,33 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(means), tuple(stds)
 
 
-def _decode(paths, size, channels):
-    images = np.empty((len(paths), size, size, channels), np.uint8)
+def _decode(paths, form):
+    images = np.empty((len(paths), form.size, form.size, form.channels), np.uint8)
+    cut = np.zeros(len(paths))
 
     def read(start):
         for position in range(start, min(start + _CHUNK, len(paths))):
-            pixels = decode.read(paths[position], channels)
-            images[position] = decode.square(pixels, size)
+            pixels = decode.read(paths[position], form.channels)
+            images[position] = decode.square(pixels, form.size, form.resize)
+            cut[position] = decode.share_cut(pixels, form.size)
 
     with futures.ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(0, len(paths), _CHUNK)):
             pass
+    if form.resize == "crop" and (count := np.count_nonzero(cut)):
+        _log.warning(
+            "%d of %d images are not square. What lies beyond their centred squares, %.1f %% of "
+            "their pixels, is cut off. dataset.resize=squash and pad keep it.",
+            count,
+            len(paths),
+            100 * cut[cut > 0].mean(),
+        )
     return images
 
 
-def _fingerprint(data, size, channels):
-    """A hash of the files' names, sizes and times, and of the size of the decoded images."""
-    digest = hashlib.sha256(f"{size} {channels}".encode())
+def _fingerprint(data, form):
+    """A hash of the files' names, sizes and times, and of the form of the decoded images."""
+    digest = hashlib.sha256(f"{_VERSION} {form}".encode())
     for path in np.concatenate([data.train.images, data.test.images]):
         with contextlib.suppress(OSError):  # reading the file will raise and name it
             status = os.stat(path)

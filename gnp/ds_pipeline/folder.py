@@ -1,73 +1,200 @@
-"""Class folders: `train/<class>/*` and `test/<class>/*` or `val/<class>/*`."""
+"""Class folders: one folder of images per class, in a directory for training and one for tests."""
 
+import collections
+import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from gnp.ds_pipeline.labelled_data import Examples
+from gnp.ds_pipeline import decode
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 from gnp.errors import UserError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+_HIDDEN, _SPECIAL, _OUTSIDE = "hidden", "not regular files", "outside of the class folders"
+_NESTED = "in nested folders (dataset.recursive=True reads them)"
+
+_KINDS_NAMED = 6  # in the message about files that are passed over
+
+_log = logging.getLogger(__name__)
 
 
-def class_names(directory: Path, flag: str) -> list[str]:
+class Directory(NamedTuple):
+    """A directory with one folder per class.
+
+    Attributes:
+      path: of the directory; None if the field is empty.
+      flag: the config field that names it, for messages.
+    """
+
+    path: Path | None
+    flag: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.flag})"
+
+
+def load(train: Directory, test: Directory | None, *, recursive: bool) -> LabelledData:
+    """The image files below two directories, sorted by class and name.
+
+    The classes are the sorted names of the training folders. Without a training directory they are
+    those of the test folders: such data can be evaluated on.
+
+    Args:
+      train: of the training images.
+      test: of the test images; None if they are not needed.
+      recursive: also read the folders within a class folder.
+
+    Raises:
+      UserError: a directory or its images are missing, or a class folder is not a known class.
+    """
+    missing = _why_not_a_directory(train)
+    if missing and (test is None or _why_not_a_directory(test)):
+        raise UserError(missing)
+    names = class_names(test if missing else train)
+    nothing = Examples(np.array([], str), np.array([], np.int64))
+    return LabelledData(
+        train=nothing if missing else _list_training_images(train, names, recursive),
+        test=nothing if test is None else _list_test_images(test, names, recursive),
+        class_names=names,
+        missing=missing,
+    )
+
+
+def class_names(directory: Directory) -> list[str]:
     """The sorted names of the class folders in a directory.
 
     Raises:
       UserError: there are none; the message names the config field.
     """
-    if not directory.is_dir():
-        raise UserError(
-            f"{directory} is not a folder; set {flag} to one that has one folder of images per "
-            "class."
-        )
-    names = sorted(e.name for e in _scan(directory) if e.is_dir() and not e.name.startswith("."))
+    if why := _why_not_a_directory(directory):
+        raise UserError(why)
+    entries = _scan(directory.path)
+    names = sorted(e.name for e in entries if _is_folder(e) and not e.name.startswith("."))
     if not names:
-        raise UserError(f"{directory} ({flag}) has no folders; expected one per class.")
+        raise UserError(f"{directory} has no folders; expected one per class.")
     return names
 
 
-def list_images(directory: Path, names: list[str], flag: str) -> Examples:
-    """The image files below a directory, sorted by class and name.
+def _why_not_a_directory(directory):
+    path, flag = directory
+    if path is not None and path.is_dir():
+        return ""
+    given = f"{flag} is empty" if path is None else f"{path} is not a folder"
+    return f"{given}; set {flag} to a folder that has one folder of images per class."
 
-    Hidden files and files with other extensions than those of images are skipped.
 
-    Args:
-      directory: has one folder per class.
-      names: the classes, in the order of the labels; a class without a folder has no images.
-      flag: the config field that names the directory, for error messages.
+def _list_training_images(directory, names, recursive):
+    files = _images_of_classes(directory, names, recursive)
+    for name in names:
+        if not files[name]:
+            raise UserError(
+                f"The class folder {directory.path / name} ({directory.flag}) has no images; "
+                f"{_expected(recursive)}."
+            )
+    return _examples(files, names)
 
-    Raises:
-      UserError: a folder is not a known class, cannot be read, or has no images.
-    """
-    found = class_names(directory, flag)
+
+def _list_test_images(directory, names, recursive):
+    found = class_names(directory)
     unknown = sorted(set(found) - set(names))
     if unknown:
         raise UserError(
-            f"{directory} ({flag}) has the class {unknown[0]!r}, which the training set lacks; "
-            "remove the folder or add training images of that class."
+            f"{directory} has the class {unknown[0]!r}, which the training set lacks; remove the "
+            "folder or add training images of that class."
         )
-    paths, labels = [], []
-    for name in found:
-        in_class = _image_files(directory / name, flag)
-        paths += in_class
-        labels += [names.index(name)] * len(in_class)
-    return Examples(np.array(paths), np.array(labels, np.int64))
+    files = _images_of_classes(directory, found, recursive)
+    without = [name for name in names if not files.get(name)]
+    if len(without) == len(names):
+        raise UserError(f"{directory} has no images; {_expected(recursive)}.")
+    if without:
+        _log.warning(
+            "%s has no images of %d of %d classes, so the evaluation says nothing about them: %s.",
+            directory,
+            len(without),
+            len(names),
+            ", ".join(map(repr, without)),
+        )
+    return _examples(files, names)
 
 
-def _image_files(directory, flag):
-    paths = sorted(
-        entry.path
-        for entry in _scan(directory)
-        if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".")
-    )
-    if not paths:
-        raise UserError(
-            f"The class folder {directory} ({flag}) has no images; expected files that end in "
-            f"{', '.join(EXTENSIONS)}."
-        )
-    return paths
+def _expected(recursive):
+    nested = "" if recursive else " in this folder itself, or dataset.recursive=True"
+    return f"expected {', '.join(decode.FORMATS)} files{nested}"
+
+
+def _examples(files, names):
+    paths = [path for name in names for path in files.get(name, ())]
+    counts = [len(files.get(name, ())) for name in names]
+    return Examples(np.array(paths, str), np.repeat(np.arange(len(names)), counts))
+
+
+def _images_of_classes(directory, names, recursive):
+    """The sorted image files of each class; a warning counts all other files."""
+    passed_over = collections.Counter()
+    for entry in _scan(directory.path):
+        if not _is_folder(entry):
+            passed_over[_OUTSIDE] += 1
+        elif entry.name.startswith("."):
+            passed_over[_HIDDEN] += _count_files(entry.path)
+    files = {name: sorted(_images(directory.path / name, recursive, passed_over)) for name in names}
+    if total := passed_over.total():
+        kinds = (+passed_over).most_common()
+        named = [f"{count} {kind}" for kind, count in kinds[:_KINDS_NAMED]]
+        rest = sum(count for _, count in kinds[_KINDS_NAMED:])
+        named += [f"{rest} others"] if rest else []
+        _log.warning("%s: %d files passed over: %s.", directory, total, ", ".join(named))
+    return files
+
+
+def _images(folder, recursive, passed_over):
+    """The image files of a folder, unsorted; counts all other files by kind."""
+    pending, seen = [folder], set()
+    while pending:
+        current = pending.pop()
+        real = os.path.realpath(current)
+        if real in seen:  # a link to a folder above it
+            continue
+        seen.add(real)
+        for entry in _scan(current):
+            if not _is_folder(entry):
+                if not (kind := _why_no_image(entry)):
+                    yield entry.path
+                else:
+                    passed_over[kind] += 1
+            elif entry.name.startswith("."):
+                passed_over[_HIDDEN] += _count_files(entry.path)
+            elif recursive:
+                pending.append(entry.path)
+            else:
+                passed_over[_NESTED] += _count_files(entry.path)
+
+
+def _why_no_image(entry):
+    """The kind of a file that is passed over; "" for an image, by its name or else its content."""
+    if entry.name.startswith("."):
+        return _HIDDEN
+    has_ending = entry.name.lower().endswith(decode.endings())
+    if not _is_regular_file(entry):
+        is_broken_link = entry.is_symlink() and not os.path.exists(entry.path)
+        return "" if is_broken_link and has_ending else _SPECIAL
+    if has_ending or decode.is_image(entry.path):
+        return ""
+    return Path(entry.name).suffix.lower() or "without an ending"
+
+
+def _count_files(folder):
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+# An entry knows what it is without asking the disk, but fails at a link to itself.
+def _is_folder(entry):
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _is_regular_file(entry):
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
 
 
 def _scan(directory):

@@ -1,5 +1,6 @@
 """A user's own images in class folders."""
 
+import logging
 from pathlib import Path
 
 from gnp.ds_pipeline import folder
@@ -8,22 +9,46 @@ from gnp.errors import UserError
 
 _FLAG = "dataset.data_dir"
 
+# Names of the folder for evaluation; of several the first is read.
+EVALUATION_FOLDERS = ("val", "valid", "validation", "test")
+
+_log = logging.getLogger(__name__)
+
 
 def load(config) -> LabelledData:
-    """Lists `train/<class>/*` and `test/<class>/*` (or `val`) below dataset.data_dir.
+    """Lists `train/<class>/*` and `val/<class>/*` below dataset.data_dir.
 
-    Classes are the sorted names of the training folders.
+    With use_test_set=False only `train` is needed, and only to evaluate on the other.
     """
     if not config.dataset.data_dir:
         raise UserError(
-            f"{_FLAG} is empty; set it to a folder with train/<class>/* and "
-            "test/<class>/* (or val/<class>/*)."
+            f"{_FLAG} is empty; set it to a folder with train/<class>/* and val/<class>/* "
+            f"({_alternatives()})."
         )
     root = Path(config.dataset.data_dir)
-    names = folder.class_names(root / "train", _FLAG)
-    test = root / "val" if (root / "val").is_dir() else root / "test"
-    return LabelledData(
-        train=folder.list_images(root / "train", names, _FLAG),
-        test=folder.list_images(test, names, _FLAG),
-        class_names=names,
+    test = _evaluation_folder(root) if config.use_test_set else None
+    return folder.load(
+        folder.Directory(root / "train", _FLAG), test, recursive=config.dataset.recursive
     )
+
+
+def _evaluation_folder(root):
+    found = [name for name in EVALUATION_FOLDERS if (root / name).is_dir()]
+    if not found:
+        if not root.is_dir():
+            raise UserError(f"{root} is not a folder; set {_FLAG} to one with train/<class>/*.")
+        there = sorted(path.name for path in root.iterdir() if path.is_dir())
+        raise UserError(
+            f"{root} ({_FLAG}) has no folder for evaluation: expected val ({_alternatives()}), "
+            f"found {', '.join(there) or 'no folder'}; add it, or set use_test_set=False to "
+            "evaluate on a tenth of train."
+        )
+    if len(found) > 1:
+        _log.warning(
+            "%s (%s) has %s; evaluating on %s.", root, _FLAG, " and ".join(found), found[0]
+        )
+    return folder.Directory(root / found[0], _FLAG)
+
+
+def _alternatives():
+    return "or " + ", ".join(EVALUATION_FOLDERS[1:])

@@ -1,26 +1,22 @@
 """ImageNet, or other class folders of photos of any size, processed in the same way."""
 
+import dataclasses
 from pathlib import Path
 
 from gnp.ds_pipeline import folder
 from gnp.ds_pipeline.labelled_data import LabelledData
-from gnp.errors import UserError
 
 
 def load(config) -> LabelledData:
     """Lists `<synset>/*` below imagenet_train_dir and imagenet_val_dir.
 
-    Classes are the sorted names of the training folders.
+    With use_test_set=False only the first is needed, and only to evaluate on the second.
     """
-    for field in ("imagenet_train_dir", "imagenet_val_dir"):
-        if not config[field]:
-            raise UserError(f"{field} is empty; set it to a folder with <class>/*.JPEG.")
-    train, val = Path(config.imagenet_train_dir), Path(config.imagenet_val_dir)
-    names = folder.class_names(train, "imagenet_train_dir")
-    return LabelledData(
-        train=folder.list_images(train, names, "imagenet_train_dir"),
-        test=folder.list_images(val, names, "imagenet_val_dir"),
-        class_names=names,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+    train, val = (
+        folder.Directory(Path(config[field]) if config[field] else None, field)
+        for field in ("imagenet_train_dir", "imagenet_val_dir")
     )
+    data = folder.load(
+        train, val if config.use_test_set else None, recursive=config.dataset.recursive
+    )
+    return dataclasses.replace(data, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -15,18 +15,20 @@ class Examples:
       images: uint8, n x height x width x channels; or n paths (str) of files that are read later.
       labels: int64, n.
       true_labels: int64, n: the labels of the source, where `labels` are noisy; else None.
+      files: n paths (str) of the files that `images` were decoded from; None: there are none.
     """
 
     images: np.ndarray
     labels: np.ndarray
     true_labels: np.ndarray | None = None
+    files: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Examples":
-        true_labels = None if self.true_labels is None else self.true_labels[indices]
-        return Examples(self.images[indices], self.labels[indices], true_labels)
+        arrays = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return Examples(*(None if array is None else array[indices] for array in arrays))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class LabelledData:
         training images when these are read.
       label_noise: kind, share and seed of the noise in the training labels, or their file; None:
         the labels are those of the source.
+      missing: why there are no training images, in a sentence; "": there are.
     """
 
     train: Examples
@@ -49,6 +52,7 @@ class LabelledData:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     label_noise: Mapping[str, Any] | None = None
+    missing: str = ""
 
     @property
     def in_memory(self) -> bool:

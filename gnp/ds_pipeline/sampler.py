@@ -29,7 +29,7 @@ class Plan:
         self._rows = partition.share(
             settings.batch_size, settings.process_index, settings.process_count
         )
-        if num_train_images < settings.batch_size:
+        if 0 < num_train_images < settings.batch_size:  # 0: only evaluation is wanted
             raise UserError(
                 f"batch_size {settings.batch_size} is more than the {num_train_images} training "
                 "images; choose a smaller one."

@@ -1,6 +1,7 @@
 """The settings of the data pipeline, read from the config and checked."""
 
 import dataclasses
+import logging
 import math
 
 from gnp.ds_pipeline.augment import levels, policies
@@ -12,6 +13,13 @@ PHOTO_SETS = ("imagenet",)
 # The AutoAugment policy of each set.
 _POLICY_OF = {"svhn": "svhn", "imagenet": "imagenet"}
 _DEFAULT_POLICY = "cifar"
+
+RESIZE = ("crop", "squash", "pad")
+
+# Below this share of the images it is not worth a word that a policy blanks them.
+_FEW = 0.01
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Settings:
     mixup_alpha: float
     cutout_length: int
     parallel_calls: int  # of tf.data; 0: chosen by tf.data
+    resize: str = "crop"  # how files of another shape become squares
+    antialias: bool = True  # whether photos are filtered when they are made smaller
 
 
 def from_config(config, process_index: int = 0, process_count: int = 1) -> Settings:
@@ -40,13 +50,15 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
     _at_least(0, "seeds", config.seeds)
     _at_least(0, "dataset.num_parallel_calls", dataset.num_parallel_calls)
     _at_least(1, "dataset.image_size", dataset.image_size)
-    _at_least(1, "dataset.cutout_length", dataset.cutout_length)
+    _check_resize(dataset)
     if dataset.num_channels not in (1, 3):
         raise UserError(f"dataset.num_channels is {dataset.num_channels}; choose 1 or 3.")
     batch_level = _named(
         "batch-level augmentation", dataset.batch_level_augmentations, levels.BATCH_LEVEL
     )
     batch_level, mixup_alpha = _mixing(dataset, batch_level)
+    if batch_level.cutout:
+        _check_cutout(dataset)
     return Settings(
         batch_size=config.batch_size,
         seed=config.seeds,
@@ -58,6 +70,8 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
         mixup_alpha=mixup_alpha,
         cutout_length=dataset.cutout_length,
         parallel_calls=dataset.num_parallel_calls,
+        resize=dataset.resize,
+        antialias=dataset.antialias,
     )
 
 
@@ -69,11 +83,16 @@ def _augmentation(dataset):
         raise UserError(
             f"dataset.random_erasing is {dataset.random_erasing}; choose a probability, 0 to 1."
         )
+    if dataset.random_erasing and dataset.image_size == 1:
+        raise UserError("dataset.random_erasing would erase whole images of 1 pixel; set it to 0.")
+    policy = _policy(dataset, level.operations)
+    if policy is not None:
+        _warn_of_blank_images(policy, dataset)
     return ImageAugmentation(
         level,
         (dataset.image_size, dataset.image_size),
         padding=_crop_padding(dataset) if level.crop else 0,
-        policy=_policy(dataset, level.operations),
+        policy=policy,
         erasing_probability=dataset.random_erasing,
         photos=dataset.dataset_name in PHOTO_SETS,
     )
@@ -93,6 +112,19 @@ def _policy(dataset, operations):
     return policies.TrivialAugment() if operations == "trivialaugment" else None
 
 
+def _warn_of_blank_images(policy, dataset):
+    share = policies.share_blanked(policy, dataset.image_size)
+    if share >= _FEW:
+        _log.warning(
+            "dataset.image_level_augmentations=%s leaves nothing of about %.0f %% of the training "
+            "images: its strongest shifts are larger than their %d pixels, and they become plain "
+            "gray. basic and crop shift by crop_padding alone.",
+            dataset.image_level_augmentations,
+            100 * share,
+            dataset.image_size,
+        )
+
+
 def _mixing(dataset, batch_level):
     """The batch-level augmentation and its alpha; mixup on photos has a field of its own."""
     if dataset.dataset_name in PHOTO_SETS and dataset.imagenet_mixup_alpha > 0:
@@ -100,6 +132,25 @@ def _mixing(dataset, batch_level):
     if not dataset.mixup_alpha > 0:
         raise UserError(f"dataset.mixup_alpha is {dataset.mixup_alpha}; choose a number above 0.")
     return batch_level, dataset.mixup_alpha
+
+
+def _check_resize(dataset):
+    if dataset.resize not in RESIZE:
+        raise unknown_name("dataset.resize", dataset.resize, RESIZE)
+    if dataset.resize != "crop" and dataset.dataset_name in PHOTO_SETS:
+        raise UserError(
+            f"dataset.resize is {dataset.resize}, but {dataset.dataset_name} crops its photos; use "
+            "dataset_name=image_folder, or resize=crop."
+        )
+
+
+def _check_cutout(dataset):
+    if not 0 < dataset.cutout_length < dataset.image_size:
+        raise UserError(
+            f"dataset.cutout_length is {dataset.cutout_length}; choose 1 to "
+            f"{dataset.image_size - 1} for images of {dataset.image_size} pixels, or "
+            "augmentations without cutout."
+        )
 
 
 def _crop_padding(dataset):

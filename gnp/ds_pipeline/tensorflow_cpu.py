@@ -1,10 +1,36 @@
 """Tensorflow without accelerators, which belong to JAX. Import tensorflow only from here."""
 
+import importlib
+import importlib.util
 import os
+from types import ModuleType
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same rounding on every processor
+from gnp.errors import UserError, reason
 
-import tensorflow as tf
 
-tf.config.set_visible_devices([], "GPU")
+def is_installed() -> bool:
+    """Whether there is tensorflow; does not load it."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def load(name: str = "tensorflow", instead: str = "") -> ModuleType:
+    """Imports tensorflow or a package that builds on it.
+
+    Args:
+      name: of the package.
+      instead: what else the user may do if it is not installed, such as "set FIELD to VALUE".
+
+    Raises:
+      UserError: it cannot be imported; says how to install it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same rounding on every processor
+    try:
+        importlib.import_module("tensorflow").config.set_visible_devices([], "GPU")
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"These data and augmentations need {name}, which cannot be imported "
+            f"({reason(error)}); install it with pip install 'gnp[data]'"
+            f"{', or ' + instead if instead else ''}."
+        ) from error

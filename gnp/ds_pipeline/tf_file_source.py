@@ -6,14 +6,18 @@ import os
 
 import numpy as np
 
-from gnp.ds_pipeline import decode
+from gnp.ds_pipeline import decode, tensorflow_cpu
 from gnp.ds_pipeline.augment import geometry
-from gnp.ds_pipeline.tensorflow_cpu import tf
 from gnp.ds_pipeline.tf_source import TfSource
 from gnp.errors import UserError
 
+tf = tensorflow_cpu.load()
+
 _AREA = (0.08, 1.0)  # of the photo
 _ASPECT = (3 / 4, 4 / 3)  # width / height
+# Where EXIF data or XMP data with an orientation is, in bytes, and what is found in it.
+_EXIF_WITHIN = 1 << 17
+_HAS_ORIENTATION = r"(?s)\C*(Exif\x00\x00|tiff:Orientation)\C*"
 _EVAL_MARGIN = 32  # pixels: evaluation crops size / (size + margin) of the short side
 
 
@@ -21,11 +25,12 @@ class TfFileSource(TfSource):
     """A data set larger than memory; see `DataSource`.
 
     Photos (`ImageAugmentation.photos`) are cropped at random in training and at the centre in
-    evaluation, then resized (bicubic). Other images become their centred squares, as in memory.
+    evaluation, then resized (bicubic). Other images become squares, as in memory.
     """
 
     def __init__(self, data, settings):
         super().__init__(data, settings)
+        self._resize, self._antialias = settings.resize, settings.antialias
         self._train_image_fn = tf.function(self._train_image, autograph=False)
         self._eval_image_fn = tf.function(self._eval_image, autograph=False)
 
@@ -94,7 +99,7 @@ class TfFileSource(TfSource):
         size, _, channels = self.image_shape
 
         def read(path):
-            return decode.square(decode.read(os.fsdecode(path), channels), size)
+            return decode.square(decode.read(os.fsdecode(path), channels), size, self._resize)
 
         return tf.ensure_shape(tf.numpy_function(read, [path], tf.uint8), self.image_shape)
 
@@ -107,9 +112,27 @@ class TfFileSource(TfSource):
             return centre_window(height, width, size)
 
         photo = read_photo(step["image"], window)
-        # The first version of the operation, which the published models were trained with.
-        resized = tf.raw_ops.ResizeBicubic(images=photo[None], size=(size, size))[0]
-        return tf.ensure_shape(resized, self.image_shape)
+        return tf.ensure_shape(resized(photo, size, self._antialias), self.image_shape)
+
+
+def resized(photo, size, antialias):
+    """A photo resized to size x size pixels (bicubic).
+
+    Args:
+      photo: uint8, height x width x 3.
+      size: side of the result.
+      antialias: filter a photo that is made smaller, as Pillow does. False: take the four nearest
+        pixels in each direction, as the reference does.
+
+    Returns:
+      float32, size x size x 3, on the scale 0 to 255.
+    """
+    if antialias:
+        # Bicubic weights are partly negative, so edges can exceed the scale.
+        bicubic = tf.image.resize(photo, (size, size), "bicubic", antialias=True)
+        return tf.clip_by_value(bicubic, 0.0, 255.0)
+    # The first version of the operation, which the published models were trained with.
+    return tf.raw_ops.ResizeBicubic(images=photo[None], size=(size, size))[0]
 
 
 def read_photo(path, window):
@@ -137,11 +160,22 @@ def read_photo(path, window):
 
     def is_plain():
         height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(encoded, tf.int64))
-        return (channels != 4) & (height * width <= decode.MAX_PIXELS)
+        plain = (channels != 4) & (height * width <= decode.MAX_PIXELS)
+        return plain & ~_is_turned(encoded)
 
-    # tf decodes only the window of a grayscale or RGB JPEG. Pillow decodes all other files.
+    # tf decodes only the window of an upright grayscale or RGB JPEG. Pillow decodes all others.
     plain = tf.cond(tf.image.is_jpeg(encoded), is_plain, lambda: False)
     return tf.cond(plain, jpeg, anything)
+
+
+def _is_turned(encoded):
+    """Whether a JPEG has another orientation; Pillow is asked only where it may have one."""
+    beginning = tf.strings.substr(encoded, 0, _EXIF_WITHIN)
+    return tf.cond(
+        tf.strings.regex_full_match(beginning, _HAS_ORIENTATION),
+        lambda: tf.numpy_function(decode.is_turned, [beginning], tf.bool),
+        lambda: False,
+    )
 
 
 def _decoded_or_empty(encoded):

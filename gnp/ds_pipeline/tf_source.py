@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gnp.ds_pipeline import tensorflow_cpu
 from gnp.ds_pipeline.augment import batch_level, operations
 from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.source import Batch
-from gnp.ds_pipeline.tensorflow_cpu import tf
+
+tf = tensorflow_cpu.load()
 
 
 class TfSource(PlannedSource):

@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 
+from gnp.ds_pipeline import tensorflow_cpu
 from gnp.ds_pipeline.labelled_data import Examples
-from gnp.ds_pipeline.tensorflow_cpu import tf
 from gnp.errors import UserError
+
+_INSTEAD = "set dataset.data_dir to the folder of its published files"
 
 
 def load(
@@ -24,23 +26,17 @@ def load(
       (training set, test set, class names)
 
     Raises:
-      UserError: the set is not prepared and cannot be downloaded.
+      UserError: tensorflow-datasets is not installed, or the set is not prepared and cannot be
+        downloaded.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise UserError(
-            f"{name} is read through tensorflow-datasets, which is not installed; run pip install "
-            "'.[data]', or set dataset.data_dir to the folder of its published files."
-        ) from error
+    tfds = tensorflow_cpu.load("tensorflow_datasets", _INSTEAD)
     try:
         builder = tfds.builder(tfds_name, data_dir=os.path.expanduser(tfds_dir) or None)
         builder.download_and_prepare()
     except Exception as error:  # of many types: network, disk, packages
         raise UserError(
             f"{name} is neither prepared in tfds_dir ({tfds_dir or 'its default place'}) nor could "
-            f"it be downloaded ({type(error).__name__}); set dataset.data_dir to the folder of "
-            "its published files."
+            f"it be downloaded ({type(error).__name__}); {_INSTEAD}."
         ) from error
     names = builder.info.features["label"].names
     return _read(builder, train_split), _read(builder, "test"), list(names)
@@ -50,6 +46,7 @@ def _read(builder, split):
     data = builder.as_dataset(split=split, shuffle_files=False)
     data = data.map(lambda example: (example["image"], example["label"]))
     images, labels = [], []
+    tf = tensorflow_cpu.load()
     for image, label in data.batch(1024).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
         images.append(image)
         labels.append(label)

@@ -1,12 +1,13 @@
 """Photos in class folders, cropped while they are decoded."""
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from config import base
 from gnp.ds_pipeline import rng, tf_file_source
@@ -51,13 +52,76 @@ def root(tmp_path):
 @pytest.mark.parametrize("key", sorted(GOLDEN))
 def test_evaluation_equals_golden_photo(real_images, key, tmp_path):
     synset, size = key.split("/")
-    photos = real_images / "imagenet_mini" / "train" / synset
+    photos = real_images / "imagenet_mini" / "train"
+    other = next(name for name in sorted(os.listdir(photos)) if name != synset)
     for part in ("train", "val"):
-        shutil.copytree(photos, tmp_path / part / synset)
-    config = make_config(tmp_path, image_size=int(size), num_classes=1)
+        shutil.copytree(photos / synset, tmp_path / part / synset)
+        shutil.copytree(photos / other, tmp_path / part / other)
+    config = make_config(tmp_path, image_size=int(size), antialias=False)
     config.batch_size = 1
-    batch = next(build_source(config).eval_batches())
-    np.testing.assert_allclose(batch["image"][0], GOLDEN[key], atol=0.02)
+    source = build_source(config)
+    label = source.class_names.index(synset)
+    (image,) = (b["image"][0] for b in source.eval_batches() if b["label"][0, label] == 1)
+    np.testing.assert_allclose(image, GOLDEN[key], atol=0.02)
+
+
+@pytest.mark.parametrize("size", [32, 64, 224, 500])
+def test_photos_are_resized_as_pillow_does(size):
+    """But for rounding and clipping between the two passes of Pillow."""
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 256, (30, 40, 3), np.uint8))
+    photo = np.asarray(coarse.resize((400, 300), Image.Resampling.NEAREST), np.float64)
+    photo = (photo + generator.normal(0, 20, photo.shape)).clip(0, 255).astype(np.uint8)
+    expected = Image.fromarray(photo).resize((size, size), Image.Resampling.BICUBIC)
+    found = tf_file_source.resized(tf.constant(photo), size, antialias=True).numpy()
+    difference = np.abs(found - np.asarray(expected, np.float32))
+    assert difference.mean() < 0.5
+    assert np.quantile(difference, 0.99) <= 1.5
+    aliased = tf_file_source.resized(tf.constant(photo), size, antialias=False).numpy()
+    assert np.abs(aliased - np.asarray(expected, np.float32)).mean() > 5
+
+
+def test_a_fine_pattern_becomes_gray_unless_aliased(tmp_path):
+    """Every second column is white: far finer than the pixels of the result."""
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.fromarray(stripes).save(tmp_path / part / name / "1.png")
+    for level in ("none", "crop"):
+        spread = {}
+        for antialias in (True, False):
+            config = make_config(
+                tmp_path, antialias=antialias, image_level_augmentations=level, image_size=48
+            )
+            config.batch_size = 2
+            source = build_source(config)
+            batches = source.train_batches(0) if level == "crop" else source.eval_batches()
+            spread[antialias] = next(batches)["image"].std()
+        assert spread[True] < 0.4
+        assert spread[False] > 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_photos_are_turned_upright(tmp_path, orientation):
+    """A red left half, as a JPEG (decoded by tensorflow if it is upright) and as a PNG."""
+    pixels = np.full((40, 60, 3), (0, 0, 255), np.uint8)
+    pixels[:, :30] = (255, 0, 0)
+    turns = {1: 0, 6: 1, 8: -1}[orientation]
+    stored = np.rot90(pixels, turns)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    for part in ("train", "val"):
+        for name, image_format in (("a", "JPEG"), ("b", "PNG")):
+            (tmp_path / part / name).mkdir(parents=True)
+            path = tmp_path / part / name / "1"
+            Image.fromarray(stored).save(path, image_format, exif=exif)
+    config = make_config(tmp_path, image_size=16)
+    config.batch_size = 2
+    for image in next(build_source(config).eval_batches())["image"]:
+        assert (image[:, :6, 0] > 1).all()
+        assert (image[:, 10:, 0] < -1).all()
 
 
 @pytest.mark.parametrize("name", ["none", "crop", "basic", "autoaugment", "randaugment"])

@@ -18,7 +18,7 @@ def make_plan(
     config = base.get_config()
     config.seeds = seed
     config.batch_size = batch_size
-    config.dataset.image_size = 8
+    config.dataset.update(image_size=8, cutout_length=3)
     config.dataset.batch_level_augmentations = batch_level
     return Plan(settings.from_config(config, *process), num_train, num_eval)
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -107,17 +108,20 @@ def test_bad_input_is_one_sentence_and_exit_code_2():
     assert done.stderr.startswith("Unknown dataset.loader 'gpu'; known: ")
 
 
-def test_a_single_class_is_shown(tmp_path, capsys):
+def test_class_names_may_look_like_mathematics(folder, capsys):
     for part in ("train", "val"):
-        (tmp_path / part / "US$_to_$EUR").mkdir(parents=True)
-        for number in range(4):
-            Image.new("RGB", (16, 16), (number * 60, 0, 90)).save(
-                tmp_path / part / "US$_to_$EUR" / f"{number}.png"
-            )
-    settings = folder_settings(tmp_path, "dataset.num_classes=1")
-    inspect_data.inspect(settings, tmp_path / "data.png")
-    assert "train: 4 images (US$_to_$EUR 4)" in capsys.readouterr().out
-    assert (tmp_path / "data.png").exists()
+        (folder / part / "b").rename(folder / part / "US$_to_$EUR")
+    inspect_data.inspect(folder_settings(folder), folder / "data.png")
+    assert "train: 8 images (US$_to_$EUR 4, a 4)" in capsys.readouterr().out
+    assert (folder / "data.png").exists()
+
+
+def test_a_single_class_is_refused(folder):
+    for part in ("train", "val"):
+        shutil.rmtree(folder / part / "b")
+    settings = folder_settings(folder, "dataset.num_classes=1")
+    with pytest.raises(UserError, match="has the one class 'a'; a classifier needs"):
+        inspect_data.inspect(settings, folder / "data.png")
 
 
 def test_too_few_images_to_hold_some_out_are_refused(folder):

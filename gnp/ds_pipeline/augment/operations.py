@@ -15,8 +15,10 @@ import math
 
 import numpy as np
 
+from gnp.ds_pipeline import tensorflow_cpu
 from gnp.ds_pipeline.augment.policies import OPERATIONS
-from gnp.ds_pipeline.tensorflow_cpu import tf
+
+tf = tensorflow_cpu.load()
 
 _FILL = 128  # level of pixels from outside the image
 _GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)

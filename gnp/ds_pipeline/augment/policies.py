@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gnp.ds_pipeline import rng
 from gnp.ds_pipeline.augment.policy_tables import POLICIES
 
 OPERATIONS = (
@@ -27,6 +28,7 @@ NO_OPERATION = len(OPERATIONS)
 UNIFORMS_PER_LAYER = 5  # choice, strength or probability, sign, row and column of a centre
 
 MAX_LEVEL = 10
+_SAMPLE = 10_000  # images to estimate a share of
 _SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 
 # The two methods differ in the strongest translation and cutout, in pixels.
@@ -145,6 +147,20 @@ def choose(policy, uniforms: np.ndarray) -> dict[str, np.ndarray]:
       (float32, batch x layers) and `centres` (float32, batch x layers x 2).
     """
     return policy.choose(uniforms.reshape(len(uniforms), policy.layers, UNIFORMS_PER_LAYER))
+
+
+def share_blanked(policy, size: int) -> float:
+    """The share of the images of which a translation or cutout leaves nothing, from a sample.
+
+    Args:
+      policy: as in `choose`.
+      size: height and width of the images.
+    """
+    uniforms = rng.uniforms((rng.SPLIT, 0), 0, _SAMPLE, policy.layers * UNIFORMS_PER_LAYER)
+    chosen = choose(policy, uniforms)
+    places = [OPERATIONS.index(name) for name in ("TranslateX", "TranslateY", "Cutout")]
+    is_blank = np.isin(chosen["operations"], places) & (np.abs(chosen["arguments"]) >= size)
+    return float(is_blank.any(1).mean())
 
 
 def _with_signs(operations, arguments, uniforms):
