@@ -4,7 +4,8 @@ Standard library only: every other module may import this one.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class UserError(ValueError):
@@ -14,6 +15,16 @@ class UserError(ValueError):
     """
 
 
+class CannotWriteError(UserError):
+    """A file cannot be written: the disk is full, the folder is gone or may not be written."""
+
+    def __init__(self, path: object, error: OSError):
+        super().__init__(
+            f"{path} cannot be written ({reason(error.strerror or error)}); make room there, or name "
+            "another folder."
+        )
+
+
 class TrainingError(RuntimeError):
     """Training cannot continue. The message says why and what may help.
 
@@ -21,9 +32,32 @@ class TrainingError(RuntimeError):
     """
 
 
-def reason(error: BaseException) -> str:
+class NotSavedError(RuntimeError):
+    """Training came to its end, but not all of it is on disk. The message says what is not.
+
+    Commands print it without a traceback, after the results, and exit with code 4.
+
+    Attributes:
+      summary: what `summary.json` holds, or would hold.
+    """
+
+    def __init__(self, message: str, summary: Mapping[str, Any]):
+        super().__init__(message)
+        self.summary = summary
+
+
+def reason(error: object) -> str:
     """The first line of an error's text, cut to a length that fits into a sentence."""
     return str(error).partition("\n")[0][:200]
+
+
+def printable(text: object) -> str:
+    """A text that any file and any picture takes.
+
+    Python reads names of files that are not UTF-8 with lone surrogates in the place of bytes; they
+    become the replacement character.
+    """
+    return str(text).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> UserError:

@@ -1,14 +1,19 @@
 """Files as gnp writes and reads them: whole or not at all, and with one sentence if damaged."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
+import stat
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
-from gnp.errors import UserError
+from gnp.errors import CannotWriteError, UserError, printable
+
+# No file of ours nests deeper than a few levels; Python's own limit is about a thousand.
+_DEEPEST = 100
 
 
 def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
@@ -34,19 +39,79 @@ def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
-    """Writes a file so that whoever reads it sees the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Writes a file so that whoever reads it sees the old content or the new, never a part.
+
+    Raises:
+      CannotWriteError: it cannot be written; the old content is as it was.
+    """
+    data = printable(content).encode() if isinstance(content, str) else content
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise CannotWriteError(path, error) from error
+
+
+def is_at(file: IO, path: pathlib.Path) -> bool:
+    """Whether an open file is the one that its path names, and not deleted or replaced."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def kind(path: pathlib.Path) -> str:
+    """What is at a path, as words of a sentence: "a file", "a folder", "nothing" or others.
+
+    Raises:
+      OSError: that cannot be told.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "a link to nothing" if path.is_symlink() else "nothing"
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a folder" if stat.S_ISDIR(mode) else "no plain file"  # such as a pipe
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """What a plain file holds; a pipe, say, is not waited for.
+
+    Raises:
+      UserError: there is no plain file, or it cannot be read.
+    """
+    try:
+        found = kind(path)
+        if found == "a file":
+            return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); fix or remove it.") from error
+    if found == "nothing":
+        raise UserError(f"There is no file {path}.")
+    raise UserError(f"{path} is {found}, but a file belongs there; move it away.")
+
+
+def read_text(path: pathlib.Path) -> str:
+    """The text of a file.
+
+    Raises:
+      UserError: there is no plain file, or it is not text.
+    """
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged ({error}); fix or remove it.") from error
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
@@ -65,13 +130,24 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     Raises:
       UserError: it is damaged; names the file and the place.
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("it holds no names and values")
+        if _is_deeper(content, _DEEPEST):
+            raise ValueError(f"it nests deeper than {_DEEPEST} levels")
         return content
-    except ValueError as error:  # no JSON, or no text
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); fix or remove it.") from error
+
+
+def _is_deeper(content, levels):
+    level = [content]
+    for _ in range(levels):
+        inner = [x.values() if isinstance(x, dict) else x for x in level]
+        level = [x for values in inner for x in values if isinstance(x, dict | list)]
+    return bool(level)
 
 
 def _finite(value):

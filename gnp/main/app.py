@@ -10,13 +10,15 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from gnp.errors import TrainingError, UserError
+from gnp.errors import NotSavedError, TrainingError, UserError, reason
 from gnp.main import config, xla
 from gnp.training.interrupt import Interrupted
 
 _BAD_INPUT = 2
 _TRAINING_FAILED = 3
+_NOT_SAVED = 4
 _INTERRUPTED = 130
+_PIPE_CLOSED = 141
 
 
 def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None) -> None:
@@ -26,8 +28,9 @@ def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None
     when both are imported.
 
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
-    2. Training that cannot continue says why and exits with code 3. A run that was asked to stop
-    says so and exits with 128 + the signal's number.
+    2. Training that cannot continue says why and exits with code 3. A run that came to its end, but
+    could not write all of its files, exits with code 4. A run that was asked to stop says so and
+    exits with 128 + the signal's number.
     """
     if define_flags is not None:
         define_flags()
@@ -38,18 +41,26 @@ def _call(main):
     absl_logging.get_absl_handler().setLevel(logging.WARNING)  # the rest goes to the run's log
     absl_logging.set_verbosity(absl_logging.ERROR)  # what libraries say through absl
     logging.getLogger("gnp").setLevel(logging.WARNING)  # until a run's log is open
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     _keep_compiled_programs()
     xla.use_all_cores()
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         _exit(error, _BAD_INPUT)
     except TrainingError as error:
         _exit(error, _TRAINING_FAILED)
+    except NotSavedError as error:
+        _exit(error, _NOT_SAVED)
     except Interrupted as stop:
         _exit(stop, stop.code)
     except KeyboardInterrupt:
         _exit("Interrupted.", _INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has ended
+        _exit("", _PIPE_CLOSED)
+    except OSError as error:  # a disk or a file that no other sentence is about
+        _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", _BAD_INPUT)
 
 
 def _keep_compiled_programs():
@@ -70,5 +81,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def _exit(message, code):
-    print(message, file=sys.stderr, flush=True)
+    for stream, text in ((sys.stdout, ""), (sys.stderr, f"{message}\n" if message else "")):
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:  # Python would try once more at its end, and exit with a code of its own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)

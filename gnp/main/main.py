@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from absl import flags
 
-from gnp.errors import UserError
+from gnp.errors import NotSavedError, UserError
 from gnp.main import app, distributed
 from gnp.main import config as config_flags
 from gnp.main.build import build_model, build_source, check_names
@@ -49,7 +49,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
     model = build_model(config)
     is_first = jax.process_index() == 0
     folder = run_path(config, working_dir)
-    with lock_run(folder) if is_first else contextlib.nullcontext():
+    with lock_run(folder) if is_first else contextlib.nullcontext() as lock:
         claim_folder(
             folder,
             config,
@@ -64,14 +64,19 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         # A multiplication and an addition are two operations.
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
-            summary = train(
-                with_groups_of_run(settings, config, folder),
-                model=model,
-                source=source,
-                folder=folder,
-                start_from=starting_point(config.init_from, model, source.image_shape),
-                forward_flops=forward_flops,
-            )
+            try:
+                summary = train(
+                    with_groups_of_run(settings, config, folder),
+                    model=model,
+                    source=source,
+                    folder=folder,
+                    start_from=starting_point(config.init_from, model, source.image_shape),
+                    forward_flops=forward_flops,
+                    check_folder=lock.check if is_first else lambda: None,
+                )
+            except NotSavedError as error:
+                _print_summary(error.summary, folder)
+                raise
     if is_first:
         _print_summary(summary, folder)
 

@@ -1,7 +1,9 @@
 """A run's folder as commands read it: its config, model, data and the state of a checkpoint."""
 
 import contextlib
+import logging
 import pathlib
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +18,22 @@ from gnp.main.build import build_model, build_source
 from gnp.runs.data_file import RunData, read_run_data
 from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
-from gnp.training.checkpoint import open_checkpoints
+from gnp.training.checkpoint import restore
+from gnp.training.checkpoint_files import (
+    DamagedError,
+    as_position,
+    best_step,
+    read_evaluation,
+    read_position,
+    saved_steps,
+)
 from gnp.training.saved_variables import average_variables, read_variables
 from gnp.training.settings import Settings, read_settings
 from gnp.training.state import TrainState
 
 _AVERAGE = "average:"
+
+_log = logging.getLogger(__name__)
 
 
 class SavedRun(NamedTuple):
@@ -115,11 +127,9 @@ def load_run(
       UserError: there is no such checkpoint, or it does not fit the config.
     """
     fresh = untrained(config, trained_on=read_run_data(folder), evaluate_on_train=evaluate_on_train)
-    saving = fresh.settings.saving
-    with open_checkpoints(saving, folder, read_only=True) as checkpoints:
-        steps = _steps(checkpoints, checkpoint, folder, saving.keep_latest)
-        with _naming_damage(folder, steps[-1]):
-            state, _ = checkpoints.restore(steps[-1], fresh.state)
+    steps = _steps(checkpoint, folder / CHECKPOINTS_FOLDER, fresh.settings.saving)
+    with _naming_damage(folder, steps[-1]):
+        state, _ = restore(folder / CHECKPOINTS_FOLDER / str(steps[-1]), fresh.state)
     run = fresh._replace(state=state, step=steps[-1])
     if not ema and not checkpoint.startswith(_AVERAGE):
         return run
@@ -166,19 +176,45 @@ def untrained(
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)
 
 
-def _steps(checkpoints, which, folder, num_kept):
-    steps = checkpoints.steps()
+def _steps(which, folder, saving):
+    steps = saved_steps(folder)
     if not steps:
-        raise UserError(f"There is no checkpoint in {folder / CHECKPOINTS_FOLDER} yet.")
+        raise UserError(f"There is no checkpoint in {folder} yet.")
     if which == "last":
         return steps[-1:]
     if which == "best":
-        return [checkpoints.best_step() or steps[-1]]
-    if which.startswith(_AVERAGE) and which.removeprefix(_AVERAGE).isdigit():
-        return _last_steps(steps, int(which.removeprefix(_AVERAGE)), num_kept)
-    if not which.isdigit() or int(which) not in steps:
+        return [_best_step(folder, steps, saving.best_metric)]
+    number = which.removeprefix(_AVERAGE)
+    if which.startswith(_AVERAGE) and re.fullmatch("[0-9]{1,9}", number):
+        return _last_steps(steps, int(number), saving.keep_latest)
+    if which not in map(str, steps):
         raise unknown_name("checkpoint", which, ["best", "last", f"{_AVERAGE}N", *map(str, steps)])
     return [int(which)]
+
+
+def _best_step(folder, steps, best_metric):
+    """The step of the best checkpoint. A warning says if it may not be the run's best one."""
+    try:
+        best = best_step(folder, best_metric)
+    except DamagedError as error:
+        raise UserError(
+            f"The best checkpoint cannot be told ({error}); name one by --checkpoint, or start the "
+            "training command, which sets damaged ones aside."
+        ) from error
+    if best is None:
+        _log.warning("No checkpoint in %s has an evaluation; taking the last one.", folder)
+        return steps[-1]
+    with contextlib.suppress(DamagedError):
+        run = as_position(read_position(folder / str(steps[-1])))
+        value = read_evaluation(folder / str(best))[best_metric]
+        if run.best_value is not None and not value <= run.best_value:
+            _log.warning(
+                "The run's best evaluation was at step %d, of which there is no checkpoint; taking "
+                "the best that there is, that of step %d.",
+                run.best_step,
+                best,
+            )
+    return best
 
 
 def _last_steps(steps, number, num_kept):

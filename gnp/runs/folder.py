@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from gnp.errors import UserError
-from gnp.files import read_json, write_atomically
+from gnp.errors import CannotWriteError, UserError, printable
+from gnp.files import kind, read_json, read_text, write_atomically
 from gnp.runs.lock import LOCK_FILE
 
 CONFIG_FILE = "config.json"
@@ -19,6 +19,8 @@ TIMINGS_FILE = "timings.jsonl"
 SUMMARY_FILE = "summary.json"
 CURVES_FILE = "curves.png"
 CHECKPOINTS_FOLDER = "checkpoints"
+# Checkpoints that were found damaged.
+DAMAGED_FOLDER = "damaged"
 
 # Where the instruments put what they find, and what they call it.
 DIAGNOSTICS_FOLDER = "diagnostics"
@@ -38,11 +40,22 @@ _UNSET = "unset"
 # Where config.json is not wanted: tells whether a config is that of the run.
 _FINGERPRINT_FILE = ".config.sha256"
 
+_FILES = (
+    *(CONFIG_FILE, METRICS_FILE, TIMINGS_FILE, SUMMARY_FILE, CURVES_FILE),
+    *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", "log.txt"),
+    *("wandb_id.txt", "sparsity.md", "sparsity.png", "skipped_images.json", "images.npz"),
+)
+_FOLDERS = (CHECKPOINTS_FOLDER, DAMAGED_FOLDER, DIAGNOSTICS_FOLDER, "tensorboard", "profile")
+
 _log = logging.getLogger(__name__)
 
 
 def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
-    """The path of a run below `working_dir`: one folder level for each of its main fields."""
+    """The path of a run below `working_dir`: one folder level for each of its main fields.
+
+    Raises:
+      UserError: the path is not UTF-8, which the library that writes checkpoints cannot take.
+    """
     dataset, gnp = config["dataset"], config["gnp"]
     levels = [
         config["model"]["model_name"],
@@ -61,7 +74,14 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
         f"epoch_{config['total_epochs']}",
         f"seeds_{config['init_seeds']}_{config['seeds']}",
     ]
-    return pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
+    path = pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
+    absolute = str(path.absolute())
+    if printable(absolute) != absolute:
+        raise UserError(
+            f"{printable(absolute)} has bytes that are not UTF-8, so checkpoints cannot be written "
+            "there; choose another --working_dir."
+        )
+    return path
 
 
 def _label_level(dataset):
@@ -99,11 +119,13 @@ def claim_folder(
 
     Raises:
       UserError: the folder holds a run with another config, such as one with fields that no longer
-        exist.
+        exist; or a folder is where a file belongs, or the reverse.
+      CannotWriteError: the folder cannot be written.
     """
     defaults = {} if defaults is None else _plain(defaults)
     if retrain and is_writer:
         _delete_contents(path)
+    _check_kinds(path)
     has_begun = not retrain and _has_begun(path)
     # Where no run has begun, the others leave the folder to the writer.
     if not retrain and path.exists() and (is_writer or has_begun):
@@ -116,7 +138,7 @@ def claim_folder(
         if changes and is_writer:
             _delete_contents(path)  # such as a list of bad images
     if is_writer:
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
         if config.write_config_to_json:
             write_atomically(path / CONFIG_FILE, config_json(config))
         else:
@@ -140,19 +162,44 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _make(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWriteError(path, error) from error
+
+
 def _delete_contents(path):
-    for entry in path.iterdir() if path.exists() else ():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK_FILE:
-            entry.unlink()
+    try:
+        for entry in path.iterdir() if path.exists() else ():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK_FILE:
+                entry.unlink()
+    except OSError as error:
+        raise CannotWriteError(path, error) from error
+
+
+def _check_kinds(path):
+    """Files must be files, and folders folders."""
+    for wanted, names in (("a file", _FILES), ("a folder", _FOLDERS)):
+        for name in names:
+            found = kind(path / name)
+            if found not in (wanted, "nothing"):
+                raise UserError(
+                    f"{path / name} is {found}, but a run keeps {wanted} there; move it away, or "
+                    "set another --working_dir."
+                )
 
 
 def _has_begun(path):
     """Whether a step was recorded or saved; files are made before the first one."""
     metrics, checkpoints = path / METRICS_FILE, path / CHECKPOINTS_FOLDER
-    return (metrics.exists() and metrics.stat().st_size > 0) or (
-        checkpoints.exists() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+    return (
+        (path / SUMMARY_FILE).exists()
+        or (path / DAMAGED_FOLDER).exists()
+        or (metrics.exists() and metrics.stat().st_size > 0)
+        or (checkpoints.exists() and any(x.name.isdigit() for x in checkpoints.iterdir()))
     )
 
 
@@ -192,7 +239,7 @@ def _fingerprint(config, defaults):
 
 
 def _read(path):
-    return path.read_text() if path.exists() else None
+    return read_text(path) if path.exists() else None
 
 
 def _plain(config):

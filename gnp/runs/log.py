@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from gnp.errors import CannotWriteError
+
 LOG_FILE = "log.txt"
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -19,12 +21,15 @@ def run_log(folder: pathlib.Path, settings: Any) -> Iterator[None]:
     Args:
       folder: the run's folder; it exists.
       settings: the config's block `logging`.
+
+    Raises:
+      CannotWriteError: the log cannot be opened.
     """
     logger = logging.getLogger("gnp")
     logger.setLevel(settings.basic_logger_level.upper())
-    handlers = [logging.FileHandler(folder / LOG_FILE)]
+    handlers = [_LogFile(folder / LOG_FILE)]
     if settings.logger_sys_output:
-        handlers.append(logging.StreamHandler(sys.stdout))
+        handlers.append(_StandardOutput(sys.stdout))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(handler)
@@ -34,3 +39,33 @@ def run_log(folder: pathlib.Path, settings: Any) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+class _LogFile(logging.Handler):
+    """Appends to a file. Lines that a full disk refuses are lost, which is said once."""
+
+    def __init__(self, path):
+        super().__init__()
+        self._path = path
+        self._is_warned = False
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise CannotWriteError(path, error) from error
+
+    def emit(self, record):
+        try:
+            self._file.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+        except OSError as error:
+            if not self._is_warned:
+                self._is_warned = True
+                logging.getLogger(__name__).warning("%s lacks lines: %s.", self._path, error)
+
+    def close(self):
+        self._file.close()
+        super().close()
+
+
+class _StandardOutput(logging.StreamHandler):
+    def handleError(self, record):
+        """A full disk, or a closed pipe, has no place for a traceback either."""

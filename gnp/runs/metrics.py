@@ -6,13 +6,21 @@ A writer has `write(step, metrics)` and `close()`.
 import json
 import logging
 import math
+import os
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Protocol
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from gnp.errors import UserError
-from gnp.files import write_atomically
-from gnp.runs.folder import METRICS_FILE, TIMINGS_FILE
+from gnp.files import is_at, read_bytes, write_atomically
+from gnp.runs.folder import METRICS_FILE, SUMMARY_FILE, TIMINGS_FILE
+
+# The only strings in a line: numbers that JSON does not have.
+_NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+# No run takes as many steps; below it, whole numbers are exact as floats.
+_TOO_MANY_STEPS = 2**53
 
 _log = logging.getLogger(__name__)
 
@@ -38,30 +46,98 @@ class Writers:
             writer.write(step, metrics)
 
 
+class Recorded(NamedTuple):
+    """What a file of JSON lines held when a checkpoint was saved.
+
+    Attributes:
+      lines: their number.
+      fingerprint: of all of them.
+    """
+
+    lines: int = 0
+    fingerprint: int = 0
+
+    def and_line(self, line: bytes) -> "Recorded":
+        """The same with one more line."""
+        return Recorded(self.lines + 1, zlib.crc32(line, self.fingerprint))
+
+
 class JsonLinesWriter:
     """Appends metrics to a file, one JSON object a line: `{"step": 12, "train/loss": 0.5, ...}`.
 
     Floats keep all their digits; those that JSON has no number for are the strings "nan", "inf" and
     "-inf". What cannot be written (the disk is full, say) is kept and tried again with the next
     line.
+
+    Attributes:
+      name: of the file.
+      recorded: all lines so far, those that are not written yet included.
     """
 
-    def __init__(self, path: pathlib.Path, keep: Callable[[dict], bool] = lambda line: True):
-        """Opens the file, without a line that was cut off, and without those not to be kept."""
-        if path.exists():
-            write_atomically(path, "".join(map(_to_line, filter(keep, read_metrics(path)))))
-        self._file = path.open("ab", buffering=0)
+    def __init__(
+        self,
+        path: pathlib.Path,
+        keep: Callable[[dict], bool] = lambda line: True,
+        expected: Recorded | None = None,
+    ):
+        """Opens the file, without a line that was cut off, and without those not to be kept.
+
+        Args:
+          path: of the file.
+          keep: which lines stay.
+          expected: what the file held when the run was saved; a warning says if it is not there.
+
+        Raises:
+          UserError: the file is damaged; or it lacks lines, and the run is finished.
+          CannotWriteError: it cannot be written.
+        """
+        self._path, self.name = path, path.name
+        self.recorded = Recorded()
+        lines = [_to_line(line).encode() for line in filter(keep, read_metrics_if_any(path))]
+        for line in lines:
+            self.recorded = self.recorded.and_line(line)
+        if expected is not None:
+            _check(path, lines, expected)
         self._unwritten = b""
         self._is_warned = False
+        self._reopen(b"".join(lines))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes one line, whole, so that a run that is killed leaves a readable file."""
-        self._unwritten += _to_line({"step": int(step), **metrics}).encode()
+        line = _to_line({"step": int(step), **metrics}).encode()
+        self.recorded = self.recorded.and_line(line)
+        self._unwritten += line
         self._write_what_is_left()
+
+    def lines(self) -> list[dict]:
+        """All lines, also those that cannot be written, or whose file was deleted."""
+        return _parse(self._path, self._content())
+
+    def sync(self) -> bool:
+        """Puts the file back if it was deleted; returns whether all lines are in it."""
+        self._write_what_is_left()
+        if not is_at(self._file, self._path):
+            try:
+                previous, content = self._file, self._content()
+                self._reopen(content)
+                previous.close()
+                self._unwritten = b""
+            except (OSError, UserError) as error:
+                self._warn(error)
+                return False
+        return not self._unwritten
 
     def close(self) -> None:
         self._write_what_is_left()
         self._file.close()
+
+    def _reopen(self, content):
+        write_atomically(self._path, content)
+        self._file = self._path.open("a+b", buffering=0)
+
+    def _content(self):
+        size = os.fstat(self._file.fileno()).st_size
+        return os.pread(self._file.fileno(), size, 0) + self._unwritten
 
     def _write_what_is_left(self):
         try:
@@ -69,12 +145,20 @@ class JsonLinesWriter:
                 self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
             self._is_warned = False
         except OSError as error:
-            if not self._is_warned:
-                _log.warning("%s cannot be written for now: %s.", self._file.name, error.strerror)
-            self._is_warned = True
+            self._warn(error)
+
+    def _warn(self, error):
+        if not self._is_warned:
+            _log.warning("%s cannot be written for now: %s.", self._path, error)
+        self._is_warned = True
 
 
-def open_metrics(folder: pathlib.Path, first_step: int, evaluated_step: int) -> JsonLinesWriter:
+def open_metrics(
+    folder: pathlib.Path,
+    first_step: int,
+    evaluated_step: int,
+    expected: Recorded | None = None,
+) -> JsonLinesWriter:
     """The writer of a run's `metrics.jsonl`.
 
     A run that resumes from a checkpoint takes its steps after it again, so what an earlier start
@@ -84,33 +168,82 @@ def open_metrics(folder: pathlib.Path, first_step: int, evaluated_step: int) -> 
       folder: the run's folder; it exists.
       first_step: the number of steps already taken; 0: a new run.
       evaluated_step: the last step whose evaluation is not going to be made again.
+      expected: what the file held when the run was saved.
     """
+
+    if first_step == 0 and (lines := read_metrics_if_any(folder / METRICS_FILE)):
+        _log.warning(
+            "%s has no checkpoint, so the run starts from its first step, and the %d lines of its "
+            "%s are replaced.",
+            folder,
+            len(lines),
+            METRICS_FILE,
+        )
 
     def is_kept(line):
         is_evaluation = any(name.startswith("eval/") for name in line)
         return 0 < line["step"] <= (evaluated_step if is_evaluation else first_step)
 
-    return JsonLinesWriter(folder / METRICS_FILE, is_kept)
+    return JsonLinesWriter(folder / METRICS_FILE, is_kept, expected)
 
 
-def open_timings(folder: pathlib.Path) -> JsonLinesWriter:
+def open_timings(folder: pathlib.Path, expected: Recorded | None = None) -> JsonLinesWriter:
     """The writer of a run's `timings.jsonl`, which keeps what every start of the run took.
 
     Apart from the metrics, because these are the same however often a run was interrupted.
     """
-    return JsonLinesWriter(folder / TIMINGS_FILE)
+    return JsonLinesWriter(folder / TIMINGS_FILE, expected=expected)
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
     """The lines of a file of JSON lines, without the last one if it was cut off while written.
 
+    Each has a whole number `step`, and numbers only.
+
     Raises:
-      UserError: another line is damaged.
+      UserError: there is no such file, or a line in it is damaged.
     """
-    lines = pathlib.Path(path).read_text().splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    return [_from_line(path, number, line) for number, line in enumerate(lines, 1)]
+    path = pathlib.Path(path)
+    return _parse(path, read_bytes(path))
+
+
+def read_metrics_if_any(path: pathlib.Path) -> list[dict]:
+    """The same; none where there is no such file."""
+    return read_metrics(path) if os.path.lexists(path) else []
+
+
+def best_evaluation(metrics: Sequence[dict], best_metric: str) -> dict | None:
+    """The first line with the smallest value of a metric; None if there is no evaluation."""
+
+    def order(line):
+        value = line.get(best_metric, math.inf)
+        return math.inf if math.isnan(value) else value
+
+    return min((line for line in metrics if "eval/error_rate" in line), key=order, default=None)
+
+
+def _parse(path, content):
+    whole_lines = content.split(b"\n")[:-1]
+    return [_from_line(path, number, line) for number, line in enumerate(whole_lines, 1)]
+
+
+def _check(path, lines, expected):
+    """Compares what is there with what the run had written when it was saved."""
+    found = Recorded()
+    for line in lines[: expected.lines]:
+        found = found.and_line(line)
+    if found == expected:
+        return
+    what = "holds other lines than"
+    if found.lines < expected.lines:
+        what = f"lacks {expected.lines - found.lines} of the {expected.lines} lines that"
+    fault = f"{path} {what} the run had written when it was saved"
+    if (path.parent / SUMMARY_FILE).exists():
+        raise UserError(
+            f"{fault}, and the run is finished; put the file back, or set --config.retrain=True to "
+            "train again."
+        )
+    _log.warning("%s; curves and summary will show what is there.", fault)
 
 
 def _to_line(metrics):
@@ -127,12 +260,20 @@ def _to_json(value):
 
 def _from_line(path, number, line):
     try:
-        # The only strings in a line are the numbers that JSON cannot hold.
-        return {
-            name: float(value) if isinstance(value, str) else value
-            for name, value in json.loads(line).items()
-        }
-    except (ValueError, AttributeError) as error:
+        metrics = {name: _number(name, value) for name, value in json.loads(line).items()}
+        step = metrics.get("step")
+        if not isinstance(step, int) or not 0 <= step < _TOO_MANY_STEPS:
+            raise ValueError(f"its step is {step}")
+        return metrics
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f"Line {number} of {path} is damaged ({error}); fix or remove it."
         ) from error
+
+
+def _number(name, value):
+    if isinstance(value, float) or (type(value) is int and abs(value) < _TOO_MANY_STEPS):
+        return value
+    if isinstance(value, str) and value in _NOT_IN_JSON:
+        return _NOT_IN_JSON[value]
+    raise ValueError(f"{name} is no number")

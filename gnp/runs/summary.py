@@ -1,74 +1,117 @@
 """summary.json: what came out of a run, in what time, on what."""
 
+import logging
 import math
 import pathlib
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import jax
 import numpy as np
 
 import gnp
+from gnp.errors import CannotWriteError, UserError
 from gnp.files import json_text, write_atomically
 from gnp.report.curves import draw_curves
 from gnp.report.overfitting import find_overfitting
-from gnp.report.sparsity import write_sparsity
-from gnp.runs.folder import CURVES_FILE, METRICS_FILE, SUMMARY_FILE, TIMINGS_FILE
-from gnp.runs.metrics import read_metrics
+from gnp.report.sparsity import SPARSITY_TABLE, write_sparsity
+from gnp.runs.folder import CURVES_FILE, METRICS_FILE, SUMMARY_FILE
+from gnp.runs.metrics import best_evaluation
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
-
-def best_evaluation(metrics: Sequence[dict], best_metric: str) -> dict:
-    """The first line with the smallest value of a metric."""
-
-    def order(line):
-        value = line.get(best_metric, math.inf)
-        return math.inf if math.isnan(value) else value
-
-    return min((line for line in metrics if "eval/error_rate" in line), key=order)
+_log = logging.getLogger(__name__)
 
 
-def write_results(
-    folder: pathlib.Path, *, best_metric: str, stopped_early: bool, seconds: float, images: int
+def summarize(
+    metrics: Sequence[dict],
+    timings: Sequence[dict],
+    position: Any,
+    *,
+    best_metric: str,
+    stopped_early: bool,
+    batch_size: int,
 ) -> dict:
-    """Draws the curves of a finished run and writes its `summary.json`.
+    """What `summary.json` holds.
 
     Args:
-      folder: the run's folder.
+      metrics, timings: the lines of these files.
+      position: where the run ended, a `gnp.training.position.Position`.
       best_metric: the metric of evaluations whose smallest value is the best.
       stopped_early: whether training ended because evaluations no longer improved.
-      seconds: time in training, over all starts of the run, evaluation included.
-      images: training images seen.
+      batch_size: images per step.
 
-    Returns:
-      What `summary.json` holds.
+    Raises:
+      UserError: the metrics lack the last evaluation.
     """
-    metrics = read_metrics(folder / METRICS_FILE)
-    best, overfitting = best_evaluation(metrics, best_metric), find_overfitting(metrics)
-    marks = {"best": best["step"], "overfitting": overfitting and overfitting.step}
-    draw_curves(metrics, folder / CURVES_FILE, marks)
-    write_sparsity(metrics, folder)
     evaluations = [line for line in metrics if "eval/error_rate" in line]
-    summary = {
-        "steps": metrics[-1]["step"],
+    last = evaluations[-1]["step"] if evaluations else 0
+    if not evaluations or last < position.evaluated_step:
+        raise UserError(
+            f"{METRICS_FILE} lacks the evaluation of step {position.evaluated_step}, with which the "
+            "run ended, so it was emptied or cut; put it back, or set --config.retrain=True to "
+            "train again."
+        )
+    best = best_evaluation(metrics, best_metric)
+    is_lost = position.best_value is not None and not best[best_metric] <= position.best_value
+    if is_lost:  # of the line of the best evaluation this is known
+        best = {"step": position.best_step, "eval/error_rate": math.nan}
+        best[best_metric] = position.best_value
+    seconds = position.seconds
+    overfitting = find_overfitting(metrics)
+    return {
+        "steps": position.step,
         "final": {name: value for name, value in evaluations[-1].items() if name != "step"},
         "best": best,
         "stopped_early": stopped_early,
         "parted": overfitting and overfitting._asdict(),  # the name of the file format
         "seconds": round(seconds, 3),
-        "images_per_second": round(images / seconds, 1) if seconds else None,
-        "timing": over_all(read_metrics(folder / TIMINGS_FILE)),
+        "images_per_second": (round(position.step * batch_size / seconds, 1) if seconds else None),
+        "timing": over_all(timings),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "versions": {"gnp": gnp.__version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in _PACKAGES},
         "git_commit": _git_commit(),
     }
-    write_atomically(folder / SUMMARY_FILE, json_text(summary))
-    return summary
+
+
+def write_results(
+    folder: pathlib.Path, summary: Mapping, metrics: Sequence[dict], *, is_saved: bool
+) -> list[str]:
+    """Draws the curves of a run at its end and writes its `summary.json`.
+
+    Args:
+      folder: the run's folder.
+      summary: from `summarize`.
+      metrics: the lines of the run's `metrics.jsonl`.
+      is_saved: whether all else is on disk. Otherwise the run is not finished, and there is no
+        summary.
+
+    Returns:
+      The files that are not there; a warning says why.
+    """
+    overfitting = summary["parted"]
+    marks = {"best": summary["best"]["step"], "overfitting": overfitting and overfitting["step"]}
+    writers = {
+        CURVES_FILE: lambda: draw_curves(metrics, folder / CURVES_FILE, marks),
+        SPARSITY_TABLE: lambda: write_sparsity(metrics, folder),
+        SUMMARY_FILE: lambda: write_atomically(folder / SUMMARY_FILE, json_text(summary)),
+    }
+    lost = []
+    if not is_saved:
+        del writers[SUMMARY_FILE]
+        lost.append(SUMMARY_FILE)
+    for name, write in writers.items():
+        try:
+            write()
+        except CannotWriteError as error:
+            _log.warning("%s", error)
+            lost.append(name)
+    return lost
 
 
 def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:

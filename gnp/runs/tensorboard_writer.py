@@ -31,9 +31,12 @@ class TensorBoardWriter:
 
         self._event, self._scalar = Event, summary.scalar
         folder = pathlib.Path(folder) / TENSORBOARD_FOLDER
-        folder.mkdir(exist_ok=True)
-        self._events = EventsWriter(str(folder / "events"))
-        self._flushed_at = 0.0
+        self._events, self._flushed_at = None, 0.0
+        try:
+            folder.mkdir(exist_ok=True)
+            self._events = EventsWriter(str(folder / "events"))
+        except OSError as error:
+            self._give_up(error)
         self._write([Event(step=first_step + 1, session_log=SessionLog(status=SessionLog.START))])
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -61,5 +64,8 @@ class TensorBoardWriter:
         try:
             action()
         except OSError as error:
-            _log.warning("No more TensorBoard events until the next start: %s.", error)
-            self._events = None
+            self._give_up(error)
+
+    def _give_up(self, error):
+        _log.warning("No more TensorBoard events until the next start: %s.", error)
+        self._events = None

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import math
 import os
 import pathlib
 from typing import Any
@@ -12,20 +11,13 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gnp.errors import UserError, reason
-from gnp.runs.folder import CHECKPOINTS_FOLDER
-from gnp.training import parallel
+from gnp.errors import CannotWriteError, UserError, reason
+from gnp.runs.folder import CHECKPOINTS_FOLDER, DAMAGED_FOLDER, SUMMARY_FILE
+from gnp.training import checkpoint_files, parallel
+from gnp.training.checkpoint_files import METRICS_ITEM, DamagedError
 from gnp.training.position import Position
 from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
-
-_DAMAGED_FOLDER = "damaged"
-
-# The folder within a checkpoint, and the file in it, that orbax writes metrics into.
-_METRICS_ITEM = "metrics"
-
-# What checkpoints call the steps that were skipped.
-_SKIPPED_STEPS_KEY = "left_out"
 
 # What orbax raises when a file cannot be written, and when an array cannot.
 _CANNOT_WRITE = (OSError, ValueError)
@@ -33,23 +25,38 @@ _CANNOT_WRITE = (OSError, ValueError)
 _log = logging.getLogger(__name__)
 
 
-def open_checkpoints(
-    settings: Any, folder: pathlib.Path, *, read_only: bool = False
-) -> "Checkpoints":
+def open_checkpoints(settings: Any, folder: pathlib.Path) -> "Checkpoints":
     """The checkpoints of the run in a folder.
 
     Args:
       settings: `gnp.training.settings.SavingSettings`.
       folder: the run's folder, an absolute path.
-      read_only: as in `Checkpoints`.
     """
     return Checkpoints(
         folder / CHECKPOINTS_FOLDER,
         keep_latest=settings.keep_latest,
         keep_best=settings.keep_best,
         best_metric=settings.best_metric,
-        read_only=read_only,
     )
+
+
+def restore(checkpoint: pathlib.Path, like: TrainState) -> tuple[TrainState, Position]:
+    """The state and the position of a checkpoint, which is not changed.
+
+    Args:
+      checkpoint: its folder.
+      like: a state of the same structure; the restored arrays are placed as its are.
+
+    Raises:
+      UserError: it is of another model or optimizer.
+      Exception: it is damaged.
+    """
+    position = checkpoint_files.read_position(checkpoint)
+    checkpoint_files.read_evaluation(checkpoint)
+    state = like.replace(**_restored_fields(checkpoint, like))
+    if int(fingerprint(state)) != position["fingerprint"]:
+        raise DamagedError("its numbers are not those that were saved")
+    return state, checkpoint_files.as_position(position)
 
 
 class Checkpoints:
@@ -65,7 +72,6 @@ class Checkpoints:
         keep_latest: int = 2,
         keep_best: int = 0,
         best_metric: str = "eval/error_rate",
-        read_only: bool = False,
     ):
         """Opens `folder`, which is created if need be.
 
@@ -74,7 +80,9 @@ class Checkpoints:
           keep_latest: keep this many of the newest checkpoints.
           keep_best: keep this many more, those with the smallest metric.
           best_metric: that metric, of the evaluation at the time of saving.
-          read_only: leave everything as it is, such as what a run under way is writing.
+
+        Raises:
+          CannotWriteError: there cannot be such a folder.
         """
         self._folder = folder
         self._best_metric = best_metric
@@ -90,14 +98,17 @@ class Checkpoints:
                 )
             )
         self._options = ocp.CheckpointManagerOptions(
-            cleanup_tmp_directories=not read_only,
-            read_only=read_only,
+            cleanup_tmp_directories=True,
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
             best_fn=(lambda metrics: self._rank(metrics)[0]) if keep_best else None,
             best_mode="min",
         )
-        self._manager = self._open()
         self._saving: int | None = None
+        self._set_aside_what_stops_orbax()
+        try:
+            self._manager: ocp.CheckpointManager | None = self._open()
+        except OSError as error:
+            raise CannotWriteError(folder, error) from error
 
     def save(self, state: TrainState, position: Position, metrics: dict | None = None) -> None:
         """Saves under the position's step, unless that step is saved already.
@@ -113,18 +124,21 @@ class Checkpoints:
         """
         self.wait()
         with_metrics = metrics is not None and self._best_metric in metrics
-        metrics = metrics | {"step": position.step} if with_metrics else None
-        if position.step in self._manager.all_steps():
-            self._add_metrics(position.step, metrics)
+        if with_metrics:
+            metrics = checkpoint_files.with_fingerprint(metrics | {"step": position.step})
+        if position.step in self.steps():
+            self._add_metrics(position.step, metrics if with_metrics else None)
             return
         try:
+            if self._manager is None:
+                self._manager = self._open()
             self._manager.save(
                 position.step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(_fields(parallel.as_global(state))),
                     position=ocp.args.JsonSave(_position_file(position, state)),
                 ),
-                metrics=metrics,
+                metrics=metrics if with_metrics else None,
             )
             self._saving = position.step
         except _CANNOT_WRITE as error:
@@ -139,71 +153,30 @@ class Checkpoints:
           like: a state of the same structure; the restored arrays are placed as its are.
 
         Raises:
-          UserError: the checkpoints are of another model or optimizer, or all of them are damaged.
+          UserError: the checkpoints are of another model or optimizer; or all of them are damaged;
+            or the run is finished, but has none.
         """
-        steps = self.steps()
-        for step in reversed(steps):
+        for step in reversed(self.steps()):
             try:
-                return self.restore(step, like)
+                return restore(self._folder / str(step), like)
             except UserError:
                 raise
             except Exception as error:  # whatever orbax makes of a damaged file
-                _log.warning(
-                    "Checkpoint %d is damaged and set aside; taking the one before. (%s)",
-                    step,
-                    reason(error),
-                )
-                self._set_aside(step)
-        if steps:
-            raise UserError(
-                f"All checkpoints in {self._folder} are damaged; they are in the folder "
-                f"{_DAMAGED_FOLDER} there. Start again with --config.retrain=True."
-            )
+                self._set_aside(step, error)
+        self._check_that_none_was_saved()
         return None
-
-    def restore(self, step: int, like: TrainState) -> tuple[TrainState, Position]:
-        """The checkpoint of that step.
-
-        Raises:
-          UserError: it is of another model or optimizer.
-          Exception: it is damaged.
-        """
-        saved = self._manager.item_metadata(step)["state"].tree
-        self._check_structure(step, saved, like)
-        # Early versions wrote the fields that are None, too, and had fewer of them.
-        wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, _fields(like))
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(wanted), position=ocp.args.JsonRestore()
-            ),
-        )
-        state, position = like.replace(**restored["state"]), restored["position"]
-        if int(fingerprint(state)) != position["fingerprint"]:
-            raise ValueError("its numbers are not those that were saved")
-        return state, _position_from(position)
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, the newest last."""
-        return sorted(self._manager.all_steps())
-
-    def best_step(self) -> int | None:
-        """The step of the checkpoint with the smallest metric; None if none has one."""
-        metrics = {step: self._manager.metrics(step) for step in self.steps()}
-        ranks = {
-            step: self._rank(values)
-            for step, values in metrics.items()
-            if values and self._best_metric in values
-        }
-        return min(ranks, key=ranks.get, default=None)
+        return checkpoint_files.saved_steps(self._folder)
 
     def _rank(self, metrics):
-        """Smaller is better; of equals the first is, and what is not finite comes last."""
-        value = metrics.get(self._best_metric, math.inf)
-        return math.inf if math.isnan(value) else value, metrics.get("step", 0)
+        return checkpoint_files.rank(metrics, self._best_metric)
 
     def wait(self) -> None:
         """Returns when all saves are on disk or given up."""
+        if self._manager is None:
+            return
         try:
             self._manager.wait_until_finished()
         except _CANNOT_WRITE as error:
@@ -214,7 +187,8 @@ class Checkpoints:
 
     def __exit__(self, *exception: Any) -> None:
         self.wait()
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
 
     def _open(self):
         return ocp.CheckpointManager(
@@ -237,55 +211,100 @@ class Checkpoints:
             return  # managers are opened by all processes together
         # This one would tell the same error again, whatever comes. A new one clears up after it.
         with contextlib.suppress(*_CANNOT_WRITE):
-            self._manager.close()
-        self._manager = self._open()
+            if self._manager is not None:
+                self._manager.close()
+        self._manager = None
+        with contextlib.suppress(*_CANNOT_WRITE):
+            self._manager = self._open()
 
     def _add_metrics(self, step, metrics):
         """To a checkpoint that is on disk; so it may come to be kept as the best."""
-        folder = self._folder / str(step) / _METRICS_ITEM
+        folder = self._folder / str(step) / METRICS_ITEM
         if metrics is None or not self._keeps_best or folder.exists():
             return
         try:
-            with ocp.Checkpointer(ocp.JsonCheckpointHandler(filename=_METRICS_ITEM)) as writer:
+            with ocp.Checkpointer(ocp.JsonCheckpointHandler(filename=METRICS_ITEM)) as writer:
                 writer.save(folder, metrics)
         except _CANNOT_WRITE as error:
             self._give_up(step, error)
-        self._manager.reload()
+        if self._manager is not None:
+            self._manager.reload()
 
-    def _check_structure(self, step, saved, like):
-        saved = _shapes(saved)
-        expected = _shapes(_as_dictionaries(_fields(like)))
-        for name in sorted(saved.keys() | expected.keys()):
-            if saved.get(name) != expected.get(name):
-                raise UserError(
-                    f"The checkpoint of step {step} in {self._folder} is of another model or "
-                    f"optimizer: {name} is {saved.get(name, 'absent')} there and "
-                    f"{expected.get(name, 'absent')} here; use the config it was made with, or "
-                    "another --working_dir."
-                )
-
-    def _set_aside(self, step):
+    def _set_aside_what_stops_orbax(self):
+        """The first process looks; the others wait until it has moved what it found."""
         if jax.process_index() == 0:
-            folder = self._folder.parent / _DAMAGED_FOLDER
-            folder.mkdir(exist_ok=True)
-            os.replace(self._folder / str(step), _free_name(folder, str(step)))
+            for entry in self._folder.iterdir() if self._folder.is_dir() else ():
+                if checkpoint_files.is_step(entry.name) and (why := checkpoint_files.fault(entry)):
+                    _log.warning("Checkpoint %s is damaged and set aside. (%s)", entry.name, why)
+                    self._move_to_damaged(entry.name)
+        parallel.barrier("checkpoints that stop orbax")
+
+    def _set_aside(self, step, error):
+        _log.warning(
+            "Checkpoint %d is damaged and set aside; taking the one before. (%s)",
+            step,
+            reason(error),
+        )
+        if jax.process_index() == 0:
+            self._move_to_damaged(str(step))
         parallel.barrier("damaged checkpoint")
         self._manager.reload()
 
+    def _move_to_damaged(self, name):
+        damaged = self._folder.parent / DAMAGED_FOLDER
+        try:
+            damaged.mkdir(exist_ok=True)
+            os.replace(self._folder / name, _free_name(damaged, name))
+        except OSError as error:
+            raise CannotWriteError(damaged, error) from error
+
+    def _check_that_none_was_saved(self):
+        """Without a checkpoint a run starts from its first step, which overwrites what there is."""
+        run = self._folder.parent
+        damaged = run / DAMAGED_FOLDER
+        if damaged.is_dir() and any(damaged.iterdir()):
+            raise UserError(
+                f"All checkpoints of {run} are damaged; they are in {damaged}. To train from the "
+                "first step again, move that folder away, or set --config.retrain=True."
+            )
+        if (run / SUMMARY_FILE).exists():
+            raise UserError(
+                f"{run} is finished, but {self._folder} holds no checkpoint; put them back, or set "
+                "--config.retrain=True to train again."
+            )
+
+
+def _restored_fields(checkpoint, like):
+    handler = ocp.StandardCheckpointHandler()
+    saved = handler.metadata(checkpoint / "state").tree
+    _check_structure(checkpoint, saved, like)
+    # Early versions wrote the fields that are None, too, and had fewer of them.
+    wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, _fields(like))
+    with ocp.Checkpointer(handler) as reader:
+        return reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(wanted))
+
+
+def _check_structure(checkpoint, saved, like):
+    saved = _shapes(saved)
+    expected = _shapes(_as_dictionaries(_fields(like)))
+    for name in sorted(saved.keys() | expected.keys()):
+        if saved.get(name) != expected.get(name):
+            raise UserError(
+                f"The checkpoint of step {checkpoint.name} in {checkpoint.parent} is of another "
+                f"model or optimizer: {name} is {saved.get(name, 'absent')} there and "
+                f"{expected.get(name, 'absent')} here; use the config it was made with, or "
+                "another --working_dir."
+            )
+
 
 def _position_file(position, state):
-    fields = position._asdict()
-    skipped_steps = fields.pop("skipped_steps")
-    return fields | {
-        _SKIPPED_STEPS_KEY: skipped_steps,
-        "fingerprint": int(fingerprint(state)),
-        "variables_fingerprint": variables_fingerprint(state),
-    }
-
-
-def _position_from(saved):
-    known = {name: saved[name] for name in Position._fields if name in saved}
-    return Position(**known | {"skipped_steps": tuple(saved.get(_SKIPPED_STEPS_KEY, ()))})
+    return checkpoint_files.with_fingerprint(
+        checkpoint_files.from_position(position)
+        | {
+            "fingerprint": int(fingerprint(state)),
+            "variables_fingerprint": variables_fingerprint(state),
+        }
+    )
 
 
 def _free_name(folder, name):

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from gnp.runs.summary import write_results
+from gnp.errors import NotSavedError
+from gnp.runs.summary import summarize, write_results
 from gnp.training import nonfinite, parallel
 from gnp.training.checkpoint import Checkpoints, open_checkpoints
 from gnp.training.evaluate import Evaluator
 from gnp.training.interrupt import StopRequest
-from gnp.training.monitor import Monitor
+from gnp.training.monitor import Monitor, Records
 from gnp.training.position import Position, RunLength
 from gnp.training.saving import Saver
 from gnp.training.settings import Settings
@@ -38,6 +39,8 @@ class Job(NamedTuple):
       start_from: makes the first variables (`params` and `batch_stats`) of those that the model
         was initialized with; not called if there is a checkpoint. None: those stay.
       forward_flops: FLOPs of the model's forward pass of one image, for the timings; None: unknown.
+      check_folder: called before a save; raises a `TrainingError` if the folder is this run's no
+        more.
     """
 
     settings: Settings
@@ -46,6 +49,7 @@ class Job(NamedTuple):
     folder: pathlib.Path
     start_from: Callable[[dict], dict] | None = None
     forward_flops: float | None = None
+    check_folder: Callable[[], None] = lambda: None
 
     @property
     def length(self) -> RunLength:
@@ -67,25 +71,57 @@ def train(settings: Settings, **job: Any) -> dict:
 
     Raises:
       UserError: the training set is smaller than a batch; or a file of the run is damaged.
-      TrainingError: a loss or gradient is not finite, and `on_nonfinite` says to stop.
+      TrainingError: a loss or gradient is not finite, and `on_nonfinite` says to stop; or another
+        process has taken the folder.
       Interrupted: the run was asked to stop; its state is saved.
+      NotSavedError: the run is trained to its end, but a file cannot be written.
     """
     job = Job(settings, **job | {"folder": pathlib.Path(job["folder"]).absolute()})
     with StopRequest() as stop:
-        position = nonfinite.with_rollbacks(functools.partial(_train_to_end, job, stop))
-    if jax.process_index() != 0:
-        return {}
-    return write_results(
-        job.folder,
+        end = nonfinite.with_rollbacks(functools.partial(_train_to_end, job, stop))
+    return _write_end(job, end) if jax.process_index() == 0 else {}
+
+
+class _End(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+      position: where.
+      records: all metrics and timings.
+      saved_step: of the newest checkpoint on disk; 0: there is none.
+    """
+
+    position: Position
+    records: Records
+    saved_step: int
+
+
+def _write_end(job, end):
+    settings = job.settings
+    summary = summarize(
+        end.records.metrics,
+        end.records.timings,
+        end.position,
         best_metric=settings.evaluation.best_metric,
-        stopped_early=settings.evaluation.is_patience_over(position),
-        seconds=position.seconds,
-        images=position.step * settings.batch_size,
+        stopped_early=settings.evaluation.is_patience_over(end.position),
+        batch_size=settings.batch_size,
     )
+    lost = list(end.records.lost)
+    if end.saved_step < end.position.step:
+        lost.insert(0, f"the checkpoint of step {end.position.step}")
+    lost += write_results(job.folder, summary, end.records.metrics, is_saved=not lost)
+    if lost:
+        resumes = f"resumes after step {end.saved_step}" if end.saved_step else "starts over"
+        raise NotSavedError(
+            f"The run is trained to its end, but these are not in {job.folder}: "
+            f"{', '.join(lost)}. Make room there; then the same command {resumes}.",
+            summary,
+        )
+    return summary
 
 
-def _train_to_end(job: Job, stop: StopRequest, skipped_steps: frozenset[int]) -> Position:
-    """Trains from the last checkpoint to the end; returns where that is."""
+def _train_to_end(job: Job, stop: StopRequest, skipped_steps: frozenset[int]) -> _End:
+    """Trains from the last checkpoint to the end."""
     evaluation, length = job.settings.evaluation, job.length
     with contextlib.ExitStack() as resources:
         run = _open(job, skipped_steps, resources)
@@ -105,7 +141,7 @@ def _train_to_end(job: Job, stop: StopRequest, skipped_steps: frozenset[int]) ->
             is_last = epoch + 1 == length.total_epochs or evaluation.is_patience_over(run.position)
             if run.saver.is_due_after_epoch(epoch, run.position, run.last_block, is_last=is_last):
                 _save(run)
-        return run.position
+        return _End(run.position, run.monitor.records(), run.saver.saved_step())
 
 
 @dataclasses.dataclass
@@ -247,4 +283,6 @@ def _evaluate(run):
 def _save(run):
     # The metrics must be in their file before the checkpoint that follows them.
     _finish_steps(run)
+    run.job.check_folder()
+    run.position = run.monitor.recorded(run.position)
     run.position = run.saver.save(run.state, run.position, run.evaluation)

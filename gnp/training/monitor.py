@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gnp.runs.folder import METRICS_FILE
-from gnp.runs.metrics import Writers, read_metrics
+from gnp.runs.metrics import Writers
 from gnp.runs.writers import open_writers
 from gnp.training import parallel
 from gnp.training.health import LAYER_NORMS, Health
@@ -53,12 +52,14 @@ class Monitor:
         with contextlib.ExitStack() as resources:
             self._progress = Progress(length, position.step, show=is_writer)
             resources.callback(self._progress.close)
-            self._writer, timings_writer, health = None, None, None
+            self._files, self._writer, timings_writer, health = None, None, None, None
             if is_writer:
-                self._writer, timings_writer = open_writers(
-                    folder, position.step, position.evaluated_step, settings.wandb_config, resources
+                self._files, shown = open_writers(
+                    folder, position, settings.wandb_config, resources
                 )
-                health = Health(settings, params, read_metrics(folder / METRICS_FILE))
+                self._writer = Writers(self._files.metrics, *shown)
+                timings_writer = Writers(self._files.timings, *shown)
+                health = Health(settings, params, self._files.metrics.lines())
             self._throughput = Throughput(
                 timings_writer, batch_size=length.batch_size, forward_flops=forward_flops
             )
@@ -112,6 +113,27 @@ class Monitor:
         self._throughput.pause()
         self._log.flush()
 
+    def recorded(self, position: Position) -> Position:
+        """The position with what the files hold; one that was deleted is put back.
+
+        Must be called between `flush` and the next step.
+        """
+        if self._files is None:
+            return position
+        for file in self._files:
+            file.sync()
+        return position._replace(
+            recorded_metrics=self._files.metrics.recorded,
+            recorded_timings=self._files.timings.recorded,
+        )
+
+    def records(self) -> "Records":
+        """All that was recorded, whether or not it is on disk."""
+        if self._files is None:
+            return Records([], [], [])
+        metrics, timings = (file.lines() for file in self._files)
+        return Records(metrics, timings, [file.name for file in self._files if not file.sync()])
+
     def note(self, text: str) -> None:
         """Shows a line."""
         self._progress.note(text)
@@ -125,6 +147,19 @@ class Monitor:
     def _write(self, step, metrics):
         if self._writer is not None:
             self._writer.write(step, metrics)
+
+
+class Records(NamedTuple):
+    """The records of a run.
+
+    Attributes:
+      metrics, timings: the lines of these files.
+      lost: the files that lack some of them, as they cannot be written.
+    """
+
+    metrics: list[dict]
+    timings: list[dict]
+    lost: list[str]
 
 
 class _SentSteps(NamedTuple):

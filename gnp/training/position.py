@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gnp.runs.metrics import Recorded
+
 
 class Position(NamedTuple):
     """Where a run stands. A checkpoint holds it with the train state.
@@ -16,6 +18,7 @@ class Position(NamedTuple):
       evaluations_since_best: number of evaluations after that one.
       seconds: time in training so far, over all starts.
       skipped_steps: steps, counted from 1, that a rollback found not finite; they are not taken.
+      recorded_metrics, recorded_timings: what is in these files; None in early checkpoints.
     """
 
     step: int = 0
@@ -25,6 +28,8 @@ class Position(NamedTuple):
     evaluations_since_best: int = 0
     seconds: float = 0.0
     skipped_steps: tuple[int, ...] = ()
+    recorded_metrics: Recorded | None = None
+    recorded_timings: Recorded | None = None
 
     def epoch(self, steps_per_epoch: int) -> int:
         """The epoch, from 0, of the last step taken; the first one before any."""

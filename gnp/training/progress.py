@@ -1,6 +1,7 @@
 """How far a run is: a bar on a terminal, a few plain lines elsewhere."""
 
 import collections
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ class Progress:
         if self._bar is not None:
             tqdm.tqdm.write(text, file=sys.stderr)
         elif self._show:
-            print(text, file=sys.stderr, flush=True)
+            _print(text)
 
     def close(self) -> None:
         """Shows the last state. Closing twice does nothing more."""
@@ -100,7 +101,7 @@ class Progress:
 
     def _print_line(self):
         self._last_line = (time.monotonic(), self._step)
-        print(self._line(), file=sys.stderr, flush=True)
+        _print(self._line())
 
     def _line(self):
         epoch = max(self._step - 1, 0) // self._steps_per_epoch + 1
@@ -118,3 +119,9 @@ class Progress:
             parts.append(f"{speed * self._batch_size:,.0f} images/s")
             parts.append(f"{tqdm.tqdm.format_interval(remaining)} left")
         return "  ".join(parts)
+
+
+def _print(text):
+    """A full disk, or a pipe that nobody reads, does not end a run."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

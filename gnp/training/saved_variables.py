@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 
 from gnp.errors import UserError, reason
 from gnp.runs.folder import CHECKPOINTS_FOLDER
+from gnp.training import checkpoint_files
 from gnp.training.state import fingerprint
 
 _COLLECTIONS = ("params", "batch_stats", "ema")
@@ -39,8 +40,7 @@ def find_checkpoints(path: pathlib.Path) -> list[pathlib.Path]:
     if (path / "state").is_dir():
         return [path]
     folder = path / CHECKPOINTS_FOLDER
-    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
-    return [folder / str(step) for step in sorted(steps)]
+    return [folder / str(step) for step in checkpoint_files.saved_steps(folder)]
 
 
 def read_variables(checkpoint: pathlib.Path, *, ema: bool = False) -> dict[str, Any]:
@@ -54,12 +54,11 @@ def read_variables(checkpoint: pathlib.Path, *, ema: bool = False) -> dict[str, 
       UserError: there are no moving averages.
       Exception: the checkpoint is damaged.
     """
-    state = _read_state(checkpoint / "state")
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        expected = reader.restore(checkpoint / "position").get("variables_fingerprint")
     # Checkpoints of early versions know the fingerprint of the whole state only.
+    expected = checkpoint_files.read_position(checkpoint).get("variables_fingerprint")
+    state = _read_state(checkpoint / "state")
     if expected is not None and expected != variables_fingerprint(state):
-        raise ValueError("its numbers are not those that were saved")
+        raise checkpoint_files.DamagedError("its numbers are not those that were saved")
     if ema and not state.get("ema"):
         raise UserError(
             f"{checkpoint} holds no moving average of the parameters; train with "
@@ -105,10 +104,11 @@ def average_variables(trees: Iterable[Any]) -> Any:
 
 
 def _read_state(folder):
-    with ocp.PyTreeCheckpointer() as reader:
-        saved = reader.metadata(folder).item_metadata.tree
-        wanted = {name: saved[name] for name in _COLLECTIONS if saved.get(name)}
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    handler = ocp.PyTreeCheckpointHandler()
+    saved = handler.metadata(folder).tree
+    wanted = {name: saved[name] for name in _COLLECTIONS if saved.get(name)}
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    with ocp.Checkpointer(handler) as reader:
         return reader.restore(
             folder,
             args=ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True),

@@ -67,6 +67,11 @@ class Saver:
         self._checkpoints.save(state, position, metrics)
         return position
 
+    def saved_step(self) -> int:
+        """The step of the newest checkpoint on disk; 0: there is none."""
+        self._checkpoints.wait()
+        return max(self._checkpoints.steps(), default=0)
+
     def interrupted(self, signal_number: int, position: Position, total_steps: int) -> Interrupted:
         """What to raise when the run was asked to stop and has saved: says from where it resumes.
 
@@ -75,13 +80,12 @@ class Saver:
           position: where the run stands.
           total_steps: of the whole run.
         """
-        self._checkpoints.wait()
-        steps = self._checkpoints.steps()
+        saved_step = self.saved_step()
         command = f"The same command{self._settings.how_to_resume}"
-        if position.step in steps:
+        if position.step == saved_step:
             saved = f"everything is saved. {command} resumes from there."
         else:
-            last = f"step {steps[-1]}" if steps else "the start"
+            last = f"step {saved_step}" if saved_step else "the start"
             saved = f"it could not be saved. {command} resumes from {last}."
         return Interrupted(
             signal_number,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from config import base, digits
-from gnp.errors import UserError
+from gnp.errors import CannotWriteError, UserError
 from gnp.files import json_text, write_atomically
 from gnp.runs.folder import claim_folder, run_path
 
@@ -197,7 +197,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CannotWriteError, match=r"file\.txt cannot be written \(disk full\)"):
         write_atomically(path, b"new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

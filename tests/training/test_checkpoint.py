@@ -14,10 +14,19 @@ import pytest
 from gnp.errors import UserError
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints
+from gnp.training.checkpoint import restore as restore_checkpoint
+from gnp.training.checkpoint_files import (
+    DamagedError,
+    best_step,
+    read_evaluation,
+    read_position,
+)
 from gnp.training.position import Position
 from gnp.training.saved_variables import read_variables
 from gnp.training.state import TrainState, fingerprint
 from tests.training.full_disk import files_of_at_most
+
+METRIC = "eval/error_rate"
 
 
 def state_of(step, shape=(16, 16), name="kernel"):
@@ -90,8 +99,8 @@ def test_an_evaluation_that_comes_later_is_added(folder):
         checkpoints.save(state_of(1), Position(step=1))  # which takes nothing away
         checkpoints.save(state_of(2), Position(step=2), {"eval/error_rate": 0.2})
         checkpoints.wait()
-        assert checkpoints.best_step() == 1
-        state, position = checkpoints.restore(1, state_of(0))
+    assert best_step(folder, METRIC) == 1
+    state, position = restore_checkpoint(folder / "1", state_of(0))
     assert position == Position(step=1)
     assert_equal(state, state_of(1))
     assert steps_in(folder) == [1, 2]
@@ -110,7 +119,7 @@ def test_the_first_of_the_best_is_kept_and_never_one_that_is_not_finite(folder, 
             metrics = {"eval/error_rate": error}
             checkpoints.save(state_of(step), Position(step=step), metrics)
         checkpoints.wait()
-        assert checkpoints.best_step() == 2
+        assert best_step(folder, METRIC) == 2
     assert steps_in(folder) == [2, 4]
 
 
@@ -169,15 +178,94 @@ def test_an_old_one_that_is_half_deleted_is_in_nobodys_way(folder, removed):
         assert position.step == 2
         checkpoints.save(state, position._replace(step=3), {"eval/error_rate": 0.1})
         checkpoints.wait()
-        assert checkpoints.best_step() == 3
+        assert best_step(folder, METRIC) == 3
     assert_equal(read_variables(folder / "3"), state_of(2).variables)
 
 
-def test_all_damaged_is_an_error_and_not_a_new_start(folder):
+def test_all_damaged_is_an_error_at_every_start_until_they_are_moved_away(folder):
     save(folder, 1)
     damage_numbers(folder, 1, truncate)
-    with pytest.raises(UserError, match=r"damaged.*retrain=True"):
+    for _ in range(3):
+        with pytest.raises(UserError, match=r"All checkpoints of .* are damaged.*retrain=True"):
+            restore(folder)
+    (folder.parent / "damaged").rename(folder.parent / "moved")
+    assert restore(folder) is None
+
+
+def test_a_finished_run_without_its_checkpoints_is_no_new_start(folder):
+    (folder.parent / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is finished, but .* holds no checkpoint.*retrain=True"):
         restore(folder)
+
+
+def flip_every(file, stride=7):
+    """Contents that differ from the file's in one bit, some for each place."""
+    content = file.read_bytes()
+    for place in range(0, len(content), stride):
+        for bit in (0, 3, 6):
+            yield content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("item", ["position/metadata", "metrics/metrics"])
+def test_no_bit_of_the_json_can_change(folder, item):
+    with Checkpoints(folder, keep_latest=9, keep_best=1) as checkpoints:
+        for step in (1, 12):
+            position = Position(step, step, step, 0.25, skipped_steps=(3,), seconds=1.5)
+            checkpoints.save(state_of(step), position, {METRIC: 0.25, "eval/loss": math.nan})
+    file = folder / "12" / item
+    read = read_position if item == "position/metadata" else read_evaluation
+    before = file.read_bytes(), read(folder / "12")
+    for content in flip_every(file):
+        file.write_bytes(content)
+        try:
+            found = read(folder / "12")
+        except DamagedError:
+            continue
+        # Such as the capital in 1e-05.
+        assert repr(found) == repr(before[1]), content
+    file.write_bytes(before[0].replace(b"12", b"13", 1))
+    state, position = restore(folder)
+    assert position.step == 1
+    assert_equal(state, state_of(1))
+    assert (folder.parent / "damaged" / "12").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"step": 12', '"step": 13'), ('"step"', '"rtep"'), ("0.25", '"0"')]
+)
+def test_an_early_position_must_make_sense(folder, old, new):
+    """It has no fingerprint of its own."""
+    save(folder, 1)
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state_of(12), Position(12, 12, 12, 0.25))
+    make_early(folder / "12")
+    assert restore(folder)[1] == Position(12, 12, 12, 0.25)
+    file = folder / "12" / "position" / "metadata"
+    file.write_text(file.read_text().replace(old, new))
+    assert restore(folder)[1].step == 1
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("damage", [truncate, lambda path: path.write_text("{}}")])
+def test_metrics_that_cannot_be_read_hold_up_no_run(folder, caplog, step, damage):
+    """Orbax reads those of all checkpoints when it opens them."""
+    with Checkpoints(folder, keep_latest=2, keep_best=1) as checkpoints:
+        for number in (1, 2):
+            checkpoints.save(state_of(number), Position(step=number), {METRIC: 0.5})
+    damage(folder / str(step) / "metrics" / "metrics")
+    with Checkpoints(folder, keep_latest=2, keep_best=1) as checkpoints:
+        assert checkpoints.restore_latest(state_of(0))[1].step == 3 - step
+    assert f"Checkpoint {step} is damaged and set aside" in caplog.text
+    assert [path.name for path in (folder.parent / "damaged").iterdir()] == [str(step)]
+
+
+def make_early(checkpoint):
+    """Removes what early versions did not write."""
+    file = checkpoint / "position" / "metadata"
+    position = json.loads(file.read_text())
+    for newer in ("recorded_metrics", "recorded_timings", "file_fingerprint"):
+        del position[newer]
+    file.write_text(json.dumps(position))
 
 
 def test_checkpoint_of_a_version_with_fewer_fields_is_restored(folder):
@@ -186,7 +274,8 @@ def test_checkpoint_of_a_version_with_fewer_fields_is_restored(folder):
     fields = {name: value for name, value in vars(state).items() if name != "ema"}
     assert fields["reused"] is None
     with Checkpoints(folder) as checkpoints:
-        position = {**Position(step=7)._asdict(), "fingerprint": int(fingerprint(state))}
+        position = {"step": 7, "evaluated_step": 0, "best_step": 0, "best_value": None}
+        position["fingerprint"] = int(fingerprint(state))
         checkpoints._manager.save(
             7,
             args=ocp.args.Composite(
@@ -201,6 +290,7 @@ def test_checkpoint_of_a_version_with_fewer_fields_is_restored(folder):
 
 def test_early_position_has_the_defaults_of_what_it_lacks(folder):
     save(folder, 3)
+    make_early(folder / "3")
     path = folder / "3" / "position" / "metadata"
     position = json.loads(path.read_text())
     del position["left_out"], position["seconds"]
