@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gnp.ds_pipeline import (
     decoded,
     label_noise,
@@ -36,6 +38,8 @@ _LOADERS = ("tfdata", "device")
 # These need tensorflow only if the augmentation does.
 _NUMPY_SOURCES = ("digits", "fake")
 
+_CLASSES_NAMED = 10  # in a warning
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +66,7 @@ def build_source(
     run_dir: Path | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     evaluate_on_train: bool = False,
-    needs_train: bool = True,
+    evaluate_as: Sequence[str] | None = None,
 ) -> DataSource:
     """Builds the data source that a config names.
 
@@ -75,7 +79,8 @@ def build_source(
         of the data set.
       evaluate_on_train: use the training images as evaluation set: each once, not augmented, with
         the labels used for training, noise included.
-      needs_train: False: there may be no training images, as only evaluation is wanted.
+      evaluate_as: the classes of a run that is only evaluated: the training images, which name the
+        classes otherwise, may be missing.
 
     Raises:
       UserError: a name is unknown, or the data do not match the config.
@@ -83,8 +88,10 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
-    if data.missing and (needs_train or evaluate_on_train):
-        raise UserError(data.missing)
+    if data.missing:
+        if evaluate_as is None or evaluate_on_train:
+            raise UserError(data.missing)
+        data = _labelled_as(data, evaluate_as)
     if normalization:
         mean, std = map(tuple, normalization)
         data = dataclasses.replace(data, mean=mean, std=std)
@@ -93,6 +100,7 @@ def build_source(
     _check_classes(data, config.dataset)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
+    _name_absent_classes(data)
     _check_shape(data, config)
     return _pipeline_class(data, pipeline, config.dataset)(data, pipeline)
 
@@ -134,6 +142,19 @@ def load_data(config) -> LabelledData:
 def _shuffled(examples):
     """Many sets are sorted by class. Shuffled, each batch has the classes of the whole set."""
     return examples.take(partition.split_order(len(examples)))
+
+
+def _labelled_as(data, class_names):
+    """Test images alone, labelled by all classes of a run instead of those that they are of."""
+    unknown = [name for name in data.class_names if name not in class_names]
+    if unknown:
+        raise UserError(
+            f"The test set has the class {unknown[0]!r}, which the run was not trained with; "
+            "remove its images."
+        )
+    numbers = np.array([class_names.index(name) for name in data.class_names])
+    test = dataclasses.replace(data.test, labels=numbers[data.test.labels])
+    return dataclasses.replace(data, test=test, class_names=list(class_names))
 
 
 def _check_loader(dataset):
@@ -178,6 +199,21 @@ def _check_classes(data, dataset):
             f"dataset.num_classes is {dataset.num_classes}, but {dataset.dataset_name} has "
             f"{len(data.class_names)} classes; set it to that."
         )
+
+
+def _name_absent_classes(data):
+    for part, examples in (("training", data.train), ("evaluation", data.test)):
+        present = np.unique(examples.labels)
+        absent = [name for label, name in enumerate(data.class_names) if label not in present]
+        if len(examples) and absent:
+            _log.warning(
+                "%d of %d classes have no image in the %s set: %s%s.",
+                len(absent),
+                len(data.class_names),
+                part,
+                ", ".join(map(repr, absent[:_CLASSES_NAMED])),
+                ", …" if len(absent) > _CLASSES_NAMED else "",
+            )
 
 
 def _check_shape(data, config):

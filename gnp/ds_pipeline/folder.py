@@ -15,7 +15,7 @@ from gnp.errors import UserError
 _HIDDEN, _SPECIAL, _OUTSIDE = "hidden", "not regular files", "outside of the class folders"
 _NESTED = "in nested folders (dataset.recursive=True reads them)"
 
-_KINDS_NAMED = 6  # in the message about files that are passed over
+_KINDS_NAMED = 8  # in the message about files that are passed over
 
 _log = logging.getLogger(__name__)
 
@@ -105,17 +105,8 @@ def _list_test_images(directory, names, recursive):
             "folder or add training images of that class."
         )
     files = _images_of_classes(directory, found, recursive)
-    without = [name for name in names if not files.get(name)]
-    if len(without) == len(names):
+    if not any(files.values()):
         raise UserError(f"{directory} has no images; {_expected(recursive)}.")
-    if without:
-        _log.warning(
-            "%s has no images of %d of %d classes, so the evaluation says nothing about them: %s.",
-            directory,
-            len(without),
-            len(names),
-            ", ".join(map(repr, without)),
-        )
     return _examples(files, names)
 
 
@@ -144,7 +135,8 @@ def _images_of_classes(directory, names, recursive):
         named = [f"{count} {kind}" for kind, count in kinds[:_KINDS_NAMED]]
         rest = sum(count for _, count in kinds[_KINDS_NAMED:])
         named += [f"{rest} others"] if rest else []
-        _log.warning("%s: %d files passed over: %s.", directory, total, ", ".join(named))
+        files_are = "1 file is" if total == 1 else f"{total} files are"
+        _log.warning("%s: %s passed over: %s.", directory, files_are, ", ".join(named))
     return files
 
 

@@ -90,8 +90,10 @@ def build_source(
 
     Args:
       config: the resolved config.
-      run_dir: the run's folder, where decoded images and the names of bad ones are kept.
-      trained_on: what a model that is there already knows; images are normalized alike.
+      run_dir: the folder of the run to train, where decoded images and the names of bad ones are
+        kept; None: nothing is trained.
+      trained_on: what a model that is there already knows; images are normalized alike. If nothing
+        is trained, the training images may be missing.
       evaluate_on_train: make the training images the evaluation set: each once, not augmented.
 
     Raises:
@@ -104,6 +106,7 @@ def build_source(
         run_dir=run_dir,
         normalization=trained_on and (trained_on.mean, trained_on.std),
         evaluate_on_train=evaluate_on_train,
+        evaluate_as=trained_on.class_names if trained_on and run_dir is None else None,
     )
     if trained_on:
         trained_on.check_classes(source.class_names)

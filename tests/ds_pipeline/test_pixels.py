@@ -116,6 +116,7 @@ def test_a_tiff_whose_white_is_zero_is_inverted():
 
 def rgb_of_16_bits(levels):
     """A PNG, as Pillow writes none of this kind."""
+
     def chunk(kind, content):
         checksum = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + checksum
