@@ -135,8 +135,8 @@ def _images_of_classes(directory, names, recursive):
         named = [f"{count} {kind}" for kind, count in kinds[:_KINDS_NAMED]]
         rest = sum(count for _, count in kinds[_KINDS_NAMED:])
         named += [f"{rest} others"] if rest else []
-        files_are = "1 file is" if total == 1 else f"{total} files are"
-        _log.warning("%s: %s passed over: %s.", directory, files_are, ", ".join(named))
+        counted = "1 file" if total == 1 else f"{total} files"
+        _log.warning("%s: %s passed over: %s.", directory, counted, ", ".join(named))
     return files
 
 

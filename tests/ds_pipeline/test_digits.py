@@ -125,6 +125,7 @@ def test_first_images_are_the_same_for_every_seed():
         ("num_classes", 11, "has 10 classes"),
         ("num_train_images", 2000, "1437 images"),
         ("crop_padding", 8, "choose 1 to 7"),
+        ("resize", "fit", r"Unknown dataset\.resize 'fit'; known: "),
         ("mixup_alpha", 0.0, "above 0"),
     ],
 )

@@ -77,7 +77,7 @@ def test_what_is_passed_over_is_counted(root, caplog):
     os.mkfifo(folder / "pipe.png")
     assert sizes(root) == (8, 8)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"{root}/train (dataset.data_dir): 12 files are passed over: ")
+    assert line.startswith(f"{root}/train (dataset.data_dir): 12 files passed over: ")
     for part in (
         "2 .txt",
         "1 .heic",
@@ -95,7 +95,7 @@ def test_many_kinds_are_one_line(root, caplog):
         (root / "train" / "a" / f"file.x{number}").write_bytes(b"?")
     assert sizes(root) == (8, 8)
     assert caplog.text.count("\n") == 1
-    assert "50 files are passed over: 1 .x" in caplog.text
+    assert "50 files passed over: 1 .x" in caplog.text
     assert "42 others" in caplog.text
 
 
