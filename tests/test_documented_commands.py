@@ -9,6 +9,7 @@ from absl.testing import flagsaver
 
 from gnp.errors import UserError
 from gnp.main import cli, config
+from gnp.main.effects import check_effects
 from gnp.training.settings import read_settings
 from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
 from tests.test_quickstart import ROOT
@@ -72,6 +73,7 @@ def check_module(name, *arguments):
     settings = config.load_config(file or "config/base.py", fields)
     if not settings.model.model_module and settings.dataset.dataset_name not in EXAMPLES:
         read_settings(settings, num_devices=1)
+        assert check_effects(settings, config.default_config()) == []
 
 
 @pytest.fixture(scope="module")

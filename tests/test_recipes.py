@@ -8,6 +8,7 @@ import pytest
 
 from gnp.main import config
 from gnp.main.build import build_model
+from gnp.main.effects import check_effects
 from gnp.main.reproduction import read_errors
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.folder import config_json
@@ -77,6 +78,7 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
     assert ("A smoke test of" in said) == bool(smoke)
     for settings in trainings:
         read_settings(settings, num_devices=1)
+        check_effects(settings, config.default_config())
         build_model(settings)
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8

@@ -6,6 +6,7 @@ Called again with the same arguments, it resumes where the run stands.
 """
 
 import contextlib
+import logging
 import pathlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from gnp.main import app, distributed
 from gnp.main import config as config_flags
 from gnp.main.build import build_model, build_source, check_names
 from gnp.main.config import default_config
+from gnp.main.effects import check_effects
 from gnp.main.init_from import starting_point
 from gnp.model.size import measure
 from gnp.runs.data_file import write_run_data
@@ -32,6 +34,8 @@ _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs ar
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(distributed)
 
+_log = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Trains what the flags ask for."""
@@ -46,6 +50,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
     """Checks a config, trains it in its folder below `working_dir` and prints what came out."""
     check_names(config)
     settings = read_settings(config, num_devices=jax.device_count())
+    remarks = check_effects(config, default_config())
     model = build_model(config)
     is_first = jax.process_index() == 0
     folder = run_path(config, working_dir)
@@ -64,21 +69,27 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         # A multiplication and an addition are two operations.
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
-            try:
-                summary = train(
-                    with_groups_of_run(settings, config, folder),
-                    model=model,
-                    source=source,
-                    folder=folder,
-                    start_from=starting_point(config.init_from, model, source.image_shape),
-                    forward_flops=forward_flops,
-                    check_folder=lock.check if is_first else lambda: None,
-                )
-            except NotSavedError as error:
-                _print_summary(error.summary, folder)
-                raise
+            for remark in remarks if is_first else ():
+                _log.warning("%s", remark)
+            summary = _train(
+                with_groups_of_run(settings, config, folder),
+                model=model,
+                source=source,
+                folder=folder,
+                start_from=starting_point(config.init_from, model, source.image_shape),
+                forward_flops=forward_flops,
+                check_folder=lock.check if is_first else lambda: None,
+            )
     if is_first:
         _print_summary(summary, folder)
+
+
+def _train(settings, *, folder, **job):
+    try:
+        return train(settings, folder=folder, **job)
+    except NotSavedError as error:
+        _print_summary(error.summary, folder)
+        raise
 
 
 def _print_summary(summary, folder):
