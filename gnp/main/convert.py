@@ -7,19 +7,23 @@ The suffix decides the format: .npz is ours; .pth, .pt, .bin and .safetensors ar
 of a run stands for its newest checkpoint.
 """
 
+import logging
 import pathlib
 
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.files import make_folder, read_json
+from gnp.files import make_folder
 from gnp.main import app
-from gnp.main.build import model_params
+from gnp.main.build import import_model_module, model_params
+from gnp.main.config import load_config
+from gnp.main.trained import read_trained
 from gnp.model import torch_file
 from gnp.model.timm_weights import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
 from gnp.runs.folder import CONFIG_FILE
-from gnp.training.saved_variables import read_newest_variables
+
+_log = logging.getLogger(__name__)
 
 _OUR_SUFFIX = ".npz"
 # Sets the tanh form of GELU in a model of timm; not every family takes act_layer.
@@ -79,23 +83,26 @@ def _read(source, model_name, tanh_gelu):
 
 
 def weights_of_run(folder: pathlib.Path) -> Weights:
-    """The weights in the newest checkpoint of a run.
+    """The weights in the newest checkpoint of a run: moving averages if `best_metric` is theirs.
 
     Raises:
       UserError: the folder is not that of a run, or it has no checkpoint.
     """
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}.")
-    config = read_json(folder / CONFIG_FILE)
-    dataset = config["dataset"]
-    variables = read_newest_variables(folder)
-    size, channels = dataset["image_size"], dataset["num_channels"]
+    config = load_config(str(folder / CONFIG_FILE))
+    import_model_module(config.model.model_module)
+    trained = read_trained(folder)
+    if trained.is_average:
+        _log.warning("These are the moving averages, as best_metric is %s.", config.best_metric)
+    size, channels = config.dataset.image_size, config.dataset.num_channels
     return Weights(
-        name=config["model"]["model_name"],
-        num_outputs=dataset["num_classes"],
+        name=config.model.model_name,
+        num_outputs=config.dataset.num_classes,
         image_shape=(size, size, channels),
-        model_params=model_params(config),
-        variables={name: tree for name, tree in variables.items() if tree},
+        model_params=model_params(config.to_dict()),
+        variables={name: tree for name, tree in trained.variables.items() if tree},
+        class_names=trained.class_names,
     )
 
 

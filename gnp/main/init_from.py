@@ -2,30 +2,31 @@
 
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flax import linen as nn
 
+from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
+from gnp.main.trained import Trained, read_trained
 from gnp.model.transfer import head_parameters, take_variables
-from gnp.model.weights import load_weights
-from gnp.training.saved_variables import read_newest_variables
 
 _log = logging.getLogger(__name__)
 
 
 def starting_point(
-    init_from: str, model: nn.Module, image_shape: tuple[int, int, int]
+    init_from: str, model: nn.Module, source: DataSource
 ) -> Callable[[dict], dict] | None:
     """What puts the variables that `init_from` names in the place of fresh ones.
 
-    The head, which depends on the number of classes, stays fresh if it has others; the log says so.
+    The head stays fresh if it is for another number of classes or for other classes; the log says
+    so.
 
     Args:
       init_from: a run's folder (its newest checkpoint), the folder of a checkpoint, or a .npz file
         that `gnp.main.convert` has written; "": nothing.
       model: the new model.
-      image_shape: height, width and channels of its images.
+      source: its data.
 
     Returns:
       A function of `params` and `batch_stats`, or None. It raises a `UserError` if there are no
@@ -35,17 +36,26 @@ def starting_point(
         return None
 
     def start_from(fresh):
+        trained = _read(pathlib.Path(init_from))
+        head = head_parameters(model, source.image_shape)
+        difference = _difference(trained.class_names, source.class_names)
+        if difference and not head:
+            raise UserError(
+                f"init_from {init_from!r} was trained with other classes ({difference}), and a "
+                "model without num_outputs has no head that could start afresh; choose weights of "
+                "the same classes."
+            )
         variables, left_fresh = take_variables(
-            fresh,
-            _read(pathlib.Path(init_from)),
-            head_parameters(model, image_shape),
-            f"init_from {init_from!r}",
+            fresh, trained.variables, head, f"init_from {init_from!r}", keeps_head=not difference
         )
-        _log.info("Starting from the parameters of %s.", init_from)
+        what = "moving averages" if trained.is_average else "parameters"
+        _log.info("Starting from the %s of %s.", what, init_from)
         if left_fresh:
+            classes = f"it was trained with other classes ({difference})"
             _log.warning(
-                "Not taken from %s, as their shapes differ: %s; they start afresh.",
+                "Not taken from %s, as %s: %s; they start afresh.",
                 init_from,
+                classes if difference else "their shapes differ",
                 ", ".join(left_fresh),
             )
         return variables
@@ -53,12 +63,21 @@ def starting_point(
     return start_from
 
 
-def _read(path):
-    if path.is_dir():
-        return read_newest_variables(path)
-    if path.exists():
-        return load_weights(path).variables
-    raise UserError(
-        f"init_from names {path}, which does not exist; name a run's folder, RUN/checkpoints/STEP "
-        "or a .npz file of gnp.main.convert."
-    )
+def _read(path: pathlib.Path) -> Trained:
+    if not path.exists():
+        raise UserError(
+            f"init_from names {path}, which does not exist; name a run's folder, "
+            "RUN/checkpoints/STEP or a .npz file of gnp.main.convert."
+        )
+    return read_trained(path)
+
+
+def _difference(theirs: Sequence[str] | None, ours: Sequence[str]) -> str:
+    """How classes differ, in words; empty if they are the same or theirs are not known."""
+    if theirs is None or list(theirs) == list(ours):
+        return ""
+    if len(theirs) != len(ours):
+        return f"{len(theirs)} there and {len(ours)} here"
+    label = next(label for label, name in enumerate(theirs) if name != ours[label])
+    order = "the same in another order: " if sorted(theirs) == sorted(ours) else ""
+    return f"{order}class {label} is {theirs[label]!r} there and {ours[label]!r} here"

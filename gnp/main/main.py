@@ -16,12 +16,12 @@ from absl import flags
 from gnp.errors import NotSavedError, UserError
 from gnp.main import app, distributed
 from gnp.main import config as config_flags
-from gnp.main.build import build_model, build_source, check_names
+from gnp.main.build import build_model, check_names
 from gnp.main.config import default_config
 from gnp.main.effects import check_effects
 from gnp.main.init_from import starting_point
+from gnp.main.run_data import defaults_of_older_runs, source_of_run
 from gnp.model.size import measure
-from gnp.runs.data_file import write_run_data
 from gnp.runs.folder import CURVES_FILE, claim_folder, run_path
 from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
@@ -58,14 +58,12 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         claim_folder(
             folder,
             config,
-            defaults=default_config(),
+            defaults=defaults_of_older_runs(config),
             retrain=config.retrain,
             is_writer=is_first,
         )
         parallel.barrier("run folder")
-        source = build_source(config, folder)
-        if is_first:
-            write_run_data(folder, source)
+        source = source_of_run(config, folder)
         # A multiplication and an addition are two operations.
         forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
@@ -76,7 +74,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
                 model=model,
                 source=source,
                 folder=folder,
-                start_from=starting_point(config.init_from, model, source.image_shape),
+                start_from=starting_point(config.init_from, model, source),
                 forward_flops=forward_flops,
                 check_folder=lock.check if is_first else lambda: None,
             )

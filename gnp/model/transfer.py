@@ -13,7 +13,12 @@ from gnp.model.weights import variable_shapes
 
 
 def take_variables(
-    fresh: Mapping[str, Any], given: Mapping[str, Any], head: set[str], origin: str
+    fresh: Mapping[str, Any],
+    given: Mapping[str, Any],
+    head: set[str],
+    origin: str,
+    *,
+    keeps_head: bool = True,
 ) -> tuple[dict[str, Any], list[str]]:
     """Replaces fresh variables by given ones.
 
@@ -25,6 +30,7 @@ def take_variables(
       head: paths of parameters that stay fresh if the given ones are missing or have another shape,
         from `head_parameters`.
       origin: source of the given variables, for the message.
+      keeps_head: False: the head stays fresh whatever its shape, as its outputs mean other classes.
 
     Returns:
       The variables, and the paths of those that stayed fresh.
@@ -36,7 +42,11 @@ def take_variables(
     ours = _flat(fresh)
     theirs = _flat({**given, "params": rearrange(given["params"])})
     paths = sorted(ours | theirs)
-    different = [path for path in paths if _shape(ours, path) != _shape(theirs, path)]
+    different = [
+        path
+        for path in paths
+        if _shape(ours, path) != _shape(theirs, path) or (path in head and not keeps_head)
+    ]
     for path in different:
         if path not in head:
             raise UserError(

@@ -5,7 +5,7 @@ import json
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ class Weights:
       image_shape: height, width and channels of its input.
       model_params: fields of the model's constructor.
       variables: parameters and, if the model has batch norms, their statistics.
+      class_names: in the order of the outputs; None: unknown.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Weights:
     image_shape: tuple[int, int, int]
     model_params: Mapping[str, Any]
     variables: Mapping[str, Any]
+    class_names: Sequence[str] | None = None
 
     def model(self) -> nn.Module:
         """The model that `variables` belong to."""
@@ -61,6 +63,8 @@ def save_weights(path: pathlib.Path, weights: Weights) -> None:
         "image_shape": weights.image_shape,
         "model_params": weights.model_params,
     }
+    if weights.class_names is not None:
+        about["class_names"] = list(weights.class_names)
     with pathlib.Path(path).open("wb") as file:
         np.savez(file, **{_ABOUT: json.dumps(about)}, **arrays)
 

@@ -68,14 +68,15 @@ def read_variables(checkpoint: pathlib.Path, *, ema: bool = False) -> dict[str, 
     return {"params": found["params"], "batch_stats": found.get("batch_stats") or {}}
 
 
-def read_newest_variables(path: pathlib.Path) -> dict[str, Any]:
+def read_newest_variables(path: pathlib.Path, *, ema: bool = False) -> dict[str, Any]:
     """The same of the newest checkpoint that is whole.
 
     Args:
       path: as in `find_checkpoints`.
+      ema: take their moving averages.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or it has no moving averages.
     """
     checkpoints = find_checkpoints(path)
     if not checkpoints:
@@ -85,7 +86,9 @@ def read_newest_variables(path: pathlib.Path) -> dict[str, Any]:
         )
     for checkpoint in reversed(checkpoints):
         try:
-            return read_variables(checkpoint)
+            return read_variables(checkpoint, ema=ema)
+        except UserError:
+            raise
         except Exception as error:  # whatever orbax makes of a damaged file
             _log.warning(
                 "%s is damaged; looking for one before it. (%s)", checkpoint, reason(error)

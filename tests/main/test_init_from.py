@@ -1,13 +1,17 @@
 """Starting from the parameters of another run."""
 
+import logging
 import pathlib
 import shutil
+import types
 
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from gnp.errors import UserError
+from gnp.main import init_from
 from gnp.main.config import load_config
 from gnp.main.convert import weights_of_run
 from gnp.main.main import run
@@ -115,6 +119,65 @@ def test_a_head_of_other_classes_starts_afresh_and_is_named(first, tmp_path, cap
     assert ours["params"].pop("head")["kernel"].shape == (32, 3)
     del theirs["params"]["head"]
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+FAKE = ("dataset.dataset_name=fake", "model.model_params.patches.size=4")
+
+
+@pytest.mark.parametrize("kind", ["run", "checkpoint", "weights"])
+def test_a_head_of_as_many_other_classes_starts_afresh_and_is_named(first, tmp_path, caplog, kind):
+    origin = {"run": first, "checkpoint": first / "checkpoints/4"}.get(kind)
+    if origin is None:
+        origin = tmp_path / "weights.npz"
+        save_weights(origin, weights_of_run(first))
+    second = train(tmp_path / "runs", *frozen(origin), *FAKE)
+    said = "other classes (class 0 is '0' there and 'class 0' here): params/head/bias, params/head"
+    assert said in caplog.text
+    ours, theirs = variables(second / "checkpoints/2"), variables(first / "checkpoints/4")
+    kernels = [tree["params"].pop("head")["kernel"] for tree in (ours, theirs)]
+    assert kernels[0].shape == kernels[1].shape
+    assert not np.array_equal(*kernels)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "difference"),
+    [
+        (["a", "b"], ""),
+        (None, ""),
+        (["b", "a"], "the same in another order: class 0 is 'b' there and 'a' here"),
+        (["a", "c"], "class 1 is 'c' there and 'b' here"),
+        (["a", "b", "c"], "3 there and 2 here"),
+    ],
+)
+def test_how_classes_differ(theirs, difference):
+    assert init_from._difference(theirs, ("a", "b")) == difference
+
+
+def test_other_classes_are_refused_if_there_is_no_head_to_start_afresh(first):
+    class Headless(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(10)(x.reshape(len(x), -1))
+
+    source = types.SimpleNamespace(image_shape=(8, 8, 1), class_names=list("abcdefghij"))
+    start_from = init_from.starting_point(str(first), Headless(), source)
+    with pytest.raises(UserError, match=r"other classes \(class 0 is '0' there and 'a' here\)"):
+        start_from({"params": {}, "batch_stats": {}})
+
+
+def test_a_run_measured_by_its_averages_passes_them_on(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    averaging = ("ema_decay=0.9", "best_metric=eval_ema/error_rate")
+    first = train(tmp_path / "first", *averaging)
+    second = train(tmp_path / "second", *frozen(first))
+    assert f"Starting from the moving averages of {first}" in caplog.text
+    averages = read_variables(first / "checkpoints/4", ema=True)
+    jax.tree.map(np.testing.assert_array_equal, variables(second / "checkpoints/2"), averages)
+    jax.tree.map(
+        np.testing.assert_array_equal, weights_of_run(first).variables["params"], averages["params"]
+    )
+    assert "These are the moving averages, as best_metric is eval_ema/error_rate." in caplog.text
 
 
 def test_scanned_layers_start_from_unrolled_ones(first, tmp_path):
