@@ -1,11 +1,13 @@
 """Assigns images and random numbers to the steps of each process."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
 from gnp.ds_pipeline import label_noise, partition, rng, source
 from gnp.ds_pipeline.augment import batch_level
+from gnp.ds_pipeline.fingerprint import fingerprint
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.settings import Settings
 from gnp.errors import UserError
@@ -130,6 +132,12 @@ class PlannedSource(source.DataSource):
             index = self._wrong_labels[step["index"]]
             true_class = true_labels[index].astype(np.int32)
             yield step | {"index": index, "true_class": true_class}
+
+    @functools.cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """See `DataSource`; computed when asked for, as it reads all images in memory."""
+        parts = {"train": self._data.train, "eval": self._data.test}
+        return {name: fingerprint(part, self.class_names) for name, part in parts.items()}
 
     def class_counts(self) -> dict[str, np.ndarray]:
         """Number of images of each class in `train` and `eval`, over all processes."""

@@ -33,6 +33,8 @@ class DataSource(abc.ABC):
         without label noise.
       label_noise: kind and amount of the label noise, as `gnp.ds_pipeline.label_noise.summary`
         returns them; None without label noise.
+      fingerprints: of the images with their labels in `train` and `eval`, see
+        `gnp.ds_pipeline.fingerprint`; None: unknown.
       device_data: tree of arrays that the training loop copies to every device once and passes to
         `prepare` and `prepare_eval`; None if the host yields complete batches.
     """
@@ -45,6 +47,7 @@ class DataSource(abc.ABC):
     std: tuple[float, ...]
     num_wrong_labels: int = 0
     label_noise: dict[str, Any] | None = None
+    fingerprints: dict[str, str] | None = None
     device_data: Any = None
 
     @abc.abstractmethod

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -9,9 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 from flax import linen as nn
 
 from gnp.ds_pipeline import build as data
+from gnp.ds_pipeline.settings import PHOTO_SETS
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 from gnp.model import create_model, model_names
@@ -19,6 +22,8 @@ from gnp.runs.data_file import RunData
 
 # What compute_dtype names, as a model's dtype; None: that of inputs and parameters, float32.
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+
+_log = logging.getLogger(__name__)
 
 
 def check_names(config: Any) -> None:
@@ -99,6 +104,8 @@ def build_source(
     Raises:
       UserError: the data set is unknown, or does not fit the config or what was trained on.
     """
+    if trained_on and trained_on.is_of_older_version:
+        config = _as_older_runs_did(config)
     source = data.build_source(
         config,
         process_index=jax.process_index(),
@@ -108,9 +115,21 @@ def build_source(
         evaluate_on_train=evaluate_on_train,
         evaluate_as=trained_on.class_names if trained_on and run_dir is None else None,
     )
-    if trained_on:
+    if trained_on and run_dir is None:
         trained_on.check_classes(source.class_names)
     return source
+
+
+def _as_older_runs_did(config):
+    """The config without fields that change the images, and that did not exist for older runs."""
+    if config.dataset.dataset_name not in PHOTO_SETS or not config.dataset.antialias:
+        return config
+    _log.warning(
+        "The run began before there was dataset.antialias; its photos are read without it."
+    )
+    changed = ml_collections.ConfigDict(config.to_dict())
+    changed.dataset.antialias = False
+    return changed
 
 
 def import_model_module(name: str) -> None:
