@@ -19,9 +19,9 @@ class CannotWriteError(UserError):
     """A file cannot be written: the disk is full, the folder is gone or may not be written."""
 
     def __init__(self, path: object, error: OSError):
+        why = reason(error.strerror or error)
         super().__init__(
-            f"{path} cannot be written ({reason(error.strerror or error)}); make room there, or name "
-            "another folder."
+            f"{path} cannot be written ({why}); make room there, or name another folder."
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gnp.report.style import new_figure
+from gnp.report.style import new_figure, plain, save_figure
 
 _BINS = 15
 
@@ -83,7 +83,7 @@ def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None
     """
     confusion = np.array(figures["confusion"])
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    names = [_shortened(entry["name"]) for entry in figures["classes"]]
+    names = [plain(_shortened(entry["name"])) for entry in figures["classes"]]
     side = min(max(4.0, 0.45 * len(names)), 16.0)
     margin = _INCHES_PER_CHARACTER * max(map(len, names)) if len(names) <= _MOST_NAMES else 0.0
     figure = new_figure(side + margin + 1.5, side + margin)
@@ -92,14 +92,14 @@ def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) <= _MOST_NAMES:
-        axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
-        axes.set_yticks(range(len(names)), names, parse_math=False)
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
     if len(names) <= 12:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 50 else "black"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
     axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
-    figure.savefig(out_path, format="png")
+    save_figure(figure, out_path)
 
 
 def _shortened(name):

@@ -10,7 +10,18 @@ import jax.numpy as jnp
 
 from gnp.diagnostics.layer_chain import LayerChain
 from gnp.regularization import tree
-from gnp.report.style import BLUE, GRAY, GREEN, RED, SMALL, TITLE, new_figure, tidy
+from gnp.report.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    RED,
+    SMALL,
+    TITLE,
+    new_figure,
+    plain,
+    save_figure,
+    tidy,
+)
 from gnp.training import remedies
 
 # A gradient explodes or vanishes if it changes by more than this from the last layer to the first.
@@ -144,7 +155,7 @@ def draw_diagnosis(figures: dict[str, Any], out_path: str | os.PathLike) -> None
     _draw_chain(axes[0, 1], title, chain, "gradient_norms")
     _draw_norms(axes[1, 0], figures["layers"])
     _draw_zeros(axes[1, 1], figures["activations"])
-    figure.savefig(out_path)
+    save_figure(figure, out_path)
 
 
 def _draw_chain(axes, title, chain, key):
@@ -181,7 +192,7 @@ def _draw_zeros(axes, activations):
 def _prepare(axes, title, names):
     """A row for each name, from top to bottom."""
     tidy(axes, title)
-    axes.set_yticks(range(len(names)), list(names), fontsize=SMALL - 1)
+    axes.set_yticks(range(len(names)), map(plain, names), fontsize=SMALL - 1)
     axes.invert_yaxis()
 
 

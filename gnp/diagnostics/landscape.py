@@ -10,7 +10,7 @@ import numpy as np
 from flax import traverse_util
 
 from gnp.regularization import tree
-from gnp.report.style import BLUE, GRAY, RED, TITLE, new_figure, tidy
+from gnp.report.style import BLUE, GRAY, RED, TITLE, new_figure, save_figure, tidy
 
 PyTree = Any
 
@@ -126,7 +126,7 @@ def draw_landscape(figures: dict[str, Any], out_path: str | os.PathLike) -> None
         _draw_plane(figure, points, loss)
     else:
         _draw_line(figure, points[:, 0], loss, figures)
-    figure.savefig(out_path)
+    save_figure(figure, out_path)
 
 
 def _title(of):

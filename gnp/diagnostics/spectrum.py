@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gnp.report.style import BLUE, RED, new_figure, tidy
+from gnp.report.style import BLUE, RED, new_figure, save_figure, tidy
 
 Product = Callable[[jax.Array], jax.Array]
 
@@ -152,7 +152,7 @@ def draw_spectrum(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
     for value in figures["eigenvalues"]:
         axes.axvline(value, color=RED, linewidth=0.8, linestyle="--")
     axes.set(yscale="log", ylim=(_LOWEST_DENSITY, None))
-    figure.savefig(out_path)
+    save_figure(figure, out_path)
 
 
 def _dot(a, b):

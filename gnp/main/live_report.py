@@ -1,18 +1,22 @@
 """The report as a page that updates itself, served to this machine alone."""
 
-import html
 import http.server
+import re
+import sys
 from collections.abc import Iterable
 
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
 from gnp.report.groups import group_runs
 from gnp.report.html_report import html_report
-from gnp.runs.find import find_runs, is_finished, read_run
-from gnp.runs.folder import METRICS_FILE
-from gnp.runs.metrics import read_metrics
+from gnp.runs.find import find_runs, read_runs
 
 _HOST = "127.0.0.1"
 _SECONDS_BETWEEN_REFRESHES = 10
+# A request that is not complete after this time without a byte is dropped.
+_SECONDS_FOR_A_REQUEST = 10.0
+
+# What a browser on this machine asks for. A page elsewhere could lead it here by another name.
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 
 
 def serve(patterns: Iterable[str], port: int) -> None:
@@ -25,9 +29,8 @@ def serve(patterns: Iterable[str], port: int) -> None:
     Raises:
       UserError: the port is taken.
     """
-    patterns = list(patterns)
     try:
-        server = http.server.ThreadingHTTPServer((_HOST, port), _handler(patterns))
+        server = make_server(patterns, port)
     except OSError as error:
         raise UserError(
             f"Port {port} cannot be served ({error}); choose another with --port, or --port=0."
@@ -37,49 +40,38 @@ def serve(patterns: Iterable[str], port: int) -> None:
         server.serve_forever()
 
 
+def make_server(patterns: Iterable[str], port: int) -> http.server.ThreadingHTTPServer:
+    """What serves the page.
+
+    Raises:
+      OSError: the port is taken.
+    """
+    return _Server((_HOST, port), _handler(list(patterns)))
+
+
 def live_page(patterns: Iterable[str]) -> str:
     """The page: a line for each run that trains, and the report of all evaluated runs.
 
     A line also names each run that cannot be read.
     """
-    folders = find_runs(patterns)
-    runs, in_training, faults = [], [], []
-    for folder in folders:
-        try:
-            runs.append(read_run(folder))
-            if not is_finished(folder):
-                in_training.append(_line(folder))
-        except UserError as error:
-            faults.append(str(error))
-    evaluated = [run for run in runs if run is not None]
-    report = html_report(group_runs(evaluated)) if evaluated else _nothing_yet(patterns)
-    refresh = f'<meta http-equiv="refresh" content="{_SECONDS_BETWEEN_REFRESHES}">'
-    lists = _list("In training", in_training) + _list("Not readable", faults)
-    return report.replace("<head>", f"<head>{refresh}", 1).replace("</h1>", f"</h1>{lists}", 1)
+    found = read_runs(find_runs(patterns))
+    lists = {"In training": found.in_training, "Skipped": found.skipped}
+    groups = group_runs(found.runs) if found.runs else {}
+    return html_report(groups, lists=lists, refresh_seconds=_SECONDS_BETWEEN_REFRESHES)
 
 
-def _list(heading, lines):
-    entries = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<section><h2>{heading}</h2><ul>{entries}</ul></section>" if lines else ""
-
-
-def _line(folder):
-    file = folder / METRICS_FILE
-    metrics = read_metrics(file) if file.exists() else []
-    step = metrics[-1]["step"] if metrics else 0
-    return f"step {step:,}: {folder}"
-
-
-def _nothing_yet(patterns):
-    named = html.escape(", ".join(patterns))
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>gnp</title></head>'
-        f"<body><h1>No run below {named} has been evaluated yet</h1></body></html>\n"
-    )
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A browser that leaves early is no error; others are one line."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            print(f"A request failed: {reason(repr(error))}", file=sys.stderr)
 
 
 def _handler(patterns):
     class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = _SECONDS_FOR_A_REQUEST
+
         def do_HEAD(self):
             self._answer(with_page=False)
 
@@ -87,10 +79,17 @@ def _handler(patterns):
             self._answer(with_page=True)
 
         def _answer(self, with_page):
+            if not _LOOPBACK.fullmatch(self.headers.get("Host", "").strip()):
+                self.send_error(403, "This page is for this machine alone")
+                return
             if self.path != "/":
                 self.send_error(404)
                 return
-            page = live_page(patterns).encode()
+            try:
+                page = live_page(patterns).encode()
+            except Exception as error:  # a page that says so is better than none
+                self.send_error(500, "The page cannot be made", reason(repr(error)))
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.files import json_text, make_folder, write_atomically
+from gnp.files import json_text, make_folder, read_bytes, write_atomically
 from gnp.main import app
 from gnp.main.live_report import serve
 from gnp.report.comparison import as_data, compare, format_comparison
@@ -23,7 +23,7 @@ from gnp.report.curves import draw_comparison
 from gnp.report.groups import format_differences, group_runs
 from gnp.report.html_report import html_report
 from gnp.report.scatter import draw_sharpness_vs_error
-from gnp.runs.find import find_runs, is_finished, read_run
+from gnp.runs.find import find_runs, is_finished, read_runs
 from gnp.runs.folder import CONFIG_FILE, CURVES_FILE, SUMMARY_FILE
 
 TABLE_FILE = "table.md"
@@ -58,9 +58,12 @@ def main() -> None:
 def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     """Compares the finished runs below `patterns`: prints the table and writes all files to `out`.
 
+    A run that cannot be read is skipped; stderr and the page say why.
+
     Raises:
-      UserError: there is no finished run, or a run cannot be read; or `out` is a run's own folder,
-        whose picture would be lost.
+      UserError: there is no finished run that can be read; or `out` is a run's own folder, whose
+        picture would be lost.
+      CannotWriteError: a file cannot be written.
     """
     if (out / CONFIG_FILE).exists():
         raise UserError(
@@ -68,7 +71,12 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
             "another."
         )
     make_folder(out, "--out")
-    groups = group_runs([read_run(folder) for folder in _finished(patterns)])
+    found = read_runs(_finished(patterns))
+    for line in found.skipped:
+        print(line, file=sys.stderr)
+    if not found.runs:
+        raise UserError(f"No finished run below {', '.join(patterns)} can be read; see above.")
+    groups = group_runs(found.runs)
     results = compare(groups)
     text = "\n\n".join(filter(None, [format_comparison(results), format_differences(groups)]))
     write_atomically(out / TABLE_FILE, text + "\n")
@@ -77,8 +85,9 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     pictures = {}
     (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
     if draw_sharpness_vs_error(groups, out / SCATTER_FILE):
-        pictures["Sharpness against test error"] = (out / SCATTER_FILE).read_bytes()
-    write_atomically(out / PAGE_FILE, html_report(groups, pictures))
+        pictures["Sharpness against test error"] = read_bytes(out / SCATTER_FILE)
+    lists = {"Skipped": found.skipped}
+    write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists))
     print(f"{text}\n\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
 
 

@@ -190,6 +190,8 @@ def notes(results: Sequence[GroupResult]) -> list[str]:
         found.append(
             "Memorized: training images with a wrong label for which the model predicts that label."
         )
+    if any(result.relative_time is not None for result in results):
+        found.append("Time: of the whole run, as measured; other jobs on the machine change it.")
     return found + _warnings(results)
 
 

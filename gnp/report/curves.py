@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gnp.report.groups import Run
-from gnp.report.style import GRAY, SERIES, SMALL, new_figure, tidy
+from gnp.report.style import GRAY, SERIES, SMALL, new_figure, plain, save_figure, tidy
 
 
 class _Panel(NamedTuple):
@@ -104,7 +104,7 @@ def draw_curves(
             _draw_marks(axes, marks)
         if len(panel.curves) > 1:
             axes.legend(facecolor="white", edgecolor="none", framealpha=0.8, fontsize=SMALL)
-    figure.savefig(out_path)
+    save_figure(figure, out_path)
 
 
 def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.PathLike) -> None:
@@ -135,13 +135,13 @@ def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.Path
     if handles:
         place = {"loc": "outside lower left", "frameon": False, "fontsize": SMALL}
         figure.legend(handles, names, **place)
-    figure.savefig(out_path)
+    save_figure(figure, out_path)
 
 
 def _legend_name(name, runs):
     seeds = {run.seeds for run in runs}
     size = "one seed" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
-    return textwrap.fill(f"{name} ({size})", _LEGEND_WIDTH)
+    return plain(textwrap.fill(f"{name} ({size})", _LEGEND_WIDTH))
 
 
 def _steps_per_epoch(run):

@@ -96,7 +96,8 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     Returns:
       The groups by name. The first is the reference: standard training if there is such a group.
       A name lists the fields in which the groups differ, such as "standard", "r=1 alpha=0.8" and
-      "SAM r=0.5". Fields that are off are omitted where the name stays unique.
+      "SAM r=0.5". Fields that are off, or have the value of most groups, are omitted where the name stays
+      unique.
     """
     fields = differing_fields(runs)
     groups: dict[tuple[str, ...], list[Run]] = {}
@@ -187,6 +188,7 @@ def _names(runs, fields):
         return [f"{config.get('model.model_name')} on {config.get('dataset.dataset_name')}"]
     some_standard = 0 < sum(is_standard(run.config) for run in runs) < len(runs)
     short = _short_names(fields, {field for run in runs for field in run.config})
+    usual = {field: _usual_value(runs, field) for field in fields}
 
     def name(run, *, in_full):
         method = _method(run, fields, some_standard)
@@ -195,7 +197,7 @@ def _names(runs, fields):
         parts = [
             _text(value) if field in _SELF_EXPLAINING else f"{short[field]}={_text(value)}"
             for field, value in values.items()
-            if in_full or value not in _OFF
+            if in_full or value not in (*_OFF, usual[field])
         ]
         return " ".join([*method, *parts])
 
@@ -204,6 +206,13 @@ def _names(runs, fields):
         short_name if short_name and names.count(short_name) == 1 else name(run, in_full=True)
         for run, short_name in zip(runs, names, strict=True)
     ]
+
+
+def _usual_value(runs, field):
+    """The value that most of the runs have; `_NO_EFFECT` if no value is that of most."""
+    values = [v for run in runs if (v := _value(run, field)) is not _NO_EFFECT]
+    commonest = max(values, key=values.count, default=_NO_EFFECT)
+    return commonest if values.count(commonest) > len(values) / 2 else _NO_EFFECT
 
 
 def _method(run, fields, some_standard):

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gnp.errors import printable
 from gnp.report.comparison import (
     MEMORIZED,
     TRUE_ERROR,
@@ -69,13 +70,22 @@ _SHARPNESS = (
 _NUM_POINTS = 150
 
 
-def html_report(groups: Groups, pictures: Mapping[str, bytes] | None = None) -> str:
+def html_report(
+    groups: Groups,
+    pictures: Mapping[str, bytes] | None = None,
+    lists: Mapping[str, Sequence[str]] | None = None,
+    refresh_seconds: int | None = None,
+) -> str:
     """The page.
 
     Args:
       groups: runs that differ in their seeds alone, by name.
       pictures: PNG files about all groups, by title.
+      lists: lines to show first, by their heading.
+      refresh_seconds: after so many the page asks for itself again; None: never.
     """
+    if not groups:
+        return _page("No run has been evaluated yet", _lists(lists), refresh_seconds)
     runs = [run for group in groups.values() for run in group]
     sections = [
         ("Errors", _errors(groups)),
@@ -89,12 +99,29 @@ def html_report(groups: Groups, pictures: Mapping[str, bytes] | None = None) -> 
     title = f"{len(runs)} runs of {_text(_common(runs, 'model.model_name'))} on " + _text(
         _common(runs, "dataset.dataset_name")
     )
-    body = "".join(f"<section><h2>{name}</h2>{part}</section>" for name, part in sections if part)
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    body = "".join(_section(name, part) for name, part in sections if part)
+    return _page(title, f"{_lists(lists)}{_legend(groups)}{body}", refresh_seconds)
+
+
+def _page(title, body, refresh_seconds):
+    refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">' if refresh_seconds else ""
+    return printable(
+        f'<!DOCTYPE html><html lang="en"><head>{refresh}<meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{_legend(groups)}{body}</body></html>\n"
+        f"<body><h1>{title}</h1>{body}</body></html>\n"
+    )
+
+
+def _section(heading, part):
+    return f"<section><h2>{heading}</h2>{part}</section>"
+
+
+def _lists(lists):
+    return "".join(
+        _section(heading, f"<ul>{''.join(f'<li>{_text(line)}</li>' for line in lines)}</ul>")
+        for heading, lines in (lists or {}).items()
+        if lines
     )
 
 

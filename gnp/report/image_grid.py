@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gnp.report.style import new_figure
+from gnp.report.style import new_figure, plain, save_figure
 
 _COLUMNS = 8
 _INCHES = 1.4
@@ -34,6 +34,6 @@ def save_image_grid(
         for axis, image, label in zip(axes, images, labels, strict=False):
             axis.imshow(np.squeeze(np.clip(image, 0, 1)), cmap="gray", vmin=0, vmax=1)
             place = {"transform": axis.transAxes, "ha": "center", "va": "top"}
-            axis.text(0.5, -0.05, label, size=7, parse_math=False, **place)
+            axis.text(0.5, -0.05, plain(label), size=7, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -72,8 +72,6 @@ def find_overfitting(metrics: Sequence[Mapping[str, float]]) -> Overfitting | No
     return found if is_significant and found.later_train_loss < found.train_loss else None
 
 
-
-
 def _losses(metrics):
     """Step, training loss and validation loss of each evaluation that has both."""
     found, since = [], []

@@ -6,7 +6,7 @@ import os
 
 from gnp.report.comparison import sharpness_settings
 from gnp.report.groups import Groups, Run
-from gnp.report.style import SERIES, SMALL, new_figure, tidy
+from gnp.report.style import SERIES, SMALL, new_figure, plain, save_figure, tidy
 
 # With fewer points a scatter plot shows nothing.
 _FEWEST_RUNS = 3
@@ -39,10 +39,11 @@ def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool
     if count < _FEWEST_RUNS:
         return False
     figure = new_figure(4.2 * len(_AXES), 3.8 + 0.16 * len(groups))
-    figure.suptitle(settings, fontsize=SMALL, x=0.01, ha="left")
-    for number, (label, read) in enumerate(_AXES, 1):
+    figure.suptitle(plain(settings), fontsize=SMALL, x=0.01, ha="left")
+    handles = {}
+    for number, (quantity, read) in enumerate(_AXES, 1):
         axes = figure.add_subplot(1, len(_AXES), number)
-        tidy(axes, "", label, "test error (%)")
+        tidy(axes, "", quantity, "test error (%)")
         points = {
             name: [
                 (read(run.instruments["sharpness"]), 100 * _error(run))
@@ -53,13 +54,16 @@ def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool
         }
         for colour, (name, pairs) in zip(itertools.cycle(SERIES), points.items(), strict=False):
             if pairs:
-                axes.scatter(*zip(*pairs, strict=True), s=22, color=colour, label=name)
+                label = plain(name)
+                handles[label] = axes.scatter(
+                    *zip(*pairs, strict=True), s=22, color=colour, label=label
+                )
         if _is_wide([x for pairs in points.values() for x, _ in pairs]):
             _set_logarithmic(axes)
         axes.set_ylim(bottom=0)
     place = {"loc": "outside lower left", "frameon": False, "fontsize": SMALL}
-    figure.legend(*axes.get_legend_handles_labels(), **place)
-    figure.savefig(out_path)
+    figure.legend(handles.values(), handles.keys(), **place)
+    save_figure(figure, out_path)
     return True
 
 

@@ -5,7 +5,8 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from gnp.report.style import SERIES, SMALL, new_figure, tidy
+from gnp.files import write_atomically
+from gnp.report.style import SERIES, SMALL, new_figure, plain, save_figure, tidy
 from gnp.report.table import aligned
 
 SPARSITY_TABLE = "sparsity.md"
@@ -54,7 +55,7 @@ def write_sparsity(metrics: Sequence[Mapping[str, float]], folder: str | os.Path
     if not table:
         return
     folder = pathlib.Path(folder)
-    (folder / SPARSITY_TABLE).write_text(_as_markdown(table))
+    write_atomically(folder / SPARSITY_TABLE, _as_markdown(table))
     _draw(table, folder / "sparsity.png")
 
 
@@ -85,9 +86,9 @@ def _draw(table, out_path):
         offset = (number - (len(kinds) - 1) / 2) * height
         bars = axes.barh([row + offset for row in rows], values, height, color=colour, label=kind)
         axes.bar_label(bars, fmt="%.0f", fontsize=6, padding=2)
-    axes.set_yticks(range(len(table)), table, fontsize=7)
+    axes.set_yticks(range(len(table)), map(plain, table), fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 106)
     place = {"loc": "outside upper right", "ncols": len(kinds), "frameon": False}
     figure.legend(fontsize=SMALL, **place)
-    figure.savefig(out_path)
+    save_figure(figure, out_path)

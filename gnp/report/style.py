@@ -1,6 +1,12 @@
 """How all pictures look: named colours, and figures and axes in one style."""
 
+import io
+import os
+import pathlib
 from typing import TYPE_CHECKING
+
+from gnp.errors import printable
+from gnp.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +39,22 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure  # imported late: it takes a second
 
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
+def save_figure(figure: "Figure", out_path: str | os.PathLike) -> None:
+    """Writes a figure as a PNG, whole or not at all.
+
+    Raises:
+      CannotWriteError: it cannot be written.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(pathlib.Path(out_path), picture.getvalue())
+
+
+def plain(text: object) -> str:
+    """A name as a picture shows it as it is: between two $ matplotlib would read mathematics."""
+    return printable(text).replace("$", r"\$")
 
 
 def tidy(axes: "Axes", title: str = "", x_label: str = "", y_label: str = "") -> None:

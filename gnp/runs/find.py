@@ -1,15 +1,17 @@
 """Finds the runs below some folders, and reads their files."""
 
 import glob
-import json
 import math
 import os
 import pathlib
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from gnp.errors import UserError
-from gnp.report.groups import Run
+from gnp.files import read_bytes, read_json, read_text
+from gnp.report.groups import SEED_FIELDS, Run
 from gnp.report.sparsity import SPARSITY_TABLE
+from gnp.runs.checked import check, number, numbers, numbers_by_name, positive, text, whole
 from gnp.runs.folder import (
     CONFIG_FILE,
     DIAGNOSE_FILE,
@@ -23,7 +25,7 @@ from gnp.runs.folder import (
     TIMINGS_FILE,
     flatten,
 )
-from gnp.runs.metrics import read_metrics
+from gnp.runs.metrics import best_evaluation, read_metrics_if_any
 
 _PICTURES = {
     "Spectrum of the Hessian": SPECTRUM_PICTURE,
@@ -32,6 +34,37 @@ _PICTURES = {
     "Loss between two checkpoints": pathlib.Path(LANDSCAPE_FILES["to"]).with_suffix(".png"),
     "Layers": DIAGNOSE_PICTURE,
 }
+
+# What is read of each file.
+_CONFIG = {
+    **{f"{field}?": whole for field in SEED_FIELDS},
+    **{"total_epochs?": positive, "evaluate_every_n_epochs?": positive, "best_metric?": text},
+}
+_EVALUATION = {"eval/error_rate": number}
+_SUMMARY = {
+    **{"final": numbers_by_name, "best": numbers_by_name, "steps?": number, "seconds?": number},
+    **{"images_per_second?": number, "device?": text},
+}
+_SHARPNESS = {
+    **dict.fromkeys(("worst_case_rise", "mean_rise", "trace", "gradient_norm", "loss"), number),
+    **{"eigenvalues": numbers, "num_images": number, "data": text},
+    "settings": {"r": number, "m": number, "sigma": number},
+}
+_DIAGNOSIS = {"step": number, "chain": {"gain": number, "product": number, "verdict": text}}
+
+
+class FoundRuns(NamedTuple):
+    """What some folders hold.
+
+    Attributes:
+      runs: those that were evaluated.
+      in_training: a line on each that is not finished.
+      skipped: a line on each that cannot be read.
+    """
+
+    runs: list[Run]
+    in_training: list[str]
+    skipped: list[str]
 
 
 def find_runs(patterns: Iterable[str]) -> list[pathlib.Path]:
@@ -49,50 +82,56 @@ def is_finished(folder: pathlib.Path) -> bool:
     return (folder / SUMMARY_FILE).exists()
 
 
+def read_runs(folders: Iterable[pathlib.Path]) -> FoundRuns:
+    """Reads runs; one that cannot be read is in nobody's way."""
+    found = FoundRuns([], [], [])
+    for folder in folders:
+        try:
+            run = read_run(folder)
+            if not is_finished(folder):
+                found.in_training.append(f"step {_step(folder):,}: {folder}")
+        except UserError as error:
+            found.skipped.append(f"Skipped, because {error}")
+        else:
+            found.runs.extend([] if run is None else [run])
+    return found
+
+
 def read_run(folder: pathlib.Path) -> Run | None:
     """The files of a run; None if it was never evaluated.
 
     The summary of a run that is not finished has its results so far, and `finished` is False.
 
     Raises:
-      UserError: a file cannot be read.
+      UserError: a file is damaged or cannot be read.
     """
-    try:
-        return _read(folder)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"The run {folder} cannot be read ({error}); fix or move it.") from error
-
-
-def _read(folder):
-    metrics = read_metrics(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else []
+    config = flatten(read_json(folder / CONFIG_FILE))
+    check(config, _CONFIG, folder / CONFIG_FILE)
+    metrics = read_metrics_if_any(folder / METRICS_FILE)
     if is_finished(folder):
-        summary = _read_json(folder / SUMMARY_FILE)
+        summary = read_summary(folder / SUMMARY_FILE)
     else:
-        summary = _summary_so_far(folder, metrics)
+        summary = _summary_so_far(folder, metrics, config.get("best_metric", "eval/error_rate"))
     if summary is None:
         return None
-    for name in ("final", "best"):
-        if "eval/error_rate" not in summary.get(name, {}):
-            raise ValueError(f"{SUMMARY_FILE} has no {name} error")
-        summary[name] = _with_nan(summary[name])
-    return Run(
-        config=flatten(_read_json(folder / CONFIG_FILE)),
-        summary=summary,
-        metrics=metrics,
-        instruments=_read_instruments(folder),
-    )
+    return Run(config, summary, metrics, _read_instruments(folder))
 
 
-def _read_json(file):
-    try:
-        found = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file.name}: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{file.name} has no names and values")
-    return found
+def read_summary(file: pathlib.Path) -> dict[str, Any]:
+    """What `summary.json` holds.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    summary = read_json(file)
+    check(summary, _SUMMARY | {"final": _EVALUATION, "best": _EVALUATION}, file)
+    check(summary, _SUMMARY, file)
+    return summary | {name: _with_nan(summary[name]) for name in ("final", "best")}
+
+
+def _step(folder):
+    metrics = read_metrics_if_any(folder / METRICS_FILE)
+    return metrics[-1]["step"] if metrics else 0
 
 
 def _with_nan(value):
@@ -104,16 +143,16 @@ def _with_nan(value):
     return math.nan if value is None else value
 
 
-def _summary_so_far(folder, metrics):
+def _summary_so_far(folder, metrics, best_metric):
     evaluations = [line for line in metrics if "eval/error_rate" in line]
     if not evaluations:
         return None
-    timings = read_metrics(folder / TIMINGS_FILE) if (folder / TIMINGS_FILE).exists() else []
+    timings = read_metrics_if_any(folder / TIMINGS_FILE)
     speeds = [t["time/images_per_second"] for t in timings if "time/images_per_second" in t]
     return {
         "finished": False,
         "final": evaluations[-1],
-        "best": min(evaluations, key=lambda line: line["eval/error_rate"]),
+        "best": best_evaluation(metrics, best_metric),
         "images_per_second": speeds[-1] if speeds else None,
     }
 
@@ -121,11 +160,16 @@ def _summary_so_far(folder, metrics):
 def _read_instruments(folder):
     files = folder / DIAGNOSTICS_FOLDER
     found = {}
-    for name, file in (("sharpness", SHARPNESS_FILE), ("diagnose", DIAGNOSE_FILE)):
-        if (files / file).exists():
-            found[name] = _with_nan(_read_json(files / file))
-    if (folder / SPARSITY_TABLE).exists():
-        found["sparsity"] = (folder / SPARSITY_TABLE).read_text()
+    for name, file, wanted in (
+        ("sharpness", files / SHARPNESS_FILE, _SHARPNESS),
+        ("diagnose", files / DIAGNOSE_FILE, _DIAGNOSIS),
+    ):
+        if os.path.lexists(file):
+            content = read_json(file)
+            check(content, wanted, file)
+            found[name] = _with_nan(content)
+    if os.path.lexists(folder / SPARSITY_TABLE):
+        found["sparsity"] = read_text(folder / SPARSITY_TABLE)
     pictures = {title: files / file for title, file in _PICTURES.items()}
-    found["pictures"] = {t: file.read_bytes() for t, file in pictures.items() if file.exists()}
+    found["pictures"] = {t: read_bytes(file) for t, file in pictures.items() if file.exists()}
     return found

@@ -77,7 +77,7 @@ class RunLock:
         self._file.close()
 
     def _acquired(self) -> IO:
-        """The file at the path, locked. One that another process deletes meanwhile locks nothing."""
+        """The file at the path, locked; one that is deleted meanwhile locks nothing."""
         if (found := kind(self._path)) not in ("a file", "nothing"):
             raise UserError(f"{self._path} is {found}, but a file belongs there; move it away.")
         while True:

@@ -19,8 +19,9 @@ from gnp.runs.folder import METRICS_FILE, SUMMARY_FILE, TIMINGS_FILE
 # The only strings in a line: numbers that JSON does not have.
 _NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
-# No run takes as many steps; below it, whole numbers are exact as floats.
+# No run takes as many steps, and what it computes in float32 is far smaller.
 _TOO_MANY_STEPS = 2**53
+_TOO_LARGE = 1e100
 
 _log = logging.getLogger(__name__)
 
@@ -272,8 +273,15 @@ def _from_line(path, number, line):
 
 
 def _number(name, value):
-    if isinstance(value, float) or (type(value) is int and abs(value) < _TOO_MANY_STEPS):
+    if is_number(value):
         return value
     if isinstance(value, str) and value in _NOT_IN_JSON:
         return _NOT_IN_JSON[value]
     raise ValueError(f"{name} is no number")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number as runs compute them."""
+    if isinstance(value, float):
+        return abs(value) < _TOO_LARGE or not math.isfinite(value)
+    return type(value) is int and abs(value) < _TOO_MANY_STEPS

@@ -51,9 +51,9 @@ def summarize(
     last = evaluations[-1]["step"] if evaluations else 0
     if not evaluations or last < position.evaluated_step:
         raise UserError(
-            f"{METRICS_FILE} lacks the evaluation of step {position.evaluated_step}, with which the "
-            "run ended, so it was emptied or cut; put it back, or set --config.retrain=True to "
-            "train again."
+            f"{METRICS_FILE} lacks the evaluation of step {position.evaluated_step}, with which "
+            "the run ended, so it was emptied or cut; put it back, or set --config.retrain=True "
+            "to train again."
         )
     best = best_evaluation(metrics, best_metric)
     is_lost = position.best_value is not None and not best[best_metric] <= position.best_value

@@ -1,13 +1,17 @@
 """The command that compares runs."""
 
+import contextlib
 import functools
 import itertools
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -15,8 +19,10 @@ import pytest
 
 from gnp.diagnostics.spectrum import draw_spectrum
 from gnp.errors import UserError
-from gnp.main.live_report import live_page
+from gnp.main import live_report
+from gnp.main.live_report import live_page, make_server
 from gnp.main.report import report
+from gnp.runs.find import read_run
 
 
 def make_run(folder, r, seed, error):
@@ -120,6 +126,63 @@ def test_no_run_is_an_error(tmp_path):
         report([str(tmp_path)], tmp_path)
 
 
+@pytest.fixture
+def short_of_time(monkeypatch):
+    monkeypatch.setattr(live_report, "_SECONDS_FOR_A_REQUEST", 0.5)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The address of the page of some runs, served by this process."""
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    with make_server([str(tmp_path / "runs")], 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address
+        server.shutdown()
+
+
+def ask(address, request):
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(2**16), b"")).decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *[(f"Host: {name}\r\n", 200) for name in ("localhost", "127.0.0.1:8000", "[::1]:80")],
+        *[(f"Host: {name}\r\n", 403) for name in ("evil.example", "localhost.evil.example", "")],
+        ("", 403),
+    ],
+)
+def test_the_page_is_shown_under_names_of_this_machine_alone(server, host, status):
+    answer = ask(server, f"GET / HTTP/1.0\r\n{host}\r\n")
+    assert answer.startswith(f"HTTP/1.0 {status} ")
+    assert ("10.00" in answer) == (status == 200)
+
+
+def test_requests_that_are_not_completed_hold_no_thread(short_of_time, server):
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(socket.create_connection(server, timeout=30))
+            connection.sendall(b"GET / HTTP/1.0\r\n")
+        deadline = time.monotonic() + 20
+        while threading.active_count() > before:
+            assert time.monotonic() < deadline, "they wait for ever"
+            time.sleep(0.1)
+        assert "10.00" in ask(server, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+
+
+def test_a_page_that_cannot_be_made_says_so_and_is_asked_for_again(server, monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        patch.setattr(live_report, "live_page", lambda patterns: 1 / 0)
+        answer = ask(server, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert "500 The page cannot be made" in answer
+    assert "10.00" in ask(server, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def browser_is_missing():
     command = [sys.executable, "-c", "import PyQt6.QtWebEngineWidgets"]
     return subprocess.run(command, capture_output=True, check=False).returncode != 0
@@ -173,22 +236,138 @@ def test_the_live_page_lists_runs_in_training_and_updates_itself(tmp_path):
     assert "20.00" in page  # the error so far of the one that was evaluated
 
 
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        *itertools.product(["config.json", "summary.json"], ["", "{", "[]"]),
-        ("summary.json", '{"final": {}}'),
-    ],
-)
-def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys, file, text):
+def line(**values):
+    return json.dumps({"step": 1, "eval/error_rate": 0.1} | values) + "\n"
+
+
+DEEP = '{"a":' * 3000 + "1" + "}" * 3000
+SUMMARY = {"final": {"eval/error_rate": 0.1}, "best": {"eval/error_rate": 0.1}}
+DAMAGES = [
+    *itertools.product(["config.json", "summary.json"], [b"", b"{", b"[]", b"\xff\xfe{", DEEP]),
+    *itertools.product(
+        ["metrics.jsonl"],
+        [
+            '{"eval/error_rate": 0.1}\n',
+            line(step="nan"),
+            line(step=1.5),
+            line(step=10**400),
+            line(step=-1),
+            line(step=True),
+            line(**{"eval/error_rate": None}),
+            line(**{"eval/error_rate": [0.1]}),
+            line(**{"train/loss": "0.5"}),
+            line(**{"train/loss": 1e308}),
+            '{"step": 1, "a": 1e',
+            "null\n",
+            "[" * 3000 + "\n",
+            b"\xff\n",
+        ],
+    ),
+    *itertools.product(
+        ["summary.json"],
+        [
+            '{"final": {}}',
+            json.dumps(SUMMARY | {"best": []}),
+            json.dumps(SUMMARY | {"final": {"eval/error_rate": "0.1"}}),
+            json.dumps(SUMMARY | {"final": {"eval/error_rate": 0.1, "eval/loss": "low"}}),
+            json.dumps(SUMMARY | {"images_per_second": "many"}),
+            json.dumps(SUMMARY | {"seconds": [1]}),
+            json.dumps(SUMMARY | {"device": {}}),
+        ],
+    ),
+    ("config.json", '{"seeds": [1]}'),
+    ("config.json", '{"total_epochs": "ten"}'),
+    ("config.json", '{"total_epochs": 0}'),
+    ("diagnostics/sharpness.json", "{}"),
+    ("diagnostics/sharpness.json", '{"settings": {}}'),
+    ("diagnostics/diagnose.json", '{"chain": {}}'),
+    ("sparsity.md", b"\xff"),
+]
+
+
+@pytest.mark.parametrize(("file", "content"), DAMAGES, ids=lambda value: repr(value)[:40])
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys, file, content):
     make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
     broken = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
-    (broken / file).write_text(text)
+    (broken / "diagnostics").mkdir()
+    (broken / file).write_bytes(content if isinstance(content, bytes) else content.encode())
     page = live_page([str(tmp_path / "runs")])
-    assert "10.00" in page
-    assert f"The run {broken} cannot be read ({file}" in page
-    with pytest.raises(UserError, match="cannot be read"):
-        report([str(tmp_path / "runs")], tmp_path)
+    assert "<td>10.00</td>" in page
+    if content == '{"step": 1, "a": 1e':  # cut off while it was written
+        assert "Skipped" not in page
+        return
+    assert page.count("Skipped, because") == 1
+    assert f"{broken / file}" in page
+    report([str(tmp_path / "runs")], tmp_path / "out")
+    printed = capsys.readouterr()
+    assert "| 10.00 " in printed.out
+    assert printed.err.startswith("Skipped, because ")
+    assert len(printed.err.splitlines()) == 1
+    assert "Skipped, because" in (tmp_path / "out/report.html").read_text()
+    with pytest.raises(UserError, match="can be read"):
+        report([str(broken)], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "metrics.jsonl", "sparsity.md"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, name, make):
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    broken = make_run(tmp_path / "runs/b", 0.1, 0, 0.2)
+    (broken / name).unlink(missing_ok=True)
+    make(broken / name)
+    page = live_page([str(tmp_path / "runs")])
+    assert "<td>10.00</td>" in page
+    assert f"{broken / name} is " in page
+
+
+def test_bytes_that_are_not_utf_8_are_shown_as_such(tmp_path):
+    make_run(tmp_path / "runs/a", 0.0, 0, 0.1)
+    odd = make_run(tmp_path / os.fsdecode(b"runs/\xff"), 0.1, 0, 0.2)
+    (odd / "summary.json").unlink()
+    config = json.loads((odd / "config.json").read_text())
+    config["model"]["model_name"] = "Net\udcff"
+    (odd / "config.json").write_text(json.dumps(config))
+    page = live_page([str(tmp_path / "runs")])
+    assert "step 1: " in page.encode().decode()
+    assert "Net\ufffd" in page
+    (odd / "summary.json").write_text((tmp_path / "runs/a/summary.json").read_text())
+    report([str(tmp_path / "runs")], tmp_path / "out")
+    assert "Net\ufffd" in (tmp_path / "out/table.md").read_text()
+    assert (tmp_path / "out/curves.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", [r"$\foo$", "$", r"\frac{", "a$b$c_{", "_hidden", "x\ny"])
+def test_a_name_is_no_mathematics(tmp_path, name):
+    settings = {"r": name, "m": 64, "sigma": 0.01}
+    measured = dict.fromkeys(("trace", "worst_case_rise", "mean_rise", "gradient_norm", "loss"), 1)
+    measured |= {"eigenvalues": [2], "num_images": 9, "data": name, "settings": settings | {"r": 1}}
+    for seed, model in enumerate([name, name, "other", name]):
+        run = make_run(tmp_path / f"runs/{seed}", 0.0, seed, 0.1)
+        config = json.loads((run / "config.json").read_text())
+        config["model"]["model_name"] = model
+        (run / "config.json").write_text(json.dumps(config))
+        (run / "diagnostics").mkdir()
+        (run / "diagnostics" / "sharpness.json").write_text(json.dumps(measured))
+    report([str(tmp_path / "runs")], tmp_path / "out")
+    assert (tmp_path / "out/curves.png").stat().st_size > 0
+    assert (tmp_path / "out/sharpness_vs_error.png").stat().st_size > 0
+
+
+def test_the_best_so_far_is_by_the_metric_of_the_run(tmp_path):
+    run = make_run(tmp_path / "run", 0.0, 0, 0.1)
+    (run / "summary.json").unlink()
+    config = json.loads((run / "config.json").read_text())
+    lines = [(1, "nan", 0.9), (2, 0.5, 0.3), (3, 0.7, 0.2)]
+    (run / "metrics.jsonl").write_text(
+        "".join(line(step=s, **{"eval/loss": x, "eval/error_rate": e}) for s, x, e in lines)
+    )
+    for metric, step in (("eval/loss", 2), ("eval/error_rate", 3)):
+        (run / "config.json").write_text(json.dumps(config | {"best_metric": metric}))
+        assert read_run(run).summary["best"]["step"] == step
+    (run / "metrics.jsonl").write_text(
+        line(step=1, **{"eval/error_rate": "nan"}) + line(step=2, **{"eval/error_rate": 0.4})
+    )
+    assert read_run(run).summary["best"]["step"] == 2
 
 
 def test_the_live_page_before_any_evaluation(tmp_path):
