@@ -146,6 +146,22 @@ def test_fields_of_the_same_short_name_are_named_in_full():
     assert names(*runs) == ["a.size=1 b.size=1", "a.size=2 b.size=2"]
 
 
+def test_values_of_most_groups_are_not_named():
+    decay = "l2_regularization"
+    fields = ({}, {decay: 1e-2}, {"label_smoothing": 0.1})
+    runs = [make_run(**{decay: 1e-3} | more) for more in fields]
+    runs += [penalized(1.0, 0.8, **{decay: 1e-3, "gnp__ascent": a}) for a in ("gradient", "random")]
+    runs += [penalized(0.5, 0.8, **{decay: 1e-3, "gnp__ascent": "gradient"})]
+    assert names(*runs) == [
+        "standard",
+        "standard label_smoothing=0.1",
+        "standard l2_regularization=0.01",
+        "r=0.5 alpha=0.8",
+        "r=1 alpha=0.8",
+        "r=1 alpha=0.8 ascent=random",
+    ]
+
+
 def test_long_names_lose_fields_that_are_not_needed_and_a_table_has_them():
     fields = {f"block__field_{letter}": 1 for letter in "abcdef"}
     groups = group_runs([make_run(), penalized(0.1, 0.8, **fields)])
