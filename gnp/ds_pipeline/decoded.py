@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import logging
 import os
-import zipfile
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +40,11 @@ class Form(NamedTuple):
     channels: int
     resize: str
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image."""
+        return self.size, self.size, self.channels
+
 
 def read_into_memory(
     data: LabelledData, form: Form, cache: Path | None = None, is_writer: bool = False
@@ -59,7 +63,7 @@ def read_into_memory(
     """
     files = data.train.images, data.test.images
     key = _fingerprint(data, form) if cache else ""
-    images = _from_cache(cache, key)
+    images = _from_cache(cache, key, [(len(paths), *form.shape) for paths in files])
     if images is None:
         joined = _decode(np.concatenate(files), form)
         images = joined[: len(files[0])], joined[len(files[0]) :]
@@ -95,7 +99,7 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def _decode(paths, form):
-    images = np.empty((len(paths), form.size, form.size, form.channels), np.uint8)
+    images = np.empty((len(paths), *form.shape), np.uint8)
     cut = np.zeros(len(paths))
 
     def read(start):
@@ -129,20 +133,29 @@ def _fingerprint(data, form):
     return digest.hexdigest()
 
 
-def _from_cache(cache, key):
-    if cache is None or not cache.exists():
+def _from_cache(cache, key, shapes):
+    if cache is None or not cache.is_file():
         return None
     try:
         with np.load(cache, allow_pickle=False) as content:
-            if content["key"].item() == key:
-                return content["train"], content["test"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        _log.warning("%s is damaged; decoding the images again.", cache)
+            if content["key"].item() != key:
+                return None
+            images = content["train"], content["test"]
+        if [(part.shape, part.dtype) for part in images] == [(s, np.uint8) for s in shapes]:
+            return images
+    except Exception:  # numpy raises many types on damaged files
+        pass
+    _log.warning("%s is damaged; decoding the images again.", cache)
     return None
 
 
 def _to_cache(cache, key, images):
     """Writes to another name first, so that no process reads an incomplete file."""
     part = cache.with_suffix(".part.npz")
-    np.savez(part, key=key, train=images[0], test=images[1])
-    part.replace(cache)
+    try:
+        np.savez(part, key=key, train=images[0], test=images[1])
+        part.replace(cache)
+    except OSError as error:  # such as a full disk
+        _log.warning("%s cannot be written (%s); the next start decodes again.", cache, error)
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -1,7 +1,6 @@
 """Finding and skipping image files that cannot be used."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from concurrent import futures
@@ -12,6 +11,7 @@ import numpy as np
 from gnp.ds_pipeline import decode
 from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 from gnp.errors import UserError
+from gnp.files import json_text, read_json, write_atomically
 
 SKIPPED_FILE = "skipped_images.json"
 
@@ -59,28 +59,19 @@ def without_bad_images(
     """
     listing = run_dir / SKIPPED_FILE if run_dir else None
     if listing and listing.exists():
-        bad = json.loads(listing.read_text())
+        bad = read_json(listing)
     else:
         bad = bad_images(np.concatenate([data.train.images, data.test.images]), channels)
         for path, why in bad.items():
             # A file name may not be valid text, which a log cannot store.
             _log.warning("Skipping %s: %s.", path.encode(errors="backslashreplace").decode(), why)
         if listing and is_writer:
-            _write(listing, bad)
+            # JSON, because file names may contain line breaks and bytes that are not text.
+            write_atomically(listing, json_text(bad))
     names = list(bad)
     return dataclasses.replace(
         data, train=_without(data.train, names, "training"), test=_without(data.test, names, "test")
     )
-
-
-def _write(listing, found):
-    """Writes to another name first, so that no process reads an incomplete file.
-
-    JSON, because file names may contain line breaks and bytes that are not text.
-    """
-    part = listing.with_suffix(".part")
-    part.write_text(json.dumps(found, indent=2) + "\n")
-    part.replace(listing)
 
 
 def _without(files: Examples, bad, part):

@@ -40,20 +40,20 @@ def source_of_run(config: Any, folder: pathlib.Path) -> DataSource:
       UserError: the data cannot be read, or are not those that the run began with, or differ
         between processes.
     """
-    began = read_run_data(folder) if find_checkpoints(folder) else None
+    has_begun = bool(find_checkpoints(folder))
+    began = read_run_data(folder) if has_begun else None
     source = build_source(config, folder, trained_on=began)
     now = run_data_of(source)
     _check_processes_agree(now)
     if began is not None:
         check_same_data(folder, began, now)
-    is_first = jax.process_index() == 0
-    if began is not None and began.is_of_older_version and is_first:
-        _log.warning(
-            "%s is of an older version and lacks the numbers of images and their fingerprints; "
-            "those of the data that there are now are added.",
-            folder / DATA_FILE,
-        )
-    if (began is None or began.is_of_older_version) and is_first:
+    if jax.process_index() == 0 and (began is None or began.is_of_older_version):
+        if has_begun:
+            _log.warning(
+                "%s does not say how many images the run began with, and which; those that there "
+                "are now are taken to be the same and added.",
+                folder / DATA_FILE,
+            )
         write_run_data(folder, now)
     return source
 

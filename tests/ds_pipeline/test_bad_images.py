@@ -204,6 +204,14 @@ def test_skip_reads_the_list_of_an_earlier_start(root, tmp_path, monkeypatch):
     assert build_source(config, run_dir=tmp_path).num_train_images == first.num_train_images
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"a": ', b"\xff"])
+def test_a_damaged_list_is_named(root, tmp_path, content):
+    (tmp_path / verify.SKIPPED_FILE).write_bytes(content)
+    config = make_config(root, "imagenet", on_bad_image="skip")
+    with pytest.raises(UserError, match=r"skipped_images\.json is damaged .*; fix or remove it"):
+        build_source(config, run_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     "name", [b"not text \xff.jpg", b"a\tb.jpg", "line\u2028break.jpg".encode()]
 )

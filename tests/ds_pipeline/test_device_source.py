@@ -120,9 +120,45 @@ def test_the_cache_is_that_of_other_files(root):
     assert source.device_data["train"]["image"][0, 0] > 250
 
 
-def test_a_damaged_cache_is_read_anew(root):
-    (root / decoded.CACHE_FILE).write_bytes(b"PK no zip")
+def flip_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+
+def save_other_arrays(file, **arrays):
+    with np.load(file) as content:
+        np.savez(file, **(dict(content) | arrays))
+
+
+DAMAGE = {
+    "no zip": lambda file: file.write_bytes(b"PK no zip"),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "a flipped byte": flip_a_byte,
+    "floats": lambda file: save_other_arrays(file, train=np.zeros((8, 20, 20, 3))),
+    "another shape": lambda file: save_other_arrays(file, test=np.zeros((7, 20, 20, 3), np.uint8)),
+    "objects": lambda file: save_other_arrays(file, train=np.array([{}])),
+    "two keys": lambda file: save_other_arrays(file, key=np.array(["a", "b"])),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_read_anew(root, damage):
+    first = build_source(folder_config(root), run_dir=root)
+    DAMAGE[damage](root / decoded.CACHE_FILE)
+    again = build_source(folder_config(root), run_dir=root)
+    jax.tree.map(np.testing.assert_array_equal, first.device_data, again.device_data)
+
+
+def test_a_full_disk_costs_the_cache_alone(root, monkeypatch, caplog):
+    def full(file, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
     assert build_source(folder_config(root), run_dir=root).num_train_images == 8
+    assert "images.npz cannot be written" in caplog.text
 
 
 def test_tensorflow_is_not_loaded(root):

@@ -190,14 +190,23 @@ def test_a_data_file_of_an_older_version_is_completed(root, caplog):
     own = {"class_names": list(CLASSES), "mean": [0.5] * 3, "std": [0.25] * 3}
     file.write_text(json.dumps(own))
     train(root)
-    assert "lacks the numbers of images and their fingerprints" in caplog.text
+    assert "does not say how many images the run began with" in caplog.text
     assert json.loads(file.read_text()) == whole | own
     caplog.clear()
     train(root)
-    assert "older version" not in caplog.text
+    assert "does not say" not in caplog.text
     rename(root / "data")
     with pytest.raises(UserError, match="class 0 is 'bee' now"):
         train(root)
+
+
+def test_a_missing_data_file_is_made_anew_with_a_word(root, caplog):
+    file = folder_of(root) / DATA_FILE
+    whole = file.read_bytes()
+    file.unlink()
+    train(root)
+    assert "does not say how many images the run began with" in caplog.text
+    assert file.read_bytes() == whole
 
 
 def test_the_classes_of_an_older_data_file_are_compared(root):
