@@ -1,10 +1,12 @@
 """Errors and calibration of a classifier, and a picture of its confusion matrix."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from gnp.report.style import new_figure, plain, save_figure
 
@@ -17,43 +19,74 @@ _INCHES_PER_CHARACTER = 0.075
 
 
 def classification_figures(
-    log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Errors, loss and calibration over a set, and the errors of each class.
 
+    Where logits tie, the class with the smaller index counts as larger, as in training. An image
+    whose largest logit is nan or infinite has no prediction: `error_rate`, `top_5_error_rate`,
+    `loss` and `calibration_error` of a set with such an image are nan, and `confusion` is that of
+    the others.
+
     Args:
-      log_probabilities: images x classes; logarithms, because a small probability may underflow.
+      logits: images x classes; logarithms of probabilities are logits too.
       labels: images; the number of the true class.
       class_names: one name per class.
 
     Returns:
-      `num_images`, `error_rate` (top 1), `top_5_error_rate`, `loss` (mean negative logarithm of the
-      true class's probability), `calibration_error`; `classes`: for each its `name`, number of
-      `images`, `error_rate` and `predicted`, the number of images predicted as this class; and
-      `confusion`: rows are true classes, columns predicted ones.
+      `num_images`, `num_unpredicted` (images without a prediction), `error_rate` (top 1),
+      `top_5_error_rate`, `loss` (mean negative logarithm of the true class's probability),
+      `calibration_error`; `classes`: for each its `name`, number of `images`, `error_rate` (None
+      without an image or without a prediction for one) and `predicted`, the number of images
+      predicted as this class; and `confusion`: rows are true classes, columns predicted ones.
     """
-    predictions = log_probabilities.argmax(axis=1)
-    truth = log_probabilities[np.arange(len(labels)), labels]
-    number_of_better = np.sum(log_probabilities > truth[:, None], axis=1)
+    labels = np.asarray(labels)
+    is_predicted = np.isfinite(logits.max(axis=1))
+    scalars = dict.fromkeys(
+        ("error_rate", "top_5_error_rate", "loss", "calibration_error"), math.nan
+    )
+    if is_predicted.all():
+        scalars = _scalars(logits, labels)
     confusion = np.zeros((len(class_names),) * 2, int)
-    np.add.at(confusion, (labels, predictions), 1)
+    predictions = logits[is_predicted].argmax(axis=1)
+    np.add.at(confusion, (labels[is_predicted], predictions), 1)
+    images = np.bincount(labels, minlength=len(class_names))
     return {
         "num_images": len(labels),
-        "error_rate": float(np.mean(predictions != labels)),
-        "top_5_error_rate": float(np.mean(number_of_better >= 5)),
-        "loss": float(-np.mean(truth)),
-        "calibration_error": calibration_error(np.exp(log_probabilities), labels),
+        "num_unpredicted": int(len(labels) - is_predicted.sum()),
+        **scalars,
         "classes": [
             {
                 "name": name,
-                "images": int(row.sum()),
-                "error_rate": float(1 - row[index] / row.sum()) if row.sum() else None,
+                "images": int(count),
+                "error_rate": float(1 - row[index] / count) if 0 < count == row.sum() else None,
                 "predicted": int(confusion[:, index].sum()),
             }
-            for index, (name, row) in enumerate(zip(class_names, confusion, strict=True))
+            for index, (name, row, count) in enumerate(
+                zip(class_names, confusion, images, strict=True)
+            )
         ],
         "confusion": confusion.tolist(),
     }
+
+
+def _scalars(logits, labels):
+    ranks = _ranks(logits, labels)
+    log_probabilities = log_softmax(np.asarray(logits), axis=1)
+    truth = log_probabilities[np.arange(len(labels)), labels]
+    return {
+        "error_rate": float(np.mean(ranks >= 1)),
+        "top_5_error_rate": float(np.mean(ranks >= 5)),
+        "loss": float(-np.mean(truth)),
+        "calibration_error": calibration_error(np.exp(log_probabilities), labels),
+    }
+
+
+def _ranks(logits, labels):
+    """How many classes are ahead of the true one: larger, or equal with a smaller index."""
+    truth = logits[np.arange(len(labels)), labels][:, None]
+    is_before = np.arange(logits.shape[1]) < labels[:, None]
+    return np.sum((logits > truth) | ((logits == truth) & is_before), axis=1)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:

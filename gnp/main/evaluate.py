@@ -8,10 +8,9 @@ Prints the figures as JSON.
 
 import functools
 import pathlib
+import sys
 from typing import Any
 
-import jax
-import numpy as np
 from absl import flags
 
 from gnp.diagnostics.attack import fast_gradient
@@ -50,6 +49,12 @@ def main() -> None:
         attack_radius=flags.FLAGS.attack_radius,
     )
     print(json_text(figures, indent=None), end="")
+    if unpredicted := figures["num_unpredicted"]:
+        print(
+            f"The model computes no finite numbers for {unpredicted} of {figures['num_images']} "
+            "images, so errors, loss and calibration are null.",
+            file=sys.stderr,
+        )
     if out:
         write_atomically(out / "evaluation.json", json_text(figures))
         draw_confusion(figures, out / "confusion.png")
@@ -89,8 +94,7 @@ def evaluate_run(
 
     def figures_of(state):
         logits, labels = predict(predict_step, state, run.source.eval_batches(), device_data)
-        log_probabilities = np.asarray(jax.nn.log_softmax(logits))
-        return classification_figures(log_probabilities, labels, run.source.class_names)
+        return classification_figures(logits, labels, run.source.class_names)
 
     figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
     figures |= figures_of(run.state)

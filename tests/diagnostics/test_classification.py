@@ -10,6 +10,7 @@ from gnp.diagnostics.classification import (
     classification_figures,
     draw_confusion,
 )
+from gnp.training.loss import top_k_errors
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.25, 0.35, 0.4]])
 LABELS = np.array([0, 2, 0, 1])
@@ -34,6 +35,41 @@ def test_top_5_counts_the_classes_that_are_ahead():
     assert figures["top_5_error_rate"] == pytest.approx(2 / 7)
 
 
+def logits_with_ties(seed, classes):
+    """All equal, or of few levels, so that many are equal."""
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(0, 4, (64, classes)).astype(np.float32)
+    return np.zeros_like(logits) if seed == 0 else logits, rng.integers(0, classes, 64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("classes", [3, 10])
+def test_ties_count_as_in_training(seed, classes):
+    logits, labels = logits_with_ties(seed, classes)
+    figures = classification_figures(logits, labels, list(map(str, range(classes))))
+    for name, k in (("error_rate", 1), ("top_5_error_rate", 5)):
+        expected = top_k_errors(logits, np.eye(classes)[labels], k)
+        assert figures[name] == pytest.approx(float(np.mean(expected)))
+    confusion = np.array(figures["confusion"])
+    assert figures["error_rate"] == pytest.approx(1 - np.trace(confusion) / len(labels))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_without_a_prediction_there_are_no_figures(tmp_path, value):
+    logits = np.log(PROBABILITIES)
+    logits[2, 1] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = classification_figures(logits, LABELS, ["a", "b", "c"])
+        draw_confusion(figures, tmp_path / "confusion.png")
+    assert figures["num_unpredicted"] == 1
+    names = ("error_rate", "top_5_error_rate", "loss", "calibration_error")
+    assert all(np.isnan(figures[name]) for name in names)
+    assert figures["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    assert [c["images"] for c in figures["classes"]] == [2, 1, 1]
+    assert [c["error_rate"] for c in figures["classes"]] == [None, 1.0, 0.0]
+
+
 def test_confusion_and_classes():
     assert FIGURES["confusion"] == [[1, 1, 0], [0, 0, 1], [0, 0, 1]]
     assert FIGURES["classes"] == [
@@ -52,7 +88,7 @@ def test_calibration_error_is_the_gap_between_confidence_and_share_of_right_answ
 
 
 def test_picture_takes_any_names(tmp_path):
-    names = ["US$_to_$EUR", "Tomato___Spider_mites Two-spotted_spider_mite", "c"]
+    names = ["US$_to_$EUR", "\udcff$\\foo$ Tomato___Spider_mites Two-spotted_spider_mite", "c"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as that there is no room for the names
         figures = classification_figures(np.log(PROBABILITIES), LABELS, names)
