@@ -59,7 +59,6 @@ def test_classes_that_tie_are_in_the_order_of_their_numbers(logits, errors):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_model_that_predicts_nothing_has_no_errors(value):
     """By the order of its numbers it would always predict one class."""
-    names = ("error_rate", "top_5_error_rate", "loss")
     for figures in figures_of([0.0] * (CLASSES - 1) + [value]):
         assert np.isnan(
             [figures[name] for name in ("error_rate", "top_5_error_rate", "loss")]
