@@ -11,6 +11,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.training import loss as losses
 from gnp.training import parallel
+from gnp.training.evaluate import prediction_errors
 
 PyTree = Any
 
@@ -127,7 +128,7 @@ class WholeSet:
         )
         labels = losses.smooth_labels(batch["label"], self._label_smoothing)
         loss = jnp.where(is_image, losses.cross_entropy(logits, labels), 0)
-        errors = jnp.where(is_image, losses.top_k_errors(logits, batch["label"]), 0)
+        errors = jnp.where(is_image, prediction_errors(logits, batch["label"]), 0)
         return loss, errors
 
     def _loss_sums(self, inputs, batch):

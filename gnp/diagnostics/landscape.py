@@ -142,7 +142,8 @@ def _draw_line(figure, distances, loss, figures):
     tidy(axes, "", "share of the way" if is_interpolation else "distance, in filter norms", "loss")
     axes.plot(distances, loss, color=BLUE)
     axes.yaxis.label.set_color(BLUE)
-    if np.nanmax(loss) > 20 * np.nanmin(loss) > 0:
+    finite = loss[np.isfinite(loss)]
+    if len(finite) and finite.max() > 20 * finite.min() > 0:
         axes.set_yscale("log")
     for end in (0, 1) if is_interpolation else (0,):
         axes.axvline(end, color=GRAY, linewidth=0.8, linestyle=":")

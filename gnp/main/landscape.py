@@ -9,6 +9,7 @@ With the same arguments again, it computes only the missing points.
 
 import json
 import math
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -21,8 +22,8 @@ from absl import flags
 
 from gnp.diagnostics import landscape
 from gnp.diagnostics.landscape import draw_landscape
-from gnp.errors import UserError
-from gnp.files import write_atomically
+from gnp.errors import UserError, reason
+from gnp.files import read_json, write_atomically
 from gnp.main import app, saved_run
 from gnp.main.sharpness import FULL_PRECISION, open_whole_set
 from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
@@ -121,12 +122,15 @@ def compute(
 
 def _done(file, slice_of, num_points):
     nothing = np.full((num_points, 2), np.nan)
+    if not os.path.lexists(file):
+        return nothing
     try:
-        saved = json.loads(file.read_text())
-        if saved["of"] == slice_of:
-            return np.array([saved["loss"], saved["error_rate"]], float).T
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # the file is missing or damaged
+        saved = read_json(file)
+        done = np.array([saved["loss"], saved["error_rate"]], float).T
+        if saved["of"] == slice_of and done.shape == nothing.shape:
+            return done
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        print(f"Computing all points again. ({reason(error)})", file=sys.stderr)
     return nothing
 
 

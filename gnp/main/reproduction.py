@@ -5,7 +5,6 @@ python -m gnp.main.reproduction --runs=FOLDER --out=FOLDER
 
 import collections
 import fnmatch
-import json
 import pathlib
 import sys
 
@@ -17,6 +16,7 @@ from gnp.files import make_folder, write_atomically
 from gnp.main import app
 from gnp.main.config import load_config
 from gnp.report.reproduction import PUBLISHED, format_table
+from gnp.runs.find import read_summary
 from gnp.runs.folder import CONFIG_FILE, SUMMARY_FILE, flatten
 
 TABLE_FILE = "reproduction.md"
@@ -73,8 +73,9 @@ def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
     for file in sorted(folder.rglob(SUMMARY_FILE)):
         try:
             config = load_config(str(file.with_name(CONFIG_FILE).absolute()))
-        except UserError as error:
-            _skip(file.parent, str(error))
+            error = 100 * read_summary(file)["final"]["eval/error_rate"]
+        except UserError as fault:
+            _skip(file.parent, str(fault))
             continue
         differences = {cell: _differences(_settings(config), cells[cell]) for cell in cells}
         nearest = min(cells, key=lambda cell: len(differences[cell]))
@@ -84,8 +85,7 @@ def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
         elif seeds in errors[nearest]:
             _skip(file.parent, "another run has the same settings and seeds.")
         else:
-            error = json.loads(file.read_text())["final"]["eval/error_rate"]
-            errors[nearest][seeds] = 100 * error
+            errors[nearest][seeds] = error
     return {cell: list(of_seeds.values()) for cell, of_seeds in errors.items()}
 
 

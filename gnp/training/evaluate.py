@@ -29,8 +29,8 @@ def make_eval_step(
         smoothed = losses.smooth_labels(batch["label"], label_smoothing)
         figures = {
             "loss": losses.cross_entropy(logits, smoothed),
-            "error_rate": _errors(logits, batch["label"]),
-            "top_5_error_rate": _errors(logits, batch["label"], k=5),
+            "error_rate": prediction_errors(logits, batch["label"]),
+            "top_5_error_rate": prediction_errors(logits, batch["label"], k=5),
         }
         return _sums(figures, batch["mask"])
 
@@ -48,15 +48,15 @@ def make_memorization_step(model: nn.Module) -> Callable[[TrainState, dict], dic
     def step(state, batch):
         logits = model.apply(state.variables, batch["image"], train=False)
         figures = {
-            "memorized": 1 - _errors(logits, batch["label"]),
-            "true_error_rate": _errors(logits, batch["true_label"]),
+            "memorized": 1 - prediction_errors(logits, batch["label"]),
+            "true_error_rate": prediction_errors(logits, batch["true_label"]),
         }
         return _sums(figures, batch["mask"])
 
     return step
 
 
-def _errors(logits, labels, k=1):
+def prediction_errors(logits: jax.Array, labels: jax.Array, k: int = 1) -> jax.Array:
     """As `losses.top_k_errors`; nan where no logit is the largest, being nan or infinite."""
     errors = losses.top_k_errors(logits, labels, k)
     return jnp.where(jnp.isfinite(logits.max(axis=-1)), errors, jnp.nan)

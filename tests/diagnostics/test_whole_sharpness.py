@@ -73,6 +73,11 @@ def test_loss_and_gradient_are_those_of_all_images_at_once(state, whole_set):
     )
 
 
+def test_where_nothing_is_predicted_there_is_no_error(state, whole_set):
+    params = jax.tree.map(lambda leaf: leaf * jnp.nan, state.params)
+    assert np.isnan(whole_set.loss_and_error(params, state.batch_stats)).all()
+
+
 def test_products_are_those_with_the_full_hessian(state, whole_set):
     flat, unravel = ravel_pytree(state.params)
     vector = jax.random.normal(KEY, flat.shape)

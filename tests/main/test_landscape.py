@@ -44,3 +44,18 @@ def test_a_file_about_another_slice_is_replaced(tmp_path):
     other = compute(file, {"seed": 1}, points, lambda point: (7.0, 0.0))
     assert other["loss"] == [7, 7, 7]
     assert json.loads(file.read_text()) == other
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"of": {}}', '{"of": {}, "loss": [1], ', "1" * 9])
+def test_a_damaged_file_is_computed_again_with_a_word(tmp_path, capsys, content):
+    file, points = tmp_path / "slice.json", np.arange(3.0)[:, None]
+    file.write_text(content)
+    figures = compute(file, {}, points, lambda point: (point[0], 0.0))
+    assert figures["loss"] == [0, 1, 2]
+    assert "Computing all points again" in capsys.readouterr().err
+
+
+def test_a_file_of_other_points_is_replaced(tmp_path):
+    file, points = tmp_path / "slice.json", np.arange(3.0)[:, None]
+    file.write_text(json.dumps({"of": {}, "loss": [1, 2], "error_rate": [1, 2]}))
+    assert compute(file, {}, points, lambda point: (point[0], 0.0))["loss"] == [0, 1, 2]

@@ -17,7 +17,8 @@ def make_run(folder, *fields, file="cifar10_vit", error=0.1):
     config = load_config(f"config/{file}.py", ["model.model_name=ViT_TI16", *fields])
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(config_json(config))
-    (folder / "summary.json").write_text(json.dumps({"final": {"eval/error_rate": error}}))
+    evaluation = {"eval/error_rate": error}
+    (folder / "summary.json").write_text(json.dumps({"final": evaluation, "best": evaluation}))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,17 @@ def test_a_run_without_a_config_is_skipped(tmp_path, capsys):
     (tmp_path / "run" / "config.json").unlink()
     assert read_errors(tmp_path) == {}
     assert "There is no config file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"final": {}}', '{"final": {"eval/error_rate": ""}}']
+)
+def test_a_run_whose_summary_is_damaged_is_skipped(tmp_path, capsys, content):
+    make_run(tmp_path / "a", "seeds=0")
+    make_run(tmp_path / "b", "seeds=1")
+    (tmp_path / "b" / "summary.json").write_text(content)
+    assert read_errors(tmp_path) == {CELL: [10.0]}
+    assert f"Skipped: {tmp_path / 'b'}: " in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
