@@ -81,7 +81,8 @@ class DeviceSource(PlannedSource):
 
 def _as_tree(examples: Examples):
     # One row per image: a TPU would copy any other layout of the whole set at each step.
-    images = examples.images.reshape(len(examples), -1)
+    height, width, channels = examples.images.shape[1:]
+    images = examples.images.reshape(len(examples), height * width * channels)
     return {"image": images, "label": examples.labels.astype(np.int32)}
 
 

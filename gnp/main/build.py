@@ -1,10 +1,7 @@
 """What a config names, built."""
 
-import importlib
-import importlib.util
 import logging
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +14,8 @@ from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.settings import PHOTO_SETS
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
+from gnp.main.own_models import import_model_module, try_model
+from gnp.main.values import shown
 from gnp.model import create_model, model_names
 from gnp.runs.data_file import RunData
 
@@ -56,20 +55,19 @@ def build_model(config: Any) -> nn.Module:
     """The classifier that a config names.
 
     Raises:
-      UserError: the model, its module or one of its parameters is unknown or of another kind.
+      UserError: the model, its module or one of its parameters is unknown or of another kind, or
+        a user's own model fails.
     """
     import_model_module(config.model.model_module)
     params = model_params(config.to_dict())
-    if "num_outputs" in params:
-        raise UserError(
-            f"model.model_params.num_outputs is {params['num_outputs']!r}, but a model has as many "
-            "outputs as there are classes; set dataset.num_classes."
-        )
     if config.compute_dtype not in DTYPES:
         raise unknown_name("compute_dtype", config.compute_dtype, DTYPES)
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
-    return create_model(config.model.model_name, config.dataset.num_classes, **params)
+    model = create_model(config.model.model_name, config.dataset.num_classes, **params)
+    if config.model.model_module:
+        try_model(config.model.model_name, model, config.dataset)
+    return model
 
 
 def model_params(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +75,16 @@ def model_params(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
       config: all fields, as `config.json` holds them.
+
+    Raises:
+      UserError: the number of classes is among them.
     """
     params = dict(config["model"]["model_params"])
+    if "num_outputs" in params:
+        raise UserError(
+            f"model.model_params.num_outputs is {shown(params['num_outputs'])}, but a model has as "
+            "many outputs as there are classes; set dataset.num_classes."
+        )
     if config.get("use_additional_skip_connections_in_wrn"):
         params["use_additional_skip_connections"] = True
     return params
@@ -117,7 +123,20 @@ def build_source(
     )
     if trained_on and run_dir is None:
         trained_on.check_classes(source.class_names)
+        if not evaluate_on_train:
+            _name_other_images(source, trained_on)
     return source
+
+
+def _name_other_images(source, trained_on):
+    own, now = trained_on.eval_fingerprint, (source.fingerprints or {}).get("eval")
+    if None not in (own, now) and own != now:
+        _log.warning(
+            "The %d evaluation images are not the %d that the run was evaluated on while it "
+            "trained, or have other labels.",
+            source.num_eval_images,
+            trained_on.num_eval_images,
+        )
 
 
 def _as_older_runs_did(config):
@@ -130,41 +149,3 @@ def _as_older_runs_did(config):
     changed = ml_collections.ConfigDict(config.to_dict())
     changed.dataset.antialias = False
     return changed
-
-
-def import_model_module(name: str) -> None:
-    """Imports a user's module of models, once.
-
-    Args:
-      name: a Python path such as `my_package.models`, a file such as `my_models.py`, or "".
-
-    Raises:
-      UserError: there is no such module.
-    """
-    if not name:
-        return
-    try:
-        if name.endswith(".py"):
-            _import_file(pathlib.Path(name).absolute())
-        else:
-            importlib.import_module(name)
-    except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise UserError(
-            f"model.model_module {name!r} cannot be imported ({error}); give the Python path or "
-            "the .py file of a module that registers models."
-        ) from error
-
-
-def _import_file(file):
-    name = f"gnp_models_{file.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(file):
-        return
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise

@@ -230,15 +230,30 @@ def test_another_content_of_the_file_of_labels_is_refused(tmp_path, finished):
         train(tmp_path, noise)
 
 
+def test_evaluating_on_other_images_is_said(root, caplog):
+    settings = load_config(str(folder_of(root) / "config.json"))
+    own = evaluate_run(folder_of(root), settings, "last")
+    assert "evaluation images" not in caplog.text
+    change_test_set(root / "data")
+    (root / "data" / "val" / "cat" / "0.png").rename(root / "data" / "val" / "ant" / "2.png")
+    other = evaluate_run(folder_of(root), settings, "last")
+    assert own["num_images"] == other["num_images"] == 6
+    assert "The 6 evaluation images are not the 6 that the run was evaluated on" in caplog.text
+
+
+@pytest.mark.parametrize("loader", ["tfdata", "device"])
 @pytest.mark.parametrize("kept", ["val", "test"])
-def test_a_folder_for_evaluation_alone_can_be_evaluated_on(root, kept, caplog):
+def test_a_folder_for_evaluation_alone_can_be_evaluated_on(root, kept, loader, caplog):
     """Also if it lacks a class, whose name is then said."""
     other = root / "other"
     (root / "data" / "val").rename(root / "kept")
     shutil.rmtree(root / "data")
     shutil.copytree(root / "kept", other / kept)
     shutil.rmtree(other / kept / "bee")
-    settings = load_config(str(folder_of(root) / "config.json"), [f"dataset.data_dir={other}"])
+    settings = load_config(
+        str(folder_of(root) / "config.json"),
+        [f"dataset.data_dir={other}", f"dataset.loader={loader}"],
+    )
     figures = evaluate_run(folder_of(root), settings, "last")
     assert figures["num_images"] == 4
     assert "1 of 3 classes have no image in the evaluation set: 'bee'" in caplog.text
