@@ -1,5 +1,6 @@
 """How every command starts and ends: flags in, one sentence and an exit code when it fails."""
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -19,6 +20,8 @@ _TRAINING_FAILED = 3
 _NOT_SAVED = 4
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
+
+_NO_MEMORY = "RESOURCE_EXHAUSTED"  # as JAX says it
 
 
 def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None) -> None:
@@ -57,15 +60,39 @@ def _call(main):
         _exit(stop, stop.code)
     except KeyboardInterrupt:
         _exit("Interrupted.", _INTERRUPTED)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            _exit(_without_memory(error), _TRAINING_FAILED)
+        if jax.process_count() == 1:
+            raise
+        _exit_at_once(
+            f"Another process was lost, or failed ({reason(error)}); see its output. The same "
+            "command resumes from the last checkpoint."
+        )
     except BrokenPipeError:  # whoever read the output has ended
         _exit("", _PIPE_CLOSED)
     except OSError as error:  # a disk or a file that no other sentence is about
         _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", _BAD_INPUT)
 
 
+def _without_memory(error):
+    return (
+        f"There is not enough memory ({reason(error)}); choose a smaller batch_size, image or "
+        "model, a larger gradient_accumulation_steps, or more devices."
+    )
+
+
+def _exit_at_once(message):
+    """Exits without JAX's own end, which waits for the other processes."""
+    print(message, file=sys.stderr, flush=True)
+    os._exit(_TRAINING_FAILED)
+
+
 def _keep_compiled_programs():
     """Lets the same job start faster the next time; JAX_COMPILATION_CACHE_DIR overrides where."""
-    if not jax.config.jax_compilation_cache_dir:
+    with contextlib.suppress(RuntimeError):  # a user without a home, as in some containers
+        if jax.config.jax_compilation_cache_dir:
+            return
         caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches, "gnp", "compiled")))
 
@@ -73,8 +100,10 @@ def _keep_compiled_programs():
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(config.as_plain_flags(argv))
-    except flags.Error as error:
-        _exit(error, _BAD_INPUT)
+    except SystemExit:  # of --help, which absl lets fail
+        sys.exit(0)
+    except Exception as error:  # absl's own flags raise more than flags.Error
+        _exit(reason(error), _BAD_INPUT)
     if len(rest) > 1:
         _exit(f"Unexpected argument {rest[1]!r}; arguments are flags, --name=value.", _BAD_INPUT)
     return rest

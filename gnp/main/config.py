@@ -12,9 +12,10 @@ import ml_collections
 from absl import flags
 
 import gnp
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
 from gnp.files import read_json
-from gnp.main.fields import CommandLineText, resolve
+from gnp.main.fields import resolve
+from gnp.main.values import CommandLineText, shortened
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."
@@ -115,26 +116,37 @@ def _nested(override: str) -> Mapping[str, Any]:
 
 def _from_file(path: str) -> Mapping[str, Any]:
     candidates = [pathlib.Path(path).absolute(), _ROOT / path]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    file = next(filter(_is_file, candidates), None)
     if file is None:
         raise UserError(
-            f"There is no config file {candidates[0]}; name a Python file with a function "
-            "get_config, such as --config=config/digits.py."
+            f"There is no config file {shortened(str(candidates[0]))}; name a Python file with a "
+            "function get_config, such as --config=config/digits.py."
         )
     if file.suffix == ".json":
         return read_json(file)
     try:
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
-    except Exception as error:
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
         raise UserError(
-            f"The config file {file} fails in line {_line(error, file)}: "
-            f"{type(error).__name__}: {error}."
+            f"The config file {file} fails in line {line_of(error, file)}: "
+            f"{type(error).__name__}: {reason(error)}."
         ) from error
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _run_config_file(file: pathlib.Path) -> Any:
     """What `get_config` of a file returns; it may import `config.base` and its neighbours."""
+    if file.suffix != ".py":
+        raise UserError(f"The config file {file} is neither a .py nor a .json file; name one.")
     spec = importlib.util.spec_from_file_location(f"gnp_config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     before = list(sys.path)
@@ -146,7 +158,8 @@ def _run_config_file(file: pathlib.Path) -> Any:
         sys.path[:] = before
 
 
-def _line(error: Exception, file: pathlib.Path) -> int | str:
+def line_of(error: BaseException, file: pathlib.Path) -> int | str:
+    """The line of a Python file in which running it failed; "?" if none did."""
     if isinstance(error, SyntaxError):
         return error.lineno or "?"
     frames = traceback.extract_tb(error.__traceback__)

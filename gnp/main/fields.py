@@ -1,13 +1,13 @@
 """Setting fields of a config, by name and type."""
 
-import ast
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
+from gnp.main.values import CommandLineText, check_plain, parse, shortened, shown
 
 # Blocks that take any field: their content is checked by what it is given to.
 _OPEN_BLOCKS = ("model.model_params", "opt.opt_params")
@@ -21,10 +21,6 @@ _TYPE_NAMES = {
     str: "a text",
     tuple: "a list",
 }
-
-
-class CommandLineText(str):
-    """A value as it was typed, whose meaning depends on the type of its field."""
 
 
 class _Field(NamedTuple):
@@ -42,13 +38,20 @@ def resolve(
       changes: where the values come from, for the error messages, and the values, nested.
 
     Raises:
-      UserError: there is no such field, or a value is not of the type of the default.
+      UserError: there is no such field, or a value is not of the type of the default, or not one
+        that config.json can hold.
     """
     fields = defaults.to_dict()
     known = dict(_known_fields(defaults))
     for set_by, values in changes:
         _merge_block(fields, values, known, set_by)
-    return ml_collections.FrozenConfigDict(fields)
+    try:
+        return ml_collections.FrozenConfigDict(fields)
+    except (AttributeError, KeyError, ValueError) as error:  # names of its own methods
+        raise UserError(
+            f"A field of {' or '.join(_OPEN_BLOCKS)} cannot have this name ({reason(error)}); "
+            "choose another."
+        ) from error
 
 
 def _known_fields(defaults, prefix=""):
@@ -61,11 +64,14 @@ def _known_fields(defaults, prefix=""):
 
 def _merge_block(block, values, known, set_by, prefix=""):
     for name, value in values.items():
-        field = prefix + name
+        field = f"{prefix}{name}"
         if name not in block:
             raise _unknown_field(field, set_by, known)
         if field in _OPEN_BLOCKS:
-            block[name] = _merge_open(block[name], _as_block(field, value, set_by))
+            inner = _as_block(field, value, set_by)
+            check_plain(field, inner, set_by)
+            block[name] = _merge_open(block[name], inner)
+            check_plain(field, block[name], set_by)  # what texts were parsed to, too
         elif isinstance(block[name], Mapping):
             inner = _as_block(field, value, set_by)
             _merge_block(block[name], inner, known, set_by, f"{field}.")
@@ -80,17 +86,17 @@ def _merge_open(block, values):
             inner = merged.get(name)
             merged[name] = _merge_open(inner if isinstance(inner, Mapping) else {}, value)
         else:
-            merged[name] = _parse(value) if isinstance(value, CommandLineText) else value
+            merged[name] = parse(value) if isinstance(value, CommandLineText) else value
     return merged
 
 
 def _as_block(field, value, set_by):
     if isinstance(value, CommandLineText):
-        value = _parse(value)
+        value = parse(value)
     if not isinstance(value, Mapping):
         raise UserError(
-            f"{set_by} sets {field} to {value!r}, but it is a block of fields; set one of them, "
-            f"such as --config.{field}.NAME=VALUE."
+            f"{set_by} sets {field} to {shown(value)}, but it is a block of fields; set one of "
+            f"them, such as --config.{field}.NAME=VALUE."
         )
     return value
 
@@ -98,7 +104,8 @@ def _as_block(field, value, set_by):
 def _convert(field, value, known, set_by):
     kind, default = known
     if isinstance(value, CommandLineText):
-        value = str(value) if kind is str else _parse(value)
+        value = str(value) if kind is str else parse(value)
+    check_plain(field, value, set_by)
     if value is None and default is None:
         return None
     if kind is bool and value in (0, 1):
@@ -109,22 +116,14 @@ def _convert(field, value, known, set_by):
         return float(value)
     if type(value) is not kind:
         raise UserError(
-            f"{set_by} sets {field} to {value!r}, but it takes {_TYPE_NAMES[kind]}; "
+            f"{set_by} sets {field} to {shown(value)}, but it takes {_TYPE_NAMES[kind]}; "
             f"its default is {default!r}."
         )
     return value
 
 
-def _parse(text):
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return str(text)
-
-
 def _unknown_field(field, set_by, known):
+    field = shortened(field)
     names = [*known, *_OPEN_BLOCKS]
     nearest = difflib.get_close_matches(field, names, n=_NUM_SUGGESTIONS, cutoff=0)
     return UserError(

@@ -65,7 +65,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         parallel.barrier("run folder")
         source = source_of_run(config, folder)
         # A multiplication and an addition are two operations.
-        forward_flops = 2 * measure(model, source.image_shape).multiply_adds if is_first else None
+        forward_flops = 2 * measure(model, source.image_shape).multiply_adds
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
             for remark in remarks if is_first else ():
                 _log.warning("%s", remark)

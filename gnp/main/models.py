@@ -14,8 +14,9 @@ from flax import linen as nn
 
 from gnp.errors import UserError
 from gnp.main import app
+from gnp.main.build import model_params
 from gnp.main.config import load_config, overrides
-from gnp.model import create_model, model_names
+from gnp.model import create_model, failures, model_names
 from gnp.model.size import measure
 
 _MODEL_PARAMS = "model.model_params."
@@ -24,17 +25,22 @@ _MODEL_PARAMS = "model.model_params."
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_string("name", None, "Print the layers of this model.")
-    flags.DEFINE_integer("depth", None, "Levels of modules that --name prints; all if not given.")
-    flags.DEFINE_integer("image_size", 32, "Height and width, in pixels.", lower_bound=1)
-    flags.DEFINE_integer("num_channels", 3, "Channels of an image.", lower_bound=1)
-    flags.DEFINE_integer("num_classes", 10, "Number of classes.", lower_bound=1)
+    flags.DEFINE_integer(
+        "depth", None, "Levels of modules that --name prints; all if not given.", lower_bound=1
+    )
+    for name, default, meaning, largest in (
+        ("image_size", 32, "Height and width, in pixels.", 4096),
+        ("num_channels", 3, "Channels of an image.", 1024),
+        ("num_classes", 10, "Number of classes.", 10**6),
+    ):
+        flags.DEFINE_integer(name, default, meaning, lower_bound=1, upper_bound=largest)
 
 
 def main() -> None:
     """Prints the table, or the layers of the model that the flags name."""
     values = flags.FLAGS
     image_shape = (values.image_size, values.image_size, values.num_channels)
-    params = model_params(overrides())
+    params = params_of_flags(overrides())
     if values.name:
         model = create_model(values.name, values.num_classes, **params)
         print(layers(model, image_shape, values.depth))
@@ -42,7 +48,7 @@ def main() -> None:
         print_table(image_shape, values.num_classes, params)
 
 
-def model_params(fields: list[str]) -> dict[str, Any]:
+def params_of_flags(fields: list[str]) -> dict[str, Any]:
     """The arguments of a model's constructor, from overrides of a config.
 
     Args:
@@ -57,7 +63,7 @@ def model_params(fields: list[str]) -> dict[str, Any]:
                 f"--config.{field} does not change a model's size; this command takes only fields "
                 f"of {_MODEL_PARAMS.strip('.')}."
             )
-    return load_config("config/base.py", fields).model.model_params.to_dict()
+    return model_params(load_config("config/base.py", fields).to_dict())
 
 
 def print_table(
@@ -91,13 +97,14 @@ def layers(model: nn.Module, image_shape: tuple[int, int, int], depth: int | Non
     Raises:
       UserError: the model does not take such images.
     """
-    return model.tabulate(
-        jax.random.key(0),
-        jnp.zeros((1, *image_shape)),
-        train=False,
-        depth=depth,
-        console_kwargs={"width": 160, "force_terminal": False},
-    )
+    with failures.named(type(model).__name__, f"applied to images of {image_shape}"):
+        return model.tabulate(
+            jax.random.key(0),
+            jnp.zeros((1, *image_shape)),
+            train=False,
+            depth=depth,
+            console_kwargs={"width": 160, "force_terminal": False},
+        )
 
 
 if __name__ == "__main__":

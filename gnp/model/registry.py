@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flax import linen as nn
 
 from gnp.errors import UserError, unknown_name
+from gnp.model import failures
 from gnp.model.field_checks import check_fields
 
 # One module per family; importing it registers the models of the family.
@@ -54,16 +55,17 @@ def create_model(name: str, /, num_outputs: int, **model_params) -> nn.Module:
       **model_params: fields of the model's constructor.
 
     Raises:
-      UserError: the name or a field is unknown, a field without default is missing, or a value is
-        invalid.
+      UserError: the name or a field is unknown, a field without default is missing, a value is
+        invalid, or the constructor fails.
     """
     _load_families()
     if name not in _factories:
         raise unknown_name("model", name, _factories)
     factory = _factories[name]
     _check_names(name, factory, model_params)
-    model = factory(num_outputs=num_outputs, **model_params)
-    check_fields(name, model)
+    with failures.named(name, "created"):
+        model = factory(num_outputs=num_outputs, **model_params)
+        check_fields(name, model)
     return model
 
 

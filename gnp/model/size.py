@@ -10,6 +10,8 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.extend import core
 
+from gnp.model import failures
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelSize:
@@ -32,6 +34,9 @@ def measure(model: nn.Module, image_shape: tuple[int, int, int]) -> ModelSize:
     Args:
       model: called as `model(images, train=False)`.
       image_shape: height, width and channels.
+
+    Raises:
+      UserError: the model does not take such images.
     """
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -39,8 +44,9 @@ def measure(model: nn.Module, image_shape: tuple[int, int, int]) -> ModelSize:
     def create(key, images):
         return model.init_with_output(key, images, train=False)
 
-    jaxpr, (_, variables) = jax.make_jaxpr(create, return_shape=True)(key, image)
-    params = traverse_util.flatten_dict(variables["params"])
+    with failures.named(type(model).__name__, f"applied to images of {image_shape}"):
+        jaxpr, (_, variables) = jax.make_jaxpr(create, return_shape=True)(key, image)
+        params = traverse_util.flatten_dict(variables["params"])
     return ModelSize(
         parameters=sum(math.prod(leaf.shape) for leaf in params.values()),
         multiply_adds=_multiply_adds(jaxpr.jaxpr),

@@ -15,6 +15,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
+from gnp.model import failures
 from gnp.model.registry import create_model
 
 _ABOUT = "about"
@@ -49,9 +50,15 @@ class Weights:
 
 
 def variable_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> dict:
-    """Shapes and types of a model's variables, by tracing."""
-    images = jnp.zeros((1, *image_shape))
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    """Shapes and types of a model's variables, by tracing.
+
+    Raises:
+      UserError: the model does not take such images.
+    """
+    with failures.named(type(model).__name__, f"applied to images of {image_shape}"):
+        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        return jax.eval_shape(lambda key, images: model.init(key, images, train=False), key, images)
 
 
 def save_weights(path: pathlib.Path, weights: Weights) -> None:

@@ -21,7 +21,7 @@ PyTree = Any
 
 POLICIES = ("stop", "skip", "rollback")
 
-_REMEDIES = f"{remedies.SPIKE}; on_nonfinite=skip skips such steps"
+_REMEDIES = f"{remedies.SPIKE.capitalize()}; on_nonfinite=skip skips such steps"
 
 _log = logging.getLogger(__name__)
 
@@ -161,11 +161,10 @@ def explain(
 
     params = state.params
     if found.which_pass == 2:
-        params = tree.add(params, tree.unit(jax.grad(loss_fn)(params)), r)
+        params = tree.add(tree.precise(params), tree.unit(jax.grad(loss_fn)(params)), r)
     return TrainingError(
         f"Step {found.step}: loss or gradient is not finite in pass {found.which_pass}; the first "
-        f"bad place is {first_bad_layer(loss_fn, params)}. The last checkpoint is intact; "
-        f"{_REMEDIES}."
+        f"bad place is {first_bad_layer(loss_fn, params)}. {_REMEDIES}."
     )
 
 

@@ -20,7 +20,7 @@ def steps_to_profile(text: str) -> range:
     """
     if not text:
         return range(0)
-    match = re.fullmatch(r"(\d+):(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text)
     first, last = map(int, match.groups()) if match else (0, 0)
     if not 1 <= first <= last:
         raise UserError(

@@ -21,7 +21,7 @@ from gnp.training.gradient import Penalty
 from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
 from gnp.training.position import RunLength
-from gnp.training.settings_checks import check_fields
+from gnp.training.settings_checks import LARGEST_INT, check_fields
 from gnp.training.settings_groups import read_groups
 from gnp.training.settings_loss import LossSettings
 from gnp.training.settings_run import EvaluationSettings, LoggingSettings, SavingSettings
@@ -190,7 +190,7 @@ class Settings:
         """How long a run is.
 
         Raises:
-          UserError: the training set is smaller than a batch.
+          UserError: the training set is smaller than a batch, or there are too many steps.
         """
         steps_per_epoch = num_train_images // self.batch_size
         if steps_per_epoch == 0:
@@ -198,7 +198,13 @@ class Settings:
                 f"batch_size is {self.batch_size}, but the training set has only "
                 f"{num_train_images} images; choose a smaller batch."
             )
-        return RunLength(self.total_epochs, steps_per_epoch, self.batch_size)
+        length = RunLength(self.total_epochs, steps_per_epoch, self.batch_size)
+        if length.total_steps > LARGEST_INT:
+            raise UserError(
+                f"total_epochs is {self.total_epochs}, which is {length.total_steps} steps; a run "
+                f"has at most {LARGEST_INT}."
+            )
+        return length
 
     def step_schedule(
         self, steps_per_epoch: int, steps_per_loop: int | None = None
@@ -276,7 +282,7 @@ def _penalty_warmup(config):
         return lambda steps_per_epoch: steps
     if epochs is None:
         epochs = config.warmup_epochs
-    return lambda steps_per_epoch: round(epochs * steps_per_epoch)
+    return lambda steps_per_epoch: min(round(epochs * steps_per_epoch), LARGEST_INT)
 
 
 def _probability(config):

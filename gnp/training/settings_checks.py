@@ -9,6 +9,7 @@ from gnp.optimizer.schedule import schedule_names
 from gnp.regularization.input_gradient import FORMS
 from gnp.regularization.penalized_steps import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
+from gnp.runs.folder import flatten
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.nonfinite import POLICIES
 
@@ -47,19 +48,23 @@ _AT_LEAST_ZERO = (
     "save_ckpt_every_n_minutes",
     "keep_best_checkpoints",
     "early_stopping_patience",
-    "interrupt_exit_code",
     "logging.layer_norms_every",
     "logging.loss_spike_threshold",
 )
 _SEEDS = ("init_seeds", "seeds")  # of 32 bits, as JAX takes them
+_EXIT_CODES = ("interrupt_exit_code",)
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 
 _RANGES = (
     (_AT_LEAST_ONE, 1, math.inf),
     (_AT_LEAST_ZERO, 0, math.inf),
     (_SEEDS, 0, 2**32 - 1),
+    (_EXIT_CODES, 0, 255),
     (_SHARES, 0, 1),
 )
+
+# Steps, and numbers computed with them, are of 32 bits.
+LARGEST_INT, _LARGEST_FLOAT = 2**31 - 1, 3e38
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -73,6 +78,8 @@ def check_fields(config: Any) -> None:
     for field, names in _names(config).items():
         if value_of(config, field) not in names:
             raise unknown_name(field, value_of(config, field), names)
+    for field, value in flatten(config.to_dict()).items():
+        _check_size(field, value)
     for fields, low, high in _RANGES:
         for field in fields:
             _check_range(field, value_of(config, field), low, high)
@@ -80,6 +87,17 @@ def check_fields(config: Any) -> None:
         raise UserError(
             f"ema_decay is {config.ema_decay}; it must be at least 0 and below 1, such as 0.999."
         )
+
+
+def _check_size(field, value):
+    """Checks a number, or those in a list, whatever it means."""
+    if isinstance(value, list | tuple):
+        for inner in value:
+            _check_size(field, inner)
+        return
+    largest = LARGEST_INT if type(value) is int else _LARGEST_FLOAT
+    if field not in _SEEDS and isinstance(value, int | float) and not abs(value) <= largest:
+        raise UserError(f"{field} is or has {value}; it must be at most {largest} in size.")
 
 
 def value_of(config: Any, field: str) -> Any:

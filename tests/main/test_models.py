@@ -58,7 +58,7 @@ def test_a_bare_model_with_its_fields():
 
 def test_table_of_models_with_fields(monkeypatch, capsys):
     monkeypatch.setattr(models, "model_names", lambda: ["ViT_Micro", "WideResNet_10_1"])
-    params = models.model_params(["model.model_params.patches.size=4"])
+    params = models.params_of_flags(["model.model_params.patches.size=4"])
     models.print_table((8, 8, 1), num_classes=7, params=params)
     _, vit, other = capsys.readouterr().out.splitlines()
     assert vit.split()[:2] == ["ViT_Micro", "18,119"]

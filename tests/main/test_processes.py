@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,22 @@ def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path, flags):
     for collection in ("params", "batch_stats"):
         a, b = (ravel_pytree(tree[collection])[0] for tree in (expected, found))
         assert np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(a)
+
+
+@pytest.mark.slow
+def test_a_lost_process_is_named_before_jax_ends_the_other(tmp_path):
+    flags = ["--config.total_epochs=20000", "--config.save_ckpt_every_n_epochs=100"]
+    first, second = start(tmp_path, flags, processes=2, devices=2)
+    while not list(tmp_path.rglob("metrics.jsonl")) or len(metrics_in(tmp_path)) < 12:
+        assert first.poll() is None, finish([first, second])
+        time.sleep(0.5)
+    second.kill()
+    output = first.communicate(timeout=200)[0]
+    assert first.returncode != 0
+    # The collective operation under way fails, or waits until JAX finds out.
+    said = re.search(r"(Process 1 of 2 \(process|Another process was lost).*", output)
+    assert "same command resumes from the last checkpoint" in said[0]
+    assert said.start() < output.find("Terminating process") or "Terminating process" not in output
 
 
 @pytest.mark.slow
