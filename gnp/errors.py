@@ -47,8 +47,9 @@ class NotSavedError(RuntimeError):
 
 
 def reason(error: object) -> str:
-    """The first line of an error's text, cut to a length that fits into a sentence."""
-    return str(error).partition("\n")[0][:200]
+    """The first line of an error's text, its middle cut out if it does not fit into a sentence."""
+    line = str(error).partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:100]} … {line[-100:]}"
 
 
 def printable(text: object) -> str:

@@ -42,9 +42,10 @@ def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None
 
 def _call(main):
     absl_logging.get_absl_handler().setLevel(logging.WARNING)  # the rest goes to the run's log
-    absl_logging.set_verbosity(absl_logging.ERROR)  # what libraries say through absl
     logging.getLogger("gnp").setLevel(logging.WARNING)  # until a run's log is open
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
+    _quieten_orbax()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     _keep_compiled_programs()
     xla.use_all_cores()
     try:
@@ -73,6 +74,18 @@ def _call(main):
         _exit("", _PIPE_CLOSED)
     except OSError as error:  # a disk or a file that no other sentence is about
         _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", _BAD_INPUT)
+
+
+def _quieten_orbax():
+    """What it raises is said in a sentence; it also logs that and more, with tracebacks."""
+
+    def unraisable(error):
+        if str(error.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(error)
+
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = unraisable
 
 
 def _without_memory(error):

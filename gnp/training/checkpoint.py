@@ -99,6 +99,8 @@ class Checkpoints:
             )
         self._options = ocp.CheckpointManagerOptions(
             cleanup_tmp_directories=True,
+            # Otherwise a folder that cannot be made is waited for, for minutes.
+            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
             best_fn=(lambda metrics: self._rank(metrics)[0]) if keep_best else None,
             best_mode="min",
