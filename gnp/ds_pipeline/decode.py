@@ -2,6 +2,7 @@
 
 import functools
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from gnp.errors import UserError
 # A small file may claim any size. Larger claims are refused before decoding.
 MAX_PIXELS = 100_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own limit
-warnings.filterwarnings("ignore", module=r"PIL\.")  # such as on damaged EXIF data
+# What Pillow says about damaged files; the error for the file says enough.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 # The formats that are read. Pillow has more, some of which start a program, such as EPS. TGA is
 # the last one, as it has no signature.
