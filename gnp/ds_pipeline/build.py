@@ -77,8 +77,8 @@ def build_source(
         decoded images.
       normalization: mean and standard deviation of each channel, on the scale 0 to 1; None: those
         of the data set.
-      evaluate_on_train: use the training images as evaluation set: each once, not augmented, with
-        the labels used for training, noise included.
+      evaluate_on_train: evaluate on the training images: each once, not augmented, with the labels
+        used for training, noise included.
       evaluate_as: the classes of a run that is only evaluated: the training images, which name the
         classes otherwise, may be missing.
 
@@ -89,12 +89,9 @@ def build_source(
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
     if data.missing:
-        if evaluate_as is None or evaluate_on_train:
-            raise UserError(data.missing)
-        data = _labelled_as(data, evaluate_as)
+        data = _labelled_as(data, None if evaluate_on_train else evaluate_as)
     if normalization:
-        mean, std = map(tuple, normalization)
-        data = dataclasses.replace(data, mean=mean, std=std)
+        data = dataclasses.replace(data, mean=tuple(normalization[0]), std=tuple(normalization[1]))
     if evaluate_on_train:
         data = dataclasses.replace(data, test=_shuffled(data.train))
     _check_classes(data, config.dataset)
@@ -146,6 +143,8 @@ def _shuffled(examples):
 
 def _labelled_as(data, class_names):
     """Test images alone, labelled by all classes of a run instead of those that they are of."""
+    if class_names is None:
+        raise UserError(data.missing)
     unknown = [name for name in data.class_names if name not in class_names]
     if unknown:
         raise UserError(
