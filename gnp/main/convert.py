@@ -7,12 +7,14 @@ The suffix decides the format: .npz is ours; .pth, .pt, .bin and .safetensors ar
 of a run stands for its newest checkpoint.
 """
 
+import contextlib
 import logging
+import os
 import pathlib
 
 from absl import flags
 
-from gnp.errors import UserError
+from gnp.errors import CannotWriteError, UserError, reason
 from gnp.files import make_folder
 from gnp.main import app
 from gnp.main.build import model_params
@@ -54,13 +56,29 @@ def main() -> None:
     _check_suffix(target)
     make_folder(target.parent, "--output")
     weights = _read(source, values.model, values.tanh_gelu)
-    if target.suffix == _OUR_SUFFIX:
-        save_weights(target, weights)
-    else:
-        torch_file.write(target, to_timm(weights))
+    _write(target, weights)
     print(f"{target} holds {_described(weights)}")
     if target.suffix != _OUR_SUFFIX and getattr(weights.model(), "approximate_gelu", False):
         print(f"It uses the tanh form of GELU; set the same in timm's model:\n{TIMM_TANH_GELU}")
+
+
+def _write(target, weights):
+    """Writes the file, whole or not at all."""
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        if target.suffix == _OUR_SUFFIX:
+            save_weights(temporary, weights)
+        else:
+            torch_file.write(temporary, to_timm(weights))
+        os.replace(temporary, target)
+    except UserError:
+        raise
+    except Exception as error:  # the libraries' own, too, if the disk is full
+        cause = error if isinstance(error, OSError) else OSError(reason(error))
+        raise CannotWriteError(target, cause) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _described(weights):

@@ -58,7 +58,7 @@ def params_of_flags(fields: list[str]) -> dict[str, Any]:
       UserError: a field is not one of `model.model_params`.
     """
     for field in fields:
-        if not field.startswith(_MODEL_PARAMS):
+        if not f"{field.partition('=')[0]}.".startswith(_MODEL_PARAMS):
             raise UserError(
                 f"--config.{field} does not change a model's size; this command takes only fields "
                 f"of {_MODEL_PARAMS.strip('.')}."

@@ -13,6 +13,7 @@ DEEPEST = 20
 
 _LONGEST_SHOWN = 100
 _LARGEST = 10**30
+_LONGEST_TEXT = 4096  # as paths
 
 # What Python raises for text that is no literal, or too long or too deep a one.
 _NO_LITERAL = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
@@ -58,8 +59,8 @@ def check_plain(field: str, value: Any, set_by: str, depth: int = 0) -> None:
       depth: levels of names and lists around it.
 
     Raises:
-      UserError: it is, or has in it, another type, a number that is not finite, or a name that is
-        no text; or it nests too deep.
+      UserError: it is, or has in it, another type, a number that is not finite, a name that is no
+        text, or something too long; or it nests too deep.
     """
     problem = None
     if depth > DEEPEST:
@@ -79,6 +80,8 @@ def check_plain(field: str, value: Any, set_by: str, depth: int = 0) -> None:
         problem = "is or has a whole number of more than 30 digits"
     elif isinstance(value, str) and "\0" in value:
         problem = "has a character of code 0"
+    elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        problem = f"has a text of more than {_LONGEST_TEXT} characters"
     elif not (value is None or isinstance(value, bool | int | float | str)):
         problem = (
             f"is or has {shown(value)}; config.json holds numbers, texts, lists and names with "

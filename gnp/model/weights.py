@@ -14,14 +14,23 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from gnp.errors import UserError
+from gnp.errors import UserError, reason
 from gnp.model import failures
 from gnp.model.registry import create_model
 
 _ABOUT = "about"
 
-# Raised by numpy and zipfile for files that are truncated, damaged or of another format.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+# Raised by numpy, json and zipfile for files that are truncated, damaged or of another format.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+)
+_UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +96,32 @@ def load_weights(path: pathlib.Path) -> Weights:
             arrays = dict(file)
         about = json.loads(str(arrays.pop(_ABOUT)))
         about["image_shape"] = tuple(about["image_shape"])
-        return Weights(**about, variables=traverse_util.unflatten_dict(arrays, sep="/"))
+        weights = Weights(**about, variables=traverse_util.unflatten_dict(arrays, sep="/"))
+        _check_types(weights, arrays)
+        return weights
     except _UNREADABLE as error:
         raise UserError(
-            f"{path} is not a file of weights ({error}); give a .npz file that "
+            f"{path} is not a file of weights ({reason(error)}); give a .npz file that "
             "gnp.main.convert has written."
         ) from error
+
+
+def _check_types(weights, arrays):
+    """Raises a ValueError unless a file holds what `save_weights` writes."""
+    names = weights.class_names
+    are_names = names is None or (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    )
+    sides = (weights.num_outputs, *weights.image_shape)
+    for what, is_right in {
+        "name": isinstance(weights.name, str),
+        "num_outputs or image_shape": len(sides) == 4 and all(type(n) is int for n in sides),
+        "model_params": isinstance(weights.model_params, dict),
+        "class_names": are_names,
+        "params": isinstance(weights.variables.get("params"), dict),
+    }.items():
+        if not is_right:
+            raise ValueError(f"its {what} are of another type")
+    for path, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, jnp.number):
+            raise ValueError(f"{path} holds no numbers")

@@ -21,8 +21,6 @@ _AT_LEAST_ONE = (
     "gradient_accumulation_steps",
     "steps_per_loop",
     "gnp.every",
-    "dataset.image_size",
-    "dataset.num_classes",
     "dataset.num_channels",
     "keep_latest_checkpoints",
     "logging.tensorboard_logging_frequency",
@@ -52,6 +50,8 @@ _AT_LEAST_ZERO = (
     "logging.loss_spike_threshold",
 )
 _SEEDS = ("init_seeds", "seeds")  # of 32 bits, as JAX takes them
+_IMAGE_SIZES = ("dataset.image_size",)
+_CLASSES = ("dataset.num_classes",)
 _EXIT_CODES = ("interrupt_exit_code",)
 _SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
 
@@ -60,6 +60,8 @@ _RANGES = (
     (_AT_LEAST_ZERO, 0, math.inf),
     (_SEEDS, 0, 2**32 - 1),
     (_EXIT_CODES, 0, 255),
+    (_IMAGE_SIZES, 1, 16384),
+    (_CLASSES, 1, 10**6),
     (_SHARES, 0, 1),
 )
 

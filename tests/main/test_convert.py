@@ -159,3 +159,21 @@ def test_a_file_without_names(tmp_path):
     torch.save(torch.ones(2), tmp_path / "weights.pth")
     with pytest.raises(UserError, match="holds no tensors by name"):
         torch_file.read(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_file_that_cannot_be_written_is_one_sentence(trained, tmp_path, suffix):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    target = tmp_path / f"weights{suffix}"
+    target.mkdir()
+    with pytest.raises(UserError, match=rf"weights{suffix} cannot be written \(Is a directory\)"):
+        call(input=trained, output=target)
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    with pytest.raises(UserError, match=r"/proc/x\.npz cannot be written"):
+        call(input=trained, output="/proc/x.npz")
+
+
+def test_a_run_with_a_model_of_ones_own_is_converted(tiny_run, tmp_path):
+    call(input=tiny_run, output=tmp_path / "weights.npz")
+    assert load_weights(tmp_path / "weights.npz").name == "NetToLookInto"

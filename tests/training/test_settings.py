@@ -139,3 +139,12 @@ def test_models_of_a_file_of_ones_own_are_known(tmp_path, monkeypatch):
     )
     for _ in range(2):
         check(f"model.model_module={file}", "model.model_name=MyModelOfTheCheck")
+
+
+def test_a_run_of_more_steps_than_a_step_number_can_count_is_refused():
+    settings = read_settings(
+        load_config("config/digits.py", ["total_epochs=2147483647"]), num_devices=1
+    )
+    assert settings.length(64).total_steps == 2147483647
+    with pytest.raises(UserError, match=r"which is 4294967294 steps; a run has at most 2147483647"):
+        settings.length(128)
