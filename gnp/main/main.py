@@ -22,7 +22,7 @@ from gnp.main.effects import check_effects
 from gnp.main.init_from import starting_point
 from gnp.main.run_data import defaults_of_older_runs, source_of_run
 from gnp.model.size import measure
-from gnp.runs.folder import CURVES_FILE, claim_folder, run_path
+from gnp.runs.folder import CURVES_FILE, claim_folder, files_about_run, run_path
 from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
@@ -83,8 +83,16 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
 
 
 def _train(settings, *, folder, **job):
+    files = files_about_run(folder)
     try:
-        return train(settings, folder=folder, **job)
+        summary = train(settings, folder=folder, **job)
+        if summary and (lost := files - files_about_run(folder)):
+            raise NotSavedError(
+                f"The run is trained to its end, but meanwhile {', '.join(sorted(lost))} in "
+                f"{folder} was deleted; the same command puts it back.",
+                summary,
+            )
+        return summary
     except NotSavedError as error:
         _print_summary(error.summary, folder)
         raise

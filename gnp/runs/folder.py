@@ -146,6 +146,12 @@ def claim_folder(
     return path
 
 
+def files_about_run(path: pathlib.Path) -> set[str]:
+    """Those files in a run's folder that say what it is, and are written when it starts."""
+    names = (CONFIG_FILE, _FINGERPRINT_FILE, "data.json", "devices.json")
+    return {name for name in names if (path / name).exists()}
+
+
 def config_json(config: Any) -> str:
     """A config as JSON, with sorted fields."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"

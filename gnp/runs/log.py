@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gnp.errors import CannotWriteError
+from gnp.files import is_at
 
 LOG_FILE = "log.txt"
 
@@ -55,6 +56,9 @@ class _LogFile(logging.Handler):
 
     def emit(self, record):
         try:
+            if not is_at(self._file, self._path):  # it was deleted
+                deleted, self._file = self._file, self._path.open("ab", buffering=0)
+                deleted.close()
             self._file.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
         except OSError as error:
             if not self._is_warned:

@@ -30,7 +30,7 @@ class TensorBoardWriter:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self._event, self._scalar = Event, summary.scalar
-        folder = pathlib.Path(folder) / TENSORBOARD_FOLDER
+        self._folder = folder = pathlib.Path(folder) / TENSORBOARD_FOLDER
         self._events, self._flushed_at = None, 0.0
         try:
             folder.mkdir(exist_ok=True)
@@ -53,6 +53,7 @@ class TensorBoardWriter:
             for event in events:
                 self._events.write_event(event)
             if time.monotonic() - self._flushed_at >= _SECONDS_BETWEEN_FLUSHES:
+                self._folder.stat()  # which fails if it was deleted
                 self._events.flush()
                 self._flushed_at = time.monotonic()
 

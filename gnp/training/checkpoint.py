@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -207,7 +208,7 @@ class Checkpoints:
             "The checkpoint of step %s could not be written (%s); training continues, and the "
             "older checkpoints are as they were.",
             step,
-            reason(error),
+            _cause(error),
         )
         if parallel.has_several_processes():
             return  # managers are opened by all processes together
@@ -274,6 +275,14 @@ class Checkpoints:
                 f"{run} is finished, but {self._folder} holds no checkpoint; put them back, or set "
                 "--config.retrain=True to train again."
             )
+
+
+def _cause(error):
+    """Why a file cannot be written. Tensorstore tells it by a number at the end of a long text."""
+    code = re.search(r"os_error_code='([0-9]+)'", str(error))
+    if code:
+        return os.strerror(int(code[1]))
+    return getattr(error, "strerror", None) or reason(error)
 
 
 def _restored_fields(checkpoint, like):
