@@ -1,4 +1,4 @@
-"""A small model for two CPU cores on your own images, JPEG or PNG files in class folders.
+"""A small model for two CPU cores on your own images, files in class folders.
 
     python -m gnp.main.main --config=config/image_folder.py --working_dir=runs \\
         --config.dataset.data_dir=FOLDER --config.dataset.num_classes=5
@@ -8,7 +8,7 @@ Time: not measured yet; it is proportional to the number of images.
 Test error: not measured yet; it depends on your images.
 Source: none; r and alpha are those of the recipes at github.com/zhaoyang-0204/gnp for CIFAR-10.
 
-FOLDER holds train/<class>/* and test/<class>/* (or val). On an accelerator, use a larger model and
+FOLDER holds train/<class>/* and val/<class>/* (or valid, validation, test). On an accelerator, use a larger model and
 larger images: --config.model.model_name=WideResNet_28_10 --config.dataset.image_size=128.
 """
 
