@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import pathlib
 import subprocess
 import sys
@@ -35,10 +36,17 @@ def _no_training(monkeypatch):
         raise ValueError("coordinator_address should be defined.")
 
     monkeypatch.setattr(jax.distributed, "initialize", finds_no_cluster)
+    monkeypatch.setattr(app, "_keep_compiled_programs", lambda: None)
+    monkeypatch.setattr(app.xla, "use_all_cores", lambda: None)
     monkeypatch.setattr(main, "_train", lambda settings, **job: None)
     monkeypatch.setattr(main, "_print_summary", lambda summary, folder: None)
     registry.model_names()  # registers those of the project
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+    loggers = [logging.getLogger(name) for name in ("gnp", "absl")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def trace(settings, *, model, source, **job):

@@ -167,7 +167,7 @@ def test_other_classes_are_refused_if_there_is_no_head_to_start_afresh(first):
 
 
 def test_a_run_measured_by_its_averages_passes_them_on(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="gnp")
     averaging = ("ema_decay=0.9", "best_metric=eval_ema/error_rate")
     first = train(tmp_path / "first", *averaging)
     second = train(tmp_path / "second", *frozen(first))

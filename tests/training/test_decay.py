@@ -87,7 +87,7 @@ def test_what_is_decayed_is_decayed_as_by_optax():
 
 
 def test_the_counts_are_in_the_log(caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="gnp")
     _, state = vit_state(no_weight_decay_on_bn=True)
     (line,) = [r.getMessage() for r in caplog.records if "weight decay takes" in r.getMessage()]
     kernels = [leaf for leaf in jax.tree.leaves(state.params) if leaf.ndim > 1]

@@ -82,7 +82,7 @@ def test_the_norm_of_the_parameter_gradient_has_groups_too(tmp_path, monkeypatch
 
 
 def test_a_run_of_an_older_version_takes_the_devices_there_are(tmp_path, monkeypatch, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="gnp")
     assert groups_on(2, tmp_path, monkeypatch) == PerturbationGroups(1, 1)
     assert "does not say on how many devices it began" in caplog.text
     assert groups_on(1, tmp_path, monkeypatch) == PerturbationGroups(2, 1)
