@@ -18,7 +18,6 @@ from gnp.main.build import build_model, build_source
 from gnp.runs.data_file import RunData, read_run_data
 from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
-from gnp.training.checkpoint import restore
 from gnp.training.checkpoint_files import (
     DamagedError,
     as_position,
@@ -27,6 +26,7 @@ from gnp.training.checkpoint_files import (
     read_position,
     saved_steps,
 )
+from gnp.training.checkpoint_state import restore
 from gnp.training.saved_variables import average_variables, read_variables
 from gnp.training.settings import Settings, read_settings
 from gnp.training.state import TrainState

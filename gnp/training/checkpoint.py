@@ -15,7 +15,8 @@ from orbax.checkpoint import checkpoint_managers
 from gnp.errors import CannotWriteError, UserError, reason
 from gnp.runs.folder import CHECKPOINTS_FOLDER, DAMAGED_FOLDER, SUMMARY_FILE
 from gnp.training import checkpoint_files, parallel
-from gnp.training.checkpoint_files import METRICS_ITEM, DamagedError
+from gnp.training.checkpoint_files import METRICS_ITEM
+from gnp.training.checkpoint_state import fields_of, restore
 from gnp.training.position import Position
 from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
@@ -39,25 +40,6 @@ def open_checkpoints(settings: Any, folder: pathlib.Path) -> "Checkpoints":
         keep_best=settings.keep_best,
         best_metric=settings.best_metric,
     )
-
-
-def restore(checkpoint: pathlib.Path, like: TrainState) -> tuple[TrainState, Position]:
-    """The state and the position of a checkpoint, which is not changed.
-
-    Args:
-      checkpoint: its folder.
-      like: a state of the same structure; the restored arrays are placed as its are.
-
-    Raises:
-      UserError: it is of another model or optimizer.
-      Exception: it is damaged.
-    """
-    position = checkpoint_files.read_position(checkpoint)
-    checkpoint_files.read_evaluation(checkpoint)
-    state = like.replace(**_restored_fields(checkpoint, like))
-    if int(fingerprint(state)) != position["fingerprint"]:
-        raise DamagedError("its numbers are not those that were saved")
-    return state, checkpoint_files.as_position(position)
 
 
 class Checkpoints:
@@ -138,7 +120,7 @@ class Checkpoints:
             self._manager.save(
                 position.step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(_fields(parallel.as_global(state))),
+                    state=ocp.args.StandardSave(fields_of(parallel.as_global(state))),
                     position=ocp.args.JsonSave(_position_file(position, state)),
                 ),
                 metrics=metrics if with_metrics else None,
@@ -285,29 +267,6 @@ def _cause(error):
     return getattr(error, "strerror", None) or reason(error)
 
 
-def _restored_fields(checkpoint, like):
-    handler = ocp.StandardCheckpointHandler()
-    saved = handler.metadata(checkpoint / "state").tree
-    _check_structure(checkpoint, saved, like)
-    # Early versions wrote the fields that are None, too, and had fewer of them.
-    wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, _fields(like))
-    with ocp.Checkpointer(handler) as reader:
-        return reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(wanted))
-
-
-def _check_structure(checkpoint, saved, like):
-    saved = _shapes(saved)
-    expected = _shapes(_as_dictionaries(_fields(like)))
-    for name in sorted(saved.keys() | expected.keys()):
-        if saved.get(name) != expected.get(name):
-            raise UserError(
-                f"The checkpoint of step {checkpoint.name} in {checkpoint.parent} is of another "
-                f"model or optimizer: {name} is {saved.get(name, 'absent')} there and "
-                f"{expected.get(name, 'absent')} here; use the config it was made with, or "
-                "another --working_dir."
-            )
-
-
 def _position_file(position, state):
     return checkpoint_files.with_fingerprint(
         checkpoint_files.from_position(position)
@@ -322,21 +281,3 @@ def _free_name(folder, name):
     """`name` in the folder, or with a number behind it where there is one already."""
     names = itertools.chain([name], (f"{name}_{count}" for count in itertools.count(2)))
     return next(folder / free for free in names if not (folder / free).exists())
-
-
-def _fields(state):
-    """Those that are there; a field that is None is not in the checkpoint."""
-    return {name: value for name, value in vars(state).items() if value is not None}
-
-
-def _abstract(array):
-    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
-
-
-def _as_dictionaries(tree):
-    return ocp.tree.serialize_tree(tree, keep_empty_nodes=False)
-
-
-def _shapes(tree):
-    flat = ocp.tree.to_flat_dict(tree, sep="/")
-    return {name: tuple(leaf.shape) for name, leaf in flat.items() if hasattr(leaf, "shape")}

@@ -14,13 +14,13 @@ import pytest
 from gnp.errors import UserError
 from gnp.training import parallel
 from gnp.training.checkpoint import Checkpoints
-from gnp.training.checkpoint import restore as restore_checkpoint
 from gnp.training.checkpoint_files import (
     DamagedError,
     best_step,
     read_evaluation,
     read_position,
 )
+from gnp.training.checkpoint_state import restore as restore_checkpoint
 from gnp.training.position import Position
 from gnp.training.saved_variables import read_variables
 from gnp.training.state import TrainState, fingerprint
