@@ -4,7 +4,7 @@
 
 Hardware: two CPU cores.
 Time: 15 seconds of standard training, 30 with the penalty.
-Test error: 27.3 % of standard training, 1.2 % with the penalty.
+Test error: 27.8 % of standard training, 1.6 % with r = 1 and alpha = 0.8 (five seeds).
 Source: RESULTS.md, measured with these settings.
 """
 
