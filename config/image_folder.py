@@ -8,8 +8,9 @@ Time: not measured yet; it is proportional to the number of images.
 Test error: not measured yet; it depends on your images.
 Source: none; r and alpha are those of the recipes at github.com/zhaoyang-0204/gnp for CIFAR-10.
 
-FOLDER holds train/<class>/* and val/<class>/* (or valid, validation, test). On an accelerator, use a larger model and
-larger images: --config.model.model_name=WideResNet_28_10 --config.dataset.image_size=128.
+FOLDER holds train/<class>/* and val/<class>/* (or valid, validation, test). On an accelerator, use
+a larger model and larger images: --config.model.model_name=WideResNet_28_10
+--config.dataset.image_size=128.
 """
 
 from config import base

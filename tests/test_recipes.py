@@ -217,7 +217,9 @@ def test_every_run_of_the_reproduction_counts_in_its_table(calls_of, tmp_path):
         run = tmp_path / f"done/{number}"
         run.mkdir(parents=True)
         (run / "config.json").write_text(config_json(settings))
-        (run / "summary.json").write_text('{"final": {"eval/error_rate": 0.1}}')
+        (run / "summary.json").write_text(
+            '{"steps": 1, "final": {"eval/error_rate": 0.1}, "best": {"eval/error_rate": 0.1}}'
+        )
     assert read_errors(tmp_path / "done") == dict.fromkeys(PUBLISHED, [10.0] * NUM_SEEDS)
 
 

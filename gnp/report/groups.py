@@ -96,8 +96,8 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     Returns:
       The groups by name. The first is the reference: standard training if there is such a group.
       A name lists the fields in which the groups differ, such as "standard", "r=1 alpha=0.8" and
-      "SAM r=0.5". Fields that are off, or have the value of most groups, are omitted where the name stays
-      unique.
+      "SAM r=0.5". Fields that are off, or have the value of most groups, are omitted where the
+      name stays unique.
     """
     fields = differing_fields(runs)
     groups: dict[tuple[str, ...], list[Run]] = {}

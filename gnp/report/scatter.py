@@ -18,6 +18,9 @@ _AXES = (
     ("top eigenvalue of the Hessian", lambda s: s["eigenvalues"][0]),
 )
 
+# Colours repeat with the next marker.
+_MARKERS = ("o", "^", "s", "D")
+
 
 def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool:
     """Draws the test error of each run over its sharpness.
@@ -52,11 +55,12 @@ def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool
             ]
             for name, group in groups.items()
         }
-        for colour, (name, pairs) in zip(itertools.cycle(SERIES), points.items(), strict=False):
+        looks = itertools.product(_MARKERS, SERIES)
+        for (marker, colour), (name, pairs) in zip(looks, points.items(), strict=False):
             if pairs:
                 label = plain(name)
                 handles[label] = axes.scatter(
-                    *zip(*pairs, strict=True), s=22, color=colour, label=label
+                    *zip(*pairs, strict=True), s=26, color=colour, marker=marker, label=label
                 )
         if _is_wide([x for pairs in points.values() for x, _ in pairs]):
             _set_logarithmic(axes)
