@@ -33,7 +33,7 @@ def test_the_quickstart_trains_twice_and_compares_from_any_folder(tmp_path):
     head, _, plain, penalized, *_, curves, page = result.stdout.splitlines()
     assert "test error (%)" in head
     assert plain.startswith("| standard")
-    assert penalized.startswith("| r=0.1 alpha=0.8")
+    assert penalized.startswith("| r=1 alpha=0.8")
     assert curves == f"Curves: {pathlib.Path('out/curves.png')}"
     assert (tmp_path / "out/curves.png").exists()
     assert page == f"Page: {pathlib.Path('out/report.html')}"

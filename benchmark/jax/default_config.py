@@ -27,6 +27,12 @@ class _Fields(dict):
             raise AttributeError(name)
         return self[name]
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            name: value.to_dict() if isinstance(value, _Fields) else value
+            for name, value in self.items()
+        }
+
 
 def _stand_in():
     module = types.ModuleType("ml_collections")
