@@ -55,7 +55,11 @@ def live_page(patterns: Iterable[str]) -> str:
     A line also names each run that cannot be read.
     """
     found = read_runs(find_runs(patterns))
-    lists = {"In training": found.in_training, "Skipped": found.skipped}
+    lists = {
+        "In training": found.in_training,
+        "Skipped": found.skipped,
+        "Incomplete": found.incomplete,
+    }
     groups = group_runs(found.runs) if found.runs else {}
     return html_report(groups, lists=lists, refresh_seconds=_SECONDS_BETWEEN_REFRESHES)
 

@@ -72,7 +72,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
         )
     make_folder(out, "--out")
     found = read_runs(_finished(patterns))
-    for line in found.skipped:
+    for line in (*found.skipped, *found.incomplete):
         print(line, file=sys.stderr)
     if not found.runs:
         raise UserError(f"No finished run below {', '.join(patterns)} can be read; see above.")
@@ -86,7 +86,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
     if draw_sharpness_vs_error(groups, out / SCATTER_FILE):
         pictures["Sharpness against test error"] = read_bytes(out / SCATTER_FILE)
-    lists = {"Skipped": found.skipped}
+    lists = {"Skipped": found.skipped, "Incomplete": found.incomplete}
     write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists))
     print(f"{text}\n\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
 

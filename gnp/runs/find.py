@@ -60,11 +60,13 @@ class FoundRuns(NamedTuple):
       runs: those that were evaluated.
       in_training: a line on each that is not finished.
       skipped: a line on each that cannot be read.
+      incomplete: a line on each whose curves end too early.
     """
 
     runs: list[Run]
     in_training: list[str]
     skipped: list[str]
+    incomplete: list[str]
 
 
 def find_runs(patterns: Iterable[str]) -> list[pathlib.Path]:
@@ -84,16 +86,23 @@ def is_finished(folder: pathlib.Path) -> bool:
 
 def read_runs(folders: Iterable[pathlib.Path]) -> FoundRuns:
     """Reads runs; one that cannot be read is in nobody's way."""
-    found = FoundRuns([], [], [])
+    found = FoundRuns([], [], [], [])
     for folder in folders:
         try:
             run = read_run(folder)
-            if not is_finished(folder):
-                found.in_training.append(f"step {_step(folder):,}: {folder}")
+            metrics = run.metrics if run else read_metrics_if_any(folder / METRICS_FILE)
         except UserError as error:
             found.skipped.append(f"Skipped, because {error}")
-        else:
-            found.runs.extend([] if run is None else [run])
+            continue
+        step = metrics[-1]["step"] if metrics else 0
+        if run is None or run.summary.get("finished") is False:
+            found.in_training.append(f"step {step:,}: {folder}")
+        elif step < (steps := run.summary.get("steps") or 0):
+            found.incomplete.append(
+                f"{folder / METRICS_FILE} ends at step {step} of {steps}; the curves lack the rest."
+            )
+        if run is not None:
+            found.runs.append(run)
     return found
 
 
@@ -126,12 +135,8 @@ def read_summary(file: pathlib.Path) -> dict[str, Any]:
     summary = read_json(file)
     check(summary, _SUMMARY | {"final": _EVALUATION, "best": _EVALUATION}, file)
     check(summary, _SUMMARY, file)
-    return summary | {name: _with_nan(summary[name]) for name in ("final", "best")}
-
-
-def _step(folder):
-    metrics = read_metrics_if_any(folder / METRICS_FILE)
-    return metrics[-1]["step"] if metrics else 0
+    evaluations = {name: _with_nan(summary[name]) for name in ("final", "best")}
+    return summary | evaluations | {"finished": True}
 
 
 def _with_nan(value):

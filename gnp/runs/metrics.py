@@ -261,12 +261,15 @@ def _to_json(value):
 
 def _from_line(path, number, line):
     try:
-        metrics = {name: _number(name, value) for name, value in json.loads(line).items()}
+        found = json.loads(line.decode())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no names and values")
+        metrics = {name: _number(name, value) for name, value in found.items()}
         step = metrics.get("step")
         if not isinstance(step, int) or not 0 <= step < _TOO_MANY_STEPS:
             raise ValueError(f"its step is {step}")
         return metrics
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"Line {number} of {path} is damaged ({error}); fix or remove it."
         ) from error

@@ -56,8 +56,7 @@ def summarize(
             "to train again."
         )
     best = best_evaluation(metrics, best_metric)
-    is_lost = position.best_value is not None and not best[best_metric] <= position.best_value
-    if is_lost:  # of the line of the best evaluation this is known
+    if position.best_value not in (None, best.get(best_metric)):  # its line was lost or changed
         best = {"step": position.best_step, "eval/error_rate": math.nan}
         best[best_metric] = position.best_value
     seconds = position.seconds

@@ -16,7 +16,7 @@ from gnp.errors import CannotWriteError, UserError, reason
 from gnp.runs.folder import CHECKPOINTS_FOLDER, DAMAGED_FOLDER, SUMMARY_FILE
 from gnp.training import checkpoint_files, parallel
 from gnp.training.checkpoint_files import METRICS_ITEM
-from gnp.training.checkpoint_state import fields_of, restore
+from gnp.training.checkpoint_state import check_structure, fields_of, restore
 from gnp.training.position import Position
 from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
@@ -89,7 +89,7 @@ class Checkpoints:
             best_mode="min",
         )
         self._saving: int | None = None
-        self._set_aside_what_stops_orbax()
+        self._set_aside_faults()
         try:
             self._manager: ocp.CheckpointManager | None = self._open()
         except OSError as error:
@@ -144,8 +144,10 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return restore(self._folder / str(step), like)
-            except UserError:
-                raise
+            except UserError as error:
+                if not self._has_another_that_fits(step, like):
+                    raise
+                self._set_aside(step, error)
             except Exception as error:  # whatever orbax makes of a damaged file
                 self._set_aside(step, error)
         self._check_that_none_was_saved()
@@ -215,14 +217,25 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.reload()
 
-    def _set_aside_what_stops_orbax(self):
-        """The first process looks; the others wait until it has moved what it found."""
+    def _has_another_that_fits(self, step, like):
+        """If so, it is not the model that is another one, but the checkpoint that is damaged."""
+        for other in set(self.steps()) - {step}:
+            with contextlib.suppress(Exception):  # whatever orbax makes of a damaged file
+                check_structure(self._folder / str(other), like)
+                return True
+        return False
+
+    def _set_aside_faults(self):
+        """Managers read the small files of all checkpoints, so one that is damaged stops them.
+
+        The first process looks; the others wait until it has moved what it found.
+        """
         if jax.process_index() == 0:
             for entry in self._folder.iterdir() if self._folder.is_dir() else ():
                 if checkpoint_files.is_step(entry.name) and (why := checkpoint_files.fault(entry)):
                     _log.warning("Checkpoint %s is damaged and set aside. (%s)", entry.name, why)
                     self._move_to_damaged(entry.name)
-        parallel.barrier("checkpoints that stop orbax")
+        parallel.barrier("damaged checkpoints")
 
     def _set_aside(self, step, error):
         _log.warning(

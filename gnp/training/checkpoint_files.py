@@ -21,6 +21,10 @@ from gnp.training.position import Position
 
 METRICS_ITEM = "metrics"
 
+_POSITION = "position/metadata"
+_METRICS = f"{METRICS_ITEM}/{METRICS_ITEM}"
+_ORBAX = "_CHECKPOINT_METADATA"  # what orbax keeps about a checkpoint
+
 # Of a file of JSON itself; beside its other names and values.
 _FINGERPRINT = "file_fingerprint"
 
@@ -64,12 +68,12 @@ def read_position(checkpoint: pathlib.Path) -> dict[str, Any]:
     Raises:
       DamagedError: it cannot be read, or is not what was saved.
     """
-    file = checkpoint / "position" / "metadata"
-    content, is_checked = _read(file)
+    _check_kinds(checkpoint)
+    content, is_checked = _read(checkpoint, _POSITION)
     if not is_checked and not _is_early_position(content):
-        raise DamagedError(f"{file} is not what was saved")
+        raise DamagedError(f"{_POSITION} is not what was saved")
     if is_step(checkpoint.name) and str(content.get("step")) != checkpoint.name:
-        raise DamagedError(f"{file} is of step {content.get('step')}")
+        raise DamagedError(f"{_POSITION} is of step {content.get('step')}")
     return content
 
 
@@ -94,12 +98,13 @@ def read_evaluation(checkpoint: pathlib.Path) -> dict[str, float] | None:
     Raises:
       DamagedError: they cannot be read, or are not what was saved.
     """
-    file = checkpoint / METRICS_ITEM / METRICS_ITEM
-    if kind(file) == "nothing":
+    if kind(checkpoint / _METRICS) == "nothing":
+        if _was_saved_with_metrics(checkpoint):
+            raise DamagedError(f"{_METRICS} is missing")
         return None
-    content, is_checked = _read(file)
+    content, is_checked = _read(checkpoint, _METRICS)
     if not is_checked and not _is_early_evaluation(content):
-        raise DamagedError(f"{file} is not what was saved")
+        raise DamagedError(f"{_METRICS} is not what was saved")
     return content
 
 
@@ -125,28 +130,49 @@ def rank(evaluation: Mapping[str, float], best_metric: str) -> tuple[float, int]
 
 
 def fault(checkpoint: pathlib.Path) -> str | None:
-    """Why no checkpoint manager may see a checkpoint; None: it may.
+    """What is wrong with a checkpoint, of what is seen without its arrays; None: nothing.
 
-    Managers read the metrics of all checkpoints, so one that cannot be read stops them.
+    A folder that is missing is no fault: a run that is killed while it makes room leaves such ones.
     """
     try:
         if kind(checkpoint) != "a folder":
             return "it is no folder"
-        read_evaluation(checkpoint)
+        _check_kinds(checkpoint)
+        if kind(checkpoint / _ORBAX) != "nothing":
+            _read(checkpoint, _ORBAX)
+        if kind(checkpoint / "position") != "nothing":
+            read_position(checkpoint)
+            read_evaluation(checkpoint)
     except DamagedError as error:
         return str(error)
     return None
 
 
-def _read(file):
-    """The content without its fingerprint, and whether there was one."""
+def _was_saved_with_metrics(checkpoint):
+    """Orbax lists what it saves together; metrics that are added later are not in the list."""
     try:
-        content = read_json(file)
+        return METRICS_ITEM in (_read(checkpoint, _ORBAX)[0].get("item_handlers") or {})
+    except DamagedError:
+        return False
+
+
+def _check_kinds(checkpoint):
+    """Nothing in it may be a pipe, say, for which orbax would wait."""
+    for path in checkpoint.rglob("*"):
+        if (found := kind(path)) not in ("a file", "a folder"):
+            raise DamagedError(f"{path.relative_to(checkpoint)} is {found}")
+
+
+def _read(checkpoint, name):
+    """The content of a file without its fingerprint, and whether there was one."""
+    try:
+        content = read_json(checkpoint / name)
     except UserError as error:
-        raise DamagedError(str(error).rstrip(".")) from error
+        what = str(error).replace(f"{checkpoint / name}", name)
+        raise DamagedError(what.removesuffix("; fix or remove it.")) from error
     fingerprint = content.pop(_FINGERPRINT, None)
     if fingerprint not in (None, _fingerprint(content)):
-        raise DamagedError(f"{file} is not what was saved")
+        raise DamagedError(f"{name} is not what was saved")
     return content, fingerprint is not None
 
 

@@ -230,6 +230,19 @@ def test_no_bit_of_the_json_can_change(folder, item):
     assert (folder.parent / "damaged" / "12").is_dir()
 
 
+def test_no_bit_of_the_structure_can_change(folder, tmp_path):
+    """A name that is another one is not taken for another model where an older one fits."""
+    save(folder, 1, 2)
+    shutil.move(folder, tmp_path / "whole")
+    contents = list(flip_every(tmp_path / "whole" / "2" / "state" / "_METADATA", stride=31))
+    for content in contents[::5]:
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / "2" / "state" / "_METADATA").write_bytes(content)
+        state, position = restore(folder)
+        assert_equal(state, state_of(position.step))
+        shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [('"step": 12', '"step": 13'), ('"step"', '"rtep"'), ("0.25", '"0"')]
 )
