@@ -4,6 +4,7 @@ python -m benchmark.jax.end_to_end REQUEST: REQUEST is JSON, the arguments of `m
 images per second, and the version of tensorflow if it was imported.
 """
 
+import importlib
 import pathlib
 import tempfile
 import time
@@ -89,6 +90,8 @@ def _images_per_epoch(source, config):
 
 
 def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, **_):
+    if loader == "tfdata":  # without tensorflow, numpy would be measured in its place
+        importlib.import_module("tensorflow")
     config = default_config.get_config()
     config.dataset.update(data_dir=data, loader=loader)
     config.batch_size = batch_size
