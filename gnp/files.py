@@ -62,6 +62,24 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         raise CannotWriteError(path, error) from error
 
 
+def require_utf_8(path: pathlib.Path, advice: str) -> None:
+    """Makes sure that the library that writes and reads checkpoints can take a path.
+
+    Args:
+      path: absolute or not.
+      advice: what to do otherwise.
+
+    Raises:
+      UserError: the path has bytes that are not UTF-8.
+    """
+    absolute = str(path.absolute())
+    if printable(absolute) != absolute:
+        raise UserError(
+            f"{printable(absolute)} has bytes that are not UTF-8, so checkpoints cannot be written "
+            f"or read there; {advice}."
+        )
+
+
 def is_at(file: IO, path: pathlib.Path) -> bool:
     """Whether an open file is the one that its path names, and not deleted or replaced."""
     try:

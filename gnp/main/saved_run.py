@@ -12,9 +12,9 @@ from flax import linen as nn
 
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, reason, unknown_name
-from gnp.files import make_folder
+from gnp.files import make_folder, read_json
 from gnp.main import config as config_flags
-from gnp.main.build import build_model, build_source
+from gnp.main.build import build_model, build_run_source
 from gnp.runs.data_file import RunData, read_run_data
 from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
@@ -171,7 +171,7 @@ def untrained(
     """
     settings = read_settings(config, num_devices=jax.device_count())
     model = build_model(config)
-    source = build_source(config, trained_on=trained_on, evaluate_on_train=evaluate_on_train)
+    source = build_run_source(config, trained_on=trained_on, evaluate_on_train=evaluate_on_train)
     state = settings.initial_state(model, source.image_shape)
     return SavedRun(settings, model, source, parallel.replicate(state), step=0)
 
@@ -204,9 +204,15 @@ def _best_step(folder, steps, best_metric):
     if best is None:
         _log.warning("No checkpoint in %s has an evaluation; taking the last one.", folder)
         return steps[-1]
-    with contextlib.suppress(DamagedError):
-        run = as_position(read_position(folder / str(steps[-1])))
+    if read_json(folder.parent / CONFIG_FILE).get("best_metric", best_metric) == best_metric:
         value = read_evaluation(folder / str(best))[best_metric]
+        _warn_if_run_was_better(folder / str(steps[-1]), best, value)
+    return best
+
+
+def _warn_if_run_was_better(newest, best, value):
+    with contextlib.suppress(DamagedError):
+        run = as_position(read_position(newest))
         if run.best_value is not None and not value <= run.best_value:
             _log.warning(
                 "The run's best evaluation was at step %d, of which there is no checkpoint; taking "
@@ -214,7 +220,6 @@ def _best_step(folder, steps, best_metric):
                 run.best_step,
                 best,
             )
-    return best
 
 
 def _last_steps(steps, number, num_kept):

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import warnings
 from typing import TYPE_CHECKING
 
 from gnp.errors import printable
@@ -48,7 +49,10 @@ def save_figure(figure: "Figure", out_path: str | os.PathLike) -> None:
       CannotWriteError: it cannot be written.
     """
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(picture, format="png")
     write_atomically(pathlib.Path(out_path), picture.getvalue())
 
 

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from gnp.errors import CannotWriteError, UserError, printable
-from gnp.files import kind, read_json, read_text, write_atomically
+from gnp.errors import CannotWriteError, UserError
+from gnp.files import kind, read_json, read_text, require_utf_8, write_atomically
 from gnp.runs.lock import LOCK_FILE
 
 CONFIG_FILE = "config.json"
@@ -75,12 +75,7 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
         f"seeds_{config['init_seeds']}_{config['seeds']}",
     ]
     path = pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
-    absolute = str(path.absolute())
-    if printable(absolute) != absolute:
-        raise UserError(
-            f"{printable(absolute)} has bytes that are not UTF-8, so checkpoints cannot be written "
-            "there; choose another --working_dir."
-        )
+    require_utf_8(path, "choose another --working_dir")
     return path
 
 

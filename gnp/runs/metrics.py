@@ -23,6 +23,9 @@ _NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _TOO_MANY_STEPS = 2**53
 _TOO_LARGE = 1e100
 
+# What the timings of some steps have.
+_TIMED = {"time/seconds", "time/images_per_second", "time/data_wait_share", "time/step_ms_median"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -192,8 +195,22 @@ def open_timings(folder: pathlib.Path, expected: Recorded | None = None) -> Json
     """The writer of a run's `timings.jsonl`, which keeps what every start of the run took.
 
     Apart from the metrics, because these are the same however often a run was interrupted.
+
+    Raises:
+      UserError: as `JsonLinesWriter`; or a line lacks what a run's speed is summed up from.
     """
-    return JsonLinesWriter(folder / TIMINGS_FILE, expected=expected)
+    path = folder / TIMINGS_FILE
+
+    def is_whole(line):
+        lacking = _TIMED - line.keys() if "time/steps" in line else ()
+        if lacking or not _is_count(line.get("time/steps", 1)):
+            raise UserError(
+                f"The line of step {line['step']} in {path} is damaged (it needs a whole number "
+                f"time/steps, and {', '.join(sorted(_TIMED))}); fix or remove it."
+            )
+        return True
+
+    return JsonLinesWriter(path, is_whole, expected)
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
@@ -281,6 +298,10 @@ def _number(name, value):
     if isinstance(value, str) and value in _NOT_IN_JSON:
         return _NOT_IN_JSON[value]
     raise ValueError(f"{name} is no number")
+
+
+def _is_count(value):
+    return type(value) is int and value > 0
 
 
 def is_number(value: object) -> bool:

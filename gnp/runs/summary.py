@@ -127,13 +127,23 @@ def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     seconds = sum(window["time/seconds"] for window in windows)
     images = sum(w["time/images_per_second"] * w["time/seconds"] for w in windows)
     waited = sum(window["time/data_wait_share"] * window["time/seconds"] for window in windows)
-    medians = np.repeat([window["time/step_ms_median"] for window in windows], steps)
+    if not seconds > 0:
+        return {}
+    medians = np.array([window["time/step_ms_median"] for window in windows])
     return {
         "images_per_second": round(images / seconds, 1),
-        "step_ms_median": round(float(np.median(medians)), 3),
+        "step_ms_median": round(_median(medians, steps), 3),
         "data_wait_share": round(waited / seconds, 4),
         "first_step_seconds": round(first, 3),
     }
+
+
+def _median(values, counts):
+    """The median where each value stands for so many."""
+    order = np.argsort(values)
+    last = np.cumsum(counts[order])  # one more than the place of the last one of each value
+    middle = (last[-1] - 1) // 2, last[-1] // 2
+    return float(np.mean(values[order][np.searchsorted(last, middle, side="right")]))
 
 
 def _git_commit():

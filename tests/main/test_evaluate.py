@@ -1,6 +1,7 @@
 """The command that evaluates a run."""
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -15,7 +16,8 @@ from gnp.main.evaluate import evaluate_run
 from gnp.main.main import run
 from gnp.main.saved_run import load_run
 from gnp.runs.metrics import read_metrics
-from gnp.training.saved_variables import read_variables
+from gnp.training.checkpoint_files import read_position, with_fingerprint
+from gnp.training.saved_variables import read_newest_variables, read_variables
 
 TINY = (
     "dataset.num_train_images=128",
@@ -112,6 +114,61 @@ def test_run_without_a_moving_average_says_so(folder, tmp_path):
 def test_unknown_checkpoint_is_refused(folder):
     with pytest.raises(UserError, match="Unknown checkpoint '7'; known: "):
         evaluate_run(folder, settings_of(folder), "7")
+
+
+@pytest.mark.parametrize("name", ["²", "average:²", "-4", "4.0", "04", "average:" + "9" * 5000])
+def test_numbers_that_are_no_steps_are_refused(folder, name):
+    with pytest.raises(UserError, match=r"Unknown checkpoint|cannot be averaged"):
+        evaluate_run(folder, settings_of(folder), name)
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "run")
+
+
+def test_without_knowing_the_best_no_other_is_taken_for_it(copy):
+    file = copy / "checkpoints" / "4" / "metrics" / "metrics"
+    file.write_text(file.read_text().replace('"eval/loss": ', '"eval/loss": 1'))
+    with pytest.raises(UserError, match=r"The best checkpoint cannot be told \(metrics/metrics is"):
+        evaluate_run(copy, settings_of(copy), "best")
+    assert evaluate_run(copy, settings_of(copy), "last")["step"] == 6
+
+
+def test_where_the_best_is_gone_the_next_one_is_named(copy, caplog):
+    by_loss = settings_of(copy, "best_metric=eval/loss")
+    for settings in (by_loss, settings_of(copy)):
+        best = evaluate_run(copy, settings, "best")["step"]
+    assert not caplog.records
+    position = read_position(copy / "checkpoints" / "6")
+    write_position(copy / "checkpoints" / "6", position | {"best_step": 3, "best_value": 0.001})
+    evaluate_run(copy, by_loss, "best")
+    assert not caplog.records  # another metric than that of the run
+    assert evaluate_run(copy, settings_of(copy), "best")["step"] == best
+    assert "best evaluation was at step 3, of which there is no checkpoint" in caplog.text
+
+
+def write_position(checkpoint, position):
+    file = checkpoint / "position" / "metadata"
+    file.write_text(json.dumps(with_fingerprint(position)))
+
+
+def test_without_evaluations_the_last_is_taken_with_a_word(copy, caplog):
+    for checkpoint in (copy / "checkpoints").iterdir():
+        shutil.rmtree(checkpoint / "metrics")
+        (checkpoint / "_CHECKPOINT_METADATA").unlink()
+    assert evaluate_run(copy, settings_of(copy), "best")["step"] == 6
+    assert "has an evaluation; taking the last one" in caplog.text
+
+
+def test_a_run_that_lies_where_checkpoints_cannot_be_read_says_so(folder, tmp_path):
+    odd = shutil.copytree(folder, tmp_path / os.fsdecode(b"\xff"))
+    for checkpoint in ("last", "best", "average:2"):
+        with pytest.raises(UserError, match=r"not UTF-8, so checkpoints cannot be .*; move the"):
+            evaluate_run(odd, settings_of(odd), checkpoint)
+    for path in (odd, odd / "checkpoints" / "6"):
+        with pytest.raises(UserError, match=r"not UTF-8, so checkpoints cannot be .*; move"):
+            read_newest_variables(path)
 
 
 def test_other_model_is_refused(folder):

@@ -1,6 +1,7 @@
 """The folder of a run: its path, its config.json, and the refusal of another config."""
 
 import json
+import os
 
 import pytest
 
@@ -48,6 +49,49 @@ def test_wrong_labels_are_a_level_of_the_path(tmp_path, labels, level):
     levels = run_path(config, tmp_path).relative_to(tmp_path).parts
     assert levels[3:5] == (level, "lr_0.1")
     assert len(levels) == len(run_path(changed_config(), tmp_path).relative_to(tmp_path).parts) + 1
+
+
+def test_a_path_that_checkpoints_cannot_take_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"not UTF-8.*choose another --working_dir") as error:
+        run_path(digits.get_config(), tmp_path / os.fsdecode(b"\xff"))
+    str(error.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "sentence"),
+    [
+        ("metrics.jsonl", os.mkdir, "is a folder, but a run keeps a file there"),
+        ("summary.json", os.mkfifo, "is no plain file, but a run keeps a file there"),
+        ("log.txt", lambda path: os.symlink("nosuch", path), "is a link to nothing, but a run"),
+        ("checkpoints", lambda path: path.touch(), "is a file, but a run keeps a folder there"),
+        ("tensorboard", lambda path: os.symlink("nosuch", path), "is a link to nothing, but a"),
+    ],
+)
+def test_what_lies_where_something_else_belongs_is_named(tmp_path, name, make, sentence):
+    make(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name} {sentence}"):
+        claim_folder(tmp_path, digits.get_config())
+    claim_folder(tmp_path, changed_config(retrain=True), retrain=True)
+
+
+def test_a_linked_folder_is_only_unlinked_by_retrain(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "4").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    claim_folder(tmp_path / "run", changed_config(retrain=True), retrain=True)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert (tmp_path / "elsewhere" / "4").exists()
+
+
+@pytest.mark.parametrize("left", ["summary.json", "damaged/4"])
+def test_what_a_run_has_left_is_not_deleted_for_another_config(tmp_path, left):
+    claim_folder(tmp_path, digits.get_config())
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).touch()
+    with pytest.raises(UserError, match="holds a run with another config"):
+        claim_folder(tmp_path, changed_config(label_smoothing=0.1))
+    assert (tmp_path / left).exists()
 
 
 def test_config_json_holds_every_field(tmp_path):

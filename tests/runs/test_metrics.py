@@ -3,9 +3,13 @@
 import contextlib
 import json
 import math
+import re
+import shutil
 
 import numpy as np
+import pytest
 
+from gnp.errors import UserError
 from gnp.runs.folder import METRICS_FILE, TIMINGS_FILE
 from gnp.runs.metrics import Writers, open_metrics, open_timings, read_metrics
 from gnp.runs.tensorboard_writer import TensorBoardWriter
@@ -127,10 +131,10 @@ def test_timings_of_all_starts_are_kept_and_a_cut_line_is_not(tmp_path):
     path = tmp_path / TIMINGS_FILE
     for _ in range(2):
         with contextlib.closing(open_timings(tmp_path)) as writer:
-            writer.write(7, {"time/steps": 7})
+            writer.write(7, {"time/first_step_seconds": 7})
         with path.open("a") as file:
             file.write('{"step": 8, "time')
-    assert read_metrics(path) == 2 * [{"step": 7, "time/steps": 7}]
+    assert read_metrics(path) == 2 * [{"step": 7, "time/first_step_seconds": 7}]
 
 
 def test_several_writers_get_the_same(tmp_path):
@@ -138,3 +142,83 @@ def test_several_writers_get_the_same(tmp_path):
         Writers(first, second).write(1, {"a": 0.5})
     for name in (METRICS_FILE, TIMINGS_FILE):
         assert read_metrics(tmp_path / name) == [{"step": 1, "a": 0.5}]
+
+
+def saved(folder, first_step=5):
+    """A file of some steps, and what a checkpoint knows of it."""
+    with open_writer(folder) as writer:
+        for step in range(1, 8):
+            if step == first_step + 1:
+                recorded = writer.recorded
+            writer.write(step, {"a": step / 3, "b": math.nan})
+    return recorded
+
+
+def test_what_a_checkpoint_knows_of_the_file_is_the_same_after_a_resume(tmp_path, caplog):
+    recorded = saved(tmp_path)
+    for _ in range(2):
+        writer = open_metrics(tmp_path, 5, 5, recorded)
+        assert writer.recorded == recorded
+        writer.close()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda path: path.write_text(""), "lacks 5 of the 5 lines"),
+        (lambda path: path.unlink(), "lacks 5 of the 5 lines"),
+        (lambda path: path.write_text(path.read_text().split("\n", 2)[2]), "lacks 2 of the 5"),
+        (lambda path: path.write_text(path.read_text()[:80]), r"lacks \d of the 5 lines"),
+        (lambda path: path.write_text(path.read_text().replace("0.6", "0.5")), "holds other lines"),
+    ],
+)
+def test_lines_that_are_missing_or_changed_are_said(tmp_path, caplog, damage, sentence):
+    recorded = saved(tmp_path)
+    damage(tmp_path / METRICS_FILE)
+    before = (tmp_path / METRICS_FILE).exists() and (tmp_path / METRICS_FILE).read_text()
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match=f"{sentence}.*the run is finished.*retrain=True"):
+        open_metrics(tmp_path, 5, 5, recorded)
+    assert before == ((tmp_path / METRICS_FILE).exists() and (tmp_path / METRICS_FILE).read_text())
+    (tmp_path / "summary.json").unlink()
+    open_metrics(tmp_path, 5, 5, recorded).close()
+    assert re.search(sentence, caplog.text)
+
+
+def test_a_start_without_a_checkpoint_says_that_it_replaces_lines(tmp_path, caplog):
+    saved(tmp_path)
+    open_metrics(tmp_path, 0, 0).close()
+    assert "has no checkpoint, so the run starts from its first step, and the 7" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1, "time/steps": 3}',
+        '{"step": 1, "time/steps": 0, "time/seconds": 1, "time/images_per_second": 1, '
+        '"time/data_wait_share": 0, "time/step_ms_median": 1}',
+    ],
+)
+def test_timings_that_cannot_be_summed_up_are_damaged(tmp_path, line):
+    (tmp_path / TIMINGS_FILE).write_text(line + "\n")
+    with pytest.raises(UserError, match=r"line of step 1 in .*timings\.jsonl is damaged"):
+        open_timings(tmp_path)
+    assert (tmp_path / TIMINGS_FILE).read_text() == line + "\n"
+
+
+@pytest.mark.parametrize("delete", ["file", "folder"])
+def test_a_file_that_is_deleted_is_put_back(tmp_path, delete, caplog):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with open_writer(folder) as writer:
+        writer.write(1, {"a": 1.0})
+        shutil.rmtree(folder) if delete == "folder" else (folder / METRICS_FILE).unlink()
+        writer.write(2, {"a": 2.0})
+        assert writer.sync() == (delete == "file")
+        assert [line["step"] for line in writer.lines()] == [1, 2]
+        folder.mkdir(exist_ok=True)
+        assert writer.sync()
+        writer.write(3, {"a": 3.0})
+    assert [line["step"] for line in read_metrics(folder / METRICS_FILE)] == [1, 2, 3]
+    assert caplog.text.count("cannot be written for now") == (delete == "folder")

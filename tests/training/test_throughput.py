@@ -228,6 +228,15 @@ def test_a_whole_runs_speed_weighs_windows_by_their_steps():
         "first_step_seconds": 59.0,
     }
     assert over_all([]) == over_all([only_compiled]) == {}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        windows = [
+            slow | {"time/steps": int(count), "time/step_ms_median": float(median)}
+            for count, median in zip(rng.integers(1, 6, 7), rng.normal(size=7), strict=True)
+        ]
+        steps = [w["time/steps"] for w in windows]
+        expected = np.median(np.repeat([w["time/step_ms_median"] for w in windows], steps))
+        assert over_all(windows)["step_ms_median"] == round(float(expected), 3)
 
 
 def test_a_run_leaves_its_timings(tmp_path):
