@@ -1,6 +1,7 @@
 """A trace of some steps, which TensorBoard's profile plugin and XProf open."""
 
 import contextlib
+import logging
 import pathlib
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ import jax
 from gnp.errors import UserError
 
 PROFILE_FOLDER = "profile"
+
+_log = logging.getLogger(__name__)
 
 
 def steps_to_profile(text: str) -> range:
@@ -63,5 +66,8 @@ class Profiler:
         """Writes the trace, if one is being made."""
         if self._is_tracing:
             self._wait()
-            jax.profiler.stop_trace()
             self._is_tracing = False
+            try:
+                jax.profiler.stop_trace()
+            except (OSError, RuntimeError) as error:  # such as a full disk
+                _log.warning("The profile cannot be written; training continues. (%s)", error)

@@ -76,3 +76,15 @@ def test_a_run_that_is_stopped_leaves_what_it_traced(tmp_path):
     with pytest.raises(Interrupted):
         run(tmp_path, InterruptedSource(before_batch=6), profile_steps="2:100")
     assert len(traces(tmp_path)) == 1
+
+
+def test_a_trace_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch, caplog):
+    stop = jax.profiler.stop_trace
+
+    def stop_on_a_full_disk():
+        stop()
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: No space left on device")
+
+    monkeypatch.setattr(jax.profiler, "stop_trace", stop_on_a_full_disk)
+    assert run(tmp_path, profile_steps="2:3", total_epochs=1)["steps"] == 4
+    assert caplog.text.count("The profile cannot be written; training continues.") == 1
