@@ -90,7 +90,7 @@ def model_params(config: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def build_source(
+def build_run_source(
     config: Any,
     run_dir: pathlib.Path | None = None,
     *,

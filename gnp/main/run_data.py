@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from gnp.ds_pipeline.settings import PHOTO_SETS
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
-from gnp.main.build import build_source
+from gnp.main.build import build_run_source
 from gnp.main.config import default_config
 from gnp.runs.data_file import (
     DATA_FILE,
@@ -42,7 +42,7 @@ def source_of_run(config: Any, folder: pathlib.Path) -> DataSource:
     """
     has_begun = bool(find_checkpoints(folder))
     began = read_run_data(folder) if has_begun else None
-    source = build_source(config, folder, trained_on=began)
+    source = build_run_source(config, folder, trained_on=began)
     now = run_data_of(source)
     _check_processes_agree(now)
     if began is not None:

@@ -278,7 +278,7 @@ def test_photos_of_older_runs_stay_aliased(root):
         Image.effect_noise((200, 200), 60).save(path)
     older = read_run_data(config.parent)._replace(train_fingerprint=None)
     images = [
-        next(build.build_source(photos, trained_on=trained_on).eval_batches())["image"]
+        next(build.build_run_source(photos, trained_on=trained_on).eval_batches())["image"]
         for trained_on in (older, older._replace(train_fingerprint="known"))
     ]
     assert not np.array_equal(*images)
