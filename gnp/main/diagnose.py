@@ -55,9 +55,9 @@ def main() -> None:
     else:
         raise UserError("--run=RUN_FOLDER or --config=FILE is needed; name what to look into.")
     figures = {"run": values.run, "data": values.data} | diagnose(run, values.seed)
+    print(format_figures(figures), flush=True)
     write_atomically(out / DIAGNOSE_FILE, json_text(figures))
     draw_diagnosis(figures, out / DIAGNOSE_PICTURE)
-    print(format_figures(figures))
     print(f"Figures: {out / DIAGNOSE_FILE}\nPicture: {out / DIAGNOSE_PICTURE}")
 
 

@@ -79,6 +79,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     groups = group_runs(found.runs)
     results = compare(groups)
     text = "\n\n".join(filter(None, [format_comparison(results), format_differences(groups)]))
+    print(text, flush=True)
     write_atomically(out / TABLE_FILE, text + "\n")
     write_atomically(out / DATA_FILE, json_text(as_data(results)))
     draw_comparison(groups, out / CURVES_FILE)
@@ -88,7 +89,7 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
         pictures["Sharpness against test error"] = read_bytes(out / SCATTER_FILE)
     lists = {"Skipped": found.skipped, "Incomplete": found.incomplete}
     write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists))
-    print(f"{text}\n\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
+    print(f"\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
 
 
 def _finished(patterns):

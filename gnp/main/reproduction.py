@@ -53,8 +53,8 @@ def main() -> None:
         raise UserError("--runs=FOLDER and --out=FOLDER are both needed.")
     out = make_folder(out, "--out")
     table = format_table(read_errors(pathlib.Path(runs)))
-    write_atomically(out / TABLE_FILE, table + "\n")
     print(table)
+    write_atomically(out / TABLE_FILE, table + "\n")
 
 
 def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:

@@ -57,9 +57,9 @@ def main() -> None:
         values.data,
         SharpnessSettings(**{name: values[name].value for name in names}),
     )
+    print(format_figures(figures), flush=True)
     write_atomically(out / SHARPNESS_FILE, json_text(figures))
     draw_spectrum(figures, out / SPECTRUM_PICTURE)
-    print(format_figures(figures))
     print(f"Figures: {out / SHARPNESS_FILE}\nPicture: {out / SPECTRUM_PICTURE}")
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from gnp.errors import NotSavedError, UserError
+from gnp.errors import CannotWriteError, NotSavedError, UserError
+from gnp.main.report import report
 from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted
 from tests.faults.disks import disk
@@ -112,3 +113,13 @@ def test_the_command_says_it_without_a_traceback(tmp_path, to_the_disk):
     assert "Traceback" not in said
     assert to_the_disk or "Test error" in said
     assert to_the_disk or "The run is trained to its end, but these are not in" in said
+
+
+def test_what_a_command_has_found_is_printed_though_it_cannot_be_written(
+    tmp_path, undisturbed, capsys
+):
+    with disk(tmp_path / "disk", size="16k") as small:
+        with pytest.raises(CannotWriteError, match=r"curves\.png cannot be written \(No space"):
+            report([str(undisturbed)], small.folder / "out")
+        assert not (small.folder / "out" / "curves.png").exists()
+    assert "91.94" in capsys.readouterr().out
