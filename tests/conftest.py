@@ -46,3 +46,14 @@ def _no_pictures(request, monkeypatch):
     folder = request.path.parent.name
     if folder in ("training", "runs", "diagnostics") and "pictures" not in request.keywords:
         monkeypatch.setattr("gnp.runs.summary.draw_curves", lambda *arguments: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Captured text travels between processes as UTF-8, which names of files need not be."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
