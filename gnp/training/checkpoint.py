@@ -16,7 +16,7 @@ from gnp.errors import CannotWriteError, UserError, reason
 from gnp.runs.folder import CHECKPOINTS_FOLDER, DAMAGED_FOLDER, SUMMARY_FILE
 from gnp.training import checkpoint_files, parallel
 from gnp.training.checkpoint_files import METRICS_ITEM
-from gnp.training.checkpoint_state import check_structure, fields_of, restore
+from gnp.training.checkpoint_state import fields_of, restore
 from gnp.training.position import Position
 from gnp.training.saved_variables import variables_fingerprint
 from gnp.training.state import TrainState, fingerprint
@@ -144,10 +144,8 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return restore(self._folder / str(step), like)
-            except UserError as error:
-                if not self._has_another_that_fits(step, like):
-                    raise
-                self._set_aside(step, error)
+            except UserError:
+                raise
             except Exception as error:  # whatever orbax makes of a damaged file
                 self._set_aside(step, error)
         self._check_that_none_was_saved()
@@ -216,14 +214,6 @@ class Checkpoints:
             self._give_up(step, error)
         if self._manager is not None:
             self._manager.reload()
-
-    def _has_another_that_fits(self, step, like):
-        """If so, it is not the model that is another one, but the checkpoint that is damaged."""
-        for other in set(self.steps()) - {step}:
-            with contextlib.suppress(Exception):  # whatever orbax makes of a damaged file
-                check_structure(self._folder / str(other), like)
-                return True
-        return False
 
     def _set_aside_faults(self):
         """Managers read the small files of all checkpoints, so one that is damaged stops them.

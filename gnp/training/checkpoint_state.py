@@ -38,22 +38,17 @@ def fields_of(state: TrainState) -> dict[str, Any]:
 
 
 def _restored_fields(checkpoint, like):
-    saved = check_structure(checkpoint, like)
+    handler = ocp.StandardCheckpointHandler()
+    saved = handler.metadata(checkpoint / "state").tree
+    _check_structure(checkpoint, saved, like)
     # Early versions wrote the fields that are None, too, and had fewer of them.
     wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, fields_of(like))
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+    with ocp.Checkpointer(handler) as reader:
         return reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(wanted))
 
 
-def check_structure(checkpoint: pathlib.Path, like: TrainState) -> dict[str, Any]:
-    """The tree of a checkpoint's state, with shapes for arrays.
-
-    Raises:
-      UserError: it is another one than that of `like`.
-      Exception: the checkpoint is damaged.
-    """
-    tree = ocp.StandardCheckpointHandler().metadata(checkpoint / "state").tree
-    saved = _shapes(tree)
+def _check_structure(checkpoint, saved, like):
+    saved = _shapes(saved)
     expected = _shapes(_as_dictionaries(fields_of(like)))
     for name in sorted(saved.keys() | expected.keys()):
         if saved.get(name) != expected.get(name):
@@ -63,7 +58,6 @@ def check_structure(checkpoint: pathlib.Path, like: TrainState) -> dict[str, Any
                 f"{expected.get(name, 'absent')} here; use the config it was made with, or "
                 "another --working_dir."
             )
-    return tree
 
 
 def _abstract(array):

@@ -10,6 +10,7 @@ import pytest
 
 from gnp.errors import TrainingError, UserError
 from gnp.runs.lock import lock_run
+from tests.training.full_disk import files_of_at_most
 
 HOLD = (
     "import pathlib, sys, time\n"
@@ -104,3 +105,11 @@ def test_a_lock_that_is_replaced_while_it_is_taken_is_not_held(tmp_path, monkeyp
     monkeypatch.setattr(fcntl, "flock", replace_and_lock)
     with lock_run(tmp_path), pytest.raises(UserError, match="in use"), lock_run(tmp_path):
         pass
+
+
+def test_a_full_disk_takes_the_lock_though_not_who_holds_it(tmp_path):
+    (tmp_path / ".lock").touch()
+    with files_of_at_most(0), lock_run(tmp_path) as lock:
+        lock.check()
+        with pytest.raises(UserError, match="in use by another process"), lock_run(tmp_path):
+            pass

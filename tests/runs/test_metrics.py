@@ -70,6 +70,8 @@ def test_lines_that_a_full_disk_refuses_come_later_whole_and_in_order(tmp_path, 
             for step in (2, 3):
                 writer.write(step, {"a": float(step)})
             assert [line["step"] for line in read_metrics(path)] == [1]
+            assert [line["step"] for line in writer.lines()] == [1, 2, 3]
+            assert not writer.sync()
         writer.write(4, {"a": 4.0})
     assert [line["step"] for line in read_metrics(path)] == [1, 2, 3, 4]
     assert path.read_text().count("\n") == 4
@@ -82,6 +84,13 @@ def test_events_that_a_full_disk_refuses_end_with_a_warning(tmp_path, caplog):
             for step in range(1, 3000):
                 writer.write(step, {"a": 1.0, "b": 2.0})
         writer.write(3000, {"a": 1.0})
+    assert caplog.text.count("No more TensorBoard events until the next start") == 1
+
+
+def test_events_that_have_no_place_end_with_a_warning(tmp_path, caplog):
+    (tmp_path / "tensorboard").touch()
+    with contextlib.closing(TensorBoardWriter(tmp_path, first_step=0)) as writer:
+        writer.write(1, {"a": 1.0})
     assert caplog.text.count("No more TensorBoard events until the next start") == 1
 
 

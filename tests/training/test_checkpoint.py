@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import re
 import shutil
 
 import jax
@@ -231,11 +232,13 @@ def test_no_bit_of_the_json_can_change(folder, item):
 
 
 def test_no_bit_of_the_structure_can_change(folder, tmp_path):
-    """A name that is another one is not taken for another model where an older one fits."""
+    """A name that is another one is not taken for another model."""
     save(folder, 1, 2)
     shutil.move(folder, tmp_path / "whole")
-    contents = list(flip_every(tmp_path / "whole" / "2" / "state" / "_METADATA", stride=31))
-    for content in contents[::5]:
+    whole = (tmp_path / "whole" / "2" / "state" / "_METADATA").read_bytes()
+    names = [place.start() for place in re.finditer(b"kernel", whole)]
+    for place in [*names, *range(0, len(whole), 150)]:
+        content = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
         shutil.copytree(tmp_path / "whole", folder)
         (folder / "2" / "state" / "_METADATA").write_bytes(content)
         state, position = restore(folder)
@@ -364,6 +367,23 @@ def test_while_the_disk_is_full_each_save_is_a_warning_and_later_ones_succeed(fo
     assert caplog.text.count("could not be written") == 2
     assert sorted(path.name for path in folder.iterdir()) == ["1", "4"]
     assert_equal(restore(folder, state_of(0, large))[0], state_of(4, large))
+
+
+def test_a_folder_that_cannot_be_opened_again_is_tried_at_each_save(folder, caplog, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state_of(1), Position(step=1))
+        checkpoints.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(ocp.CheckpointManager, "save", fail)
+            patch.setattr(ocp, "CheckpointManager", fail)
+            for step in (2, 3):
+                checkpoints.save(state_of(step), Position(step=step))
+        assert caplog.text.count("could not be written (No space left on device)") == 2
+        checkpoints.save(state_of(4), Position(step=4))
+    assert steps_in(folder) == [1, 4]
 
 
 def test_fingerprint_changes_with_any_bit():
