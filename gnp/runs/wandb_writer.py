@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.errors import UserError
-from gnp.files import write_atomically
+from gnp.files import read_text, write_atomically
 
 WANDB_ID_FILE = "wandb_id.txt"
 
@@ -78,4 +78,4 @@ def _run_id(folder):
     file = folder / WANDB_ID_FILE
     if not file.exists():
         write_atomically(file, secrets.token_hex(4) + "\n")
-    return file.read_text().strip()
+    return read_text(file).strip()

@@ -123,3 +123,9 @@ def test_the_real_package_keeps_a_run_offline(tmp_path, monkeypatch):
         time.sleep(0.1)
     assert b"train/loss" in file.read_bytes()
     assert b"time/steps" in file.read_bytes()
+
+
+def test_an_id_that_is_no_text_is_named(runs, tmp_path):
+    (tmp_path / WANDB_ID_FILE).write_bytes(b"\xff")
+    with pytest.raises(UserError, match=rf"{WANDB_ID_FILE} is damaged"):
+        WandbWriter(tmp_path, toy_config().to_dict())
