@@ -1,13 +1,37 @@
-"""Opens what a run writes its metrics to."""
+"""Opens what a run writes its metrics to.
+
+A writer has `write(step, metrics)` and `close()`.
+"""
 
 import contextlib
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from gnp.runs.metrics import JsonLinesWriter, Writer, open_metrics, open_timings
+from gnp.runs.json_lines import JsonLinesWriter, open_metrics, open_timings
 from gnp.runs.tensorboard_writer import TensorBoardWriter
 from gnp.runs.wandb_writer import WandbWriter
+
+
+class Writer(Protocol):
+    """What metrics are written to."""
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes the metrics of a step."""
+
+    def close(self) -> None:
+        """Finishes what is being written."""
+
+
+class Writers:
+    """Several writers as one, which leaves closing to whoever opened them."""
+
+    def __init__(self, *writers: Writer):
+        self._writers = writers
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        for writer in self._writers:
+            writer.write(step, metrics)
 
 
 class Files(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 
 from gnp.errors import UserError
 from gnp.files import kind, read_json, require_utf_8
-from gnp.runs.metrics import Recorded
+from gnp.runs.json_lines import Recorded
 from gnp.training.position import Position
 
 METRICS_ITEM = "metrics"

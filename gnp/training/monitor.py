@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gnp.runs.metrics import Writers
-from gnp.runs.writers import open_writers
+from gnp.runs.writers import Writers, open_writers
 from gnp.training import parallel
 from gnp.training.health import LAYER_NORMS, Health
 from gnp.training.nonfinite import NonFiniteStep

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gnp.runs.metrics import Recorded
+from gnp.runs.json_lines import Recorded
 
 
 class Position(NamedTuple):

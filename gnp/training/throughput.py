@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gnp.runs.metrics import Writers
+from gnp.runs.writers import Writers
 from gnp.training.peak_flops import peak_flops
 
 WINDOW_STEPS = 100

@@ -11,8 +11,10 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.runs.folder import METRICS_FILE, TIMINGS_FILE
-from gnp.runs.metrics import Writers, open_metrics, open_timings, read_metrics
+from gnp.runs.json_lines import open_metrics, open_timings
+from gnp.runs.metrics import read_metrics
 from gnp.runs.tensorboard_writer import TensorBoardWriter
+from gnp.runs.writers import Writers
 from tests.training.full_disk import files_of_at_most
 
 
