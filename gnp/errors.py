@@ -32,6 +32,13 @@ class TrainingError(RuntimeError):
     """
 
 
+class SkippedError(RuntimeError):
+    """A part of what a command was given was skipped. The message says how much.
+
+    Commands print it without a traceback, after the results, and exit with code 1.
+    """
+
+
 class NotSavedError(RuntimeError):
     """Training came to its end, but not all of it is on disk. The message says what is not.
 

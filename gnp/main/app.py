@@ -1,6 +1,8 @@
 """How every command starts and ends: flags in, one sentence and an exit code when it fails."""
 
 import contextlib
+import difflib
+import functools
 import logging
 import os
 import pathlib
@@ -11,10 +13,12 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from gnp.errors import NotSavedError, TrainingError, UserError, reason
+from gnp.errors import NotSavedError, SkippedError, TrainingError, UserError, reason
 from gnp.main import config, xla
+from gnp.main.described_fields import nearest_fields
 from gnp.training.interrupt import Interrupted
 
+_SKIPPED = 1
 _BAD_INPUT = 2
 _TRAINING_FAILED = 3
 _NOT_SAVED = 4
@@ -24,7 +28,13 @@ _PIPE_CLOSED = 141
 _NO_MEMORY = "RESOURCE_EXHAUSTED"  # as JAX says it
 
 
-def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None) -> None:
+def run(
+    main: Callable[..., None],
+    define_flags: Callable[[], None] | None = None,
+    *,
+    arguments: str = "",
+    more_help: Callable[[], str] = lambda: "",
+) -> None:
     """Parses the flags, calls `main` and exits.
 
     A command defines its flags in `define_flags`, so that they do not meet those of another command
@@ -33,11 +43,22 @@ def run(main: Callable[[], None], define_flags: Callable[[], None] | None = None
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
     2. Training that cannot continue says why and exits with code 3. A run that came to its end, but
     could not write all of its files, exits with code 4. A run that was asked to stop says so and
-    exits with 128 + the signal's number.
+    exits with 128 + the signal's number. A command that has skipped a part of what it was given
+    exits with code 1.
+
+    Args:
+      main: what the command does.
+      define_flags: defines its flags.
+      arguments: what `main` takes as a list, besides the flags, such as "IMAGE"; "": nothing.
+      more_help: what --help says after the flags.
     """
     if define_flags is not None:
         define_flags()
-    app.run(lambda _: _call(main), flags_parser=_parse_flags)
+
+    def call(argv):
+        _call(functools.partial(main, argv[1:]) if arguments else main)
+
+    app.run(call, flags_parser=functools.partial(_parse_flags, arguments=arguments, more=more_help))
 
 
 def _call(main):
@@ -55,6 +76,8 @@ def _call(main):
         _exit(error, _BAD_INPUT)
     except TrainingError as error:
         _exit(error, _TRAINING_FAILED)
+    except SkippedError as error:
+        _exit(error, _SKIPPED)
     except NotSavedError as error:
         _exit(error, _NOT_SAVED)
     except Interrupted as stop:
@@ -110,16 +133,33 @@ def _keep_compiled_programs():
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(caches, "gnp", "compiled")))
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(
+    argv: Sequence[str], arguments: str = "", more: Callable[[], str] = lambda: ""
+) -> list[str]:
+    flags.FLAGS.set_gnu_getopt(bool(arguments))  # flags may come after arguments
     try:
         rest = flags.FLAGS(config.as_plain_flags(argv))
     except SystemExit:  # of --help, which absl lets fail
+        print(more(), end="")
         sys.exit(0)
+    except flags.UnrecognizedFlagError as error:
+        _exit(_unknown_flag(error.flagname), _BAD_INPUT)
     except Exception as error:  # absl's own flags raise more than flags.Error
         _exit(reason(error), _BAD_INPUT)
-    if len(rest) > 1:
+    if len(rest) > 1 and not arguments:
         _exit(f"Unexpected argument {rest[1]!r}; arguments are flags, --name=value.", _BAD_INPUT)
     return rest
+
+
+def _unknown_flag(name):
+    """A sentence with the flag, or else the fields, that may be meant."""
+    name = reason(name)
+    known = [flag for flag in flags.FLAGS if not flag.startswith("config_")]
+    meant = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    meant = meant or [f"config.{field}" for field in nearest_fields(name, config.all_fields())]
+    suggested = " or ".join(f"--{flag}" for flag in meant)
+    advice = f"did you mean {suggested}?" if meant else "--help lists the flags."
+    return f"Unknown flag --{name}; {advice}"
 
 
 def _exit(message, code):

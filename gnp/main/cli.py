@@ -3,29 +3,51 @@
 import runpy
 import sys
 
+import gnp
+from gnp.errors import unknown_name
+
+# By name: the module, and what the command does.
 COMMANDS = {
-    "train": "main",
-    "evaluate": "evaluate",
-    "report": "report",
-    "diagnose": "diagnose",
-    "sharpness": "sharpness",
-    "landscape": "landscape",
-    "models": "models",
-    "inspect_data": "inspect_data",
-    "convert": "convert",
-    "reproduction": "reproduction",
+    "train": ("main", "Trains a model, or resumes its training."),
+    "evaluate": ("evaluate", "Measures errors, loss and calibration of a run on its test images."),
+    "report": ("report", "Compares runs: a table with verdicts, pictures and a page."),
+    "diagnose": ("diagnose", "Finds exploding and vanishing gradients, layer by layer."),
+    "sharpness": ("sharpness", "Measures the sharpness of the minimum that a run has found."),
+    "landscape": ("landscape", "Draws the loss around a checkpoint, or between two."),
+    "config": ("show_config", "Prints the fields of a config: name, value and meaning."),
+    "models": ("models", "Lists the models with their sizes, or the layers of one."),
+    "inspect_data": ("inspect_data", "Shows the model's input, or finds bad image files."),
+    "convert": ("convert", "Converts weights to and from PyTorch files of timm."),
+    "reproduction": ("reproduction", "Puts our test errors beside published ones."),
 }
 
 
 def main() -> None:
     """Runs the command that the first argument names, with the other arguments as its flags."""
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        asks_for_help = sys.argv[1:] in (["--help"], ["-h"], ["help"])
-        print(
-            f"gnp COMMAND [--FLAG=VALUE ...]; the commands are {', '.join(COMMANDS)}. "
-            "gnp COMMAND --help lists the flags of a command.",
-            file=sys.stdout if asks_for_help else sys.stderr,
-        )
-        sys.exit(0 if asks_for_help else 2)
-    module = f"gnp.main.{COMMANDS[sys.argv.pop(1)]}"
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if sys.argv[1:] == ["--version"]:
+        print(f"gnp {gnp.__version__}")
+    elif sys.argv[1:] in (["--help"], ["-h"], ["help"]):
+        print(_help())
+    elif len(sys.argv) < 2:
+        print(_help(), file=sys.stderr)
+        sys.exit(2)
+    elif sys.argv[1] not in COMMANDS:
+        print(unknown_name("command", sys.argv[1], COMMANDS), file=sys.stderr)
+        sys.exit(2)
+    else:
+        module, _ = COMMANDS[sys.argv.pop(1)]
+        runpy.run_module(f"gnp.main.{module}", run_name="__main__", alter_sys=True)
+
+
+def _help():
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "gnp COMMAND [--FLAG=VALUE ...]",
+            "",
+            *lines,
+            "",
+            "gnp COMMAND --help lists the flags of a command, gnp --version prints the version.",
+        ]
+    )

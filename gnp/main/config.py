@@ -12,13 +12,14 @@ import ml_collections
 from absl import flags
 
 import gnp
-from gnp.errors import UserError, reason
-from gnp.files import read_json
+from gnp.errors import UserError, reason, unknown_name
+from gnp.files import read_json, read_text
+from gnp.main.described_fields import DescribedField, described_fields
 from gnp.main.fields import resolve
 from gnp.main.values import CommandLineText, shortened
 
 _CONFIG = flags.DEFINE_string(
-    "config", None, "The config file, such as config/digits.py; --config.FIELD=VALUE overrides it."
+    "config", None, "The config, such as digits or mine.py; --config.FIELD=VALUE overrides it."
 )
 _FIELDS = flags.DEFINE_multi_string(
     "config_field", [], "FIELD=VALUE, another way to write --config.FIELD=VALUE."
@@ -35,6 +36,10 @@ for _flag, _field in _FLAG_FIELDS.items():
 
 # The folder of the packages gnp and config, in a clone and in an installation.
 _ROOT = pathlib.Path(gnp.__file__).parents[1]
+_FOLDER = "config"
+
+# Every field with its default.
+BASE = "config/base.py"
 
 
 def read_config(*fields: str) -> ml_collections.FrozenConfigDict:
@@ -45,7 +50,8 @@ def read_config(*fields: str) -> ml_collections.FrozenConfigDict:
     """
     if not _CONFIG.value:
         raise UserError(
-            "--config is missing; name a config file, such as --config=config/digits.py."
+            f"--config is missing; name a config ({', '.join(config_names())}), or the file of "
+            "your own."
         )
     return load_config(_CONFIG.value, [*overrides(), *fields])
 
@@ -64,7 +70,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
 
     Args:
       path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
-        in the current folder, then next to the package.
+        in the current folder, then next to the package. A name without an ending, such as `digits`,
+        is that of a file in their folder `config`.
       overrides: as in `["gnp.r=0.1"]`.
 
     Raises:
@@ -77,7 +84,20 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
 
 def default_config() -> ml_collections.ConfigDict:
     """Every field with its default, from `config/base.py`."""
-    return _run_config_file(_ROOT / "config" / "base.py")
+    if not _is_file(_ROOT / BASE):
+        raise UserError(f"{_ROOT / BASE}, which holds all fields, is missing; install gnp again.")
+    return _run_config_file(_ROOT / BASE)
+
+
+def all_fields() -> list[DescribedField]:
+    """Every field with its default and its meaning, from `config/base.py`."""
+    return described_fields(read_text(_ROOT / BASE))
+
+
+def config_names() -> list[str]:
+    """The configs that come with the package: names that --config takes."""
+    files = (_ROOT / _FOLDER).glob("*.py")
+    return sorted(file.stem for file in files if file.stem not in ("__init__", "base"))
 
 
 def as_plain_flags(argv: Sequence[str]) -> list[str]:
@@ -115,8 +135,12 @@ def _nested(override: str) -> Mapping[str, Any]:
 
 
 def _from_file(path: str) -> Mapping[str, Any]:
-    candidates = [pathlib.Path(path).absolute(), _ROOT / path]
+    is_name = re.fullmatch(r"\w+", path)
+    paths = [path, f"{_FOLDER}/{path}.py"] if is_name else [path]
+    candidates = [root / each for each in paths for root in (pathlib.Path.cwd(), _ROOT)]
     file = next(filter(_is_file, candidates), None)
+    if file is None and is_name:
+        raise unknown_name("config", shortened(path), config_names() or ["files of your own"])
     if file is None:
         raise UserError(
             f"There is no config file {shortened(str(candidates[0]))}; name a Python file with a "

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from gnp.errors import UserError, reason
+from gnp.main.described_fields import DescribedField, nearest_fields
 from gnp.main.values import CommandLineText, check_plain, parse, shortened, shown
 
 # Blocks that take any field: their content is checked by what it is given to.
@@ -125,8 +126,10 @@ def _convert(field, value, known, set_by):
 def _unknown_field(field, set_by, known):
     field = shortened(field)
     names = [*known, *_OPEN_BLOCKS]
-    nearest = difflib.get_close_matches(field, names, n=_NUM_SUGGESTIONS, cutoff=0)
+    nearest = nearest_fields(field, [DescribedField(name) for name in names])
+    nearest += difflib.get_close_matches(field, names, n=_NUM_SUGGESTIONS, cutoff=0)
+    nearest = list(dict.fromkeys(nearest))[:_NUM_SUGGESTIONS]
     return UserError(
         f"{set_by} sets {field}, but there is no such field; nearest: {', '.join(nearest)}; "
-        "config/base.py explains them all."
+        "config/base.py explains them all, and gnp config prints them."
     )

@@ -5,6 +5,7 @@ python -m gnp.main.main --config=config/digits.py --working_dir=DIR [--config.FI
 Called again with the same arguments, it resumes where the run stands.
 """
 
+import collections
 import contextlib
 import logging
 import pathlib
@@ -33,6 +34,8 @@ from gnp.training.settings import read_settings
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(distributed)
+
+_NAMES_SHOWN = 3  # of each group of fields, in --help
 
 _log = logging.getLogger(__name__)
 
@@ -116,5 +119,29 @@ def _print_summary(summary, folder):
     print(f"Run: {folder}\nCurves: {folder / CURVES_FILE}")
 
 
+def more_help() -> str:
+    """The configs and the groups of fields, for --help."""
+    groups = collections.defaultdict(list)
+    for name, *_ in config_flags.all_fields():
+        block, _, inner = name.partition(".")
+        groups[f"{block}.*" if inner else ""].append(inner or name)
+    width = max(map(len, groups))
+    lines = [
+        f"  {group:<{width}}  {', '.join(names[:_NAMES_SHOWN])}"
+        + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+        for group, names in groups.items()
+    ]
+    return "\n".join(
+        [
+            "",
+            f"configs (--config=NAME):\n  {', '.join(config_flags.config_names())}",
+            "",
+            "fields (--config.FIELD=VALUE; gnp config prints all of them with their meaning):",
+            *lines,
+            "",
+        ]
+    )
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, more_help=more_help)

@@ -271,6 +271,21 @@ def test_flags_that_make_no_sense_are_one_sentence(arguments):
 
 
 @pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--lr=0.1", "Unknown flag --lr; did you mean --config.base_lr or "),
+        ("--wrking_dir=runs", "Unknown flag --wrking_dir; did you mean --working_dir?"),
+        ("--xyzzy", "Unknown flag --xyzzy; --help lists the flags."),
+    ],
+)
+def test_an_unknown_flag_names_what_may_be_meant(flag, sentence):
+    code, said = check(main, *BASE, flag)
+    assert code == 2
+    assert said.startswith(sentence)
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("command", "arguments", "sentence"),
     [
         (convert, ["--input=README.md", "--output=/proc/x.npz"], "has none of the suffixes"),

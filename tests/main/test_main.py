@@ -83,9 +83,9 @@ def test_a_folder_with_another_config_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "--config is missing; name a config file, such as --config=config/digits.py."),
+        ([], "--config is missing; name a config (cifar100_wideresnet, "),
         (["--config=config/digits.py"], "--working_dir is missing; name the folder"),
-        (["--confg=x"], "Unknown command line flag 'confg'. Did you mean: config"),
+        (["--confg=x"], "Unknown flag --confg; did you mean --config?"),
         (["digits"], "Unexpected argument 'digits'"),
         (
             ["--config=config/digits.py", "--working_dir=unused", "--config.gnp.alhpa=1"],
