@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -67,18 +68,22 @@ class ChainHealth(NamedTuple):
         return f"The gradient is {self.verdict}: it {change}; what helps: {helps}."
 
 
-def chain_health(chain: LayerChain, seed: int = 0) -> ChainHealth:
+def chain_health(
+    chain: LayerChain, seed: int = 0, on_layer: Callable[[], None] = lambda: None
+) -> ChainHealth:
     """Measures how gradients change through a network.
 
     Args:
       chain: its layers at a batch.
       seed: of the random starting vectors.
+      on_layer: called after each layer.
     """
     key = jax.random.PRNGKey(seed)
-    norms = [
-        float(spectral_norms(chain, index, jax.random.fold_in(key, index)).mean())
-        for index in range(len(chain.layers))
-    ]
+    norms = []
+    for index in range(len(chain.layers)):
+        norm = spectral_norms(chain, index, jax.random.fold_in(key, index)).mean()
+        norms.append(float(norm))
+        on_layer()
     key = jax.random.fold_in(key, len(norms))
     gradients = [float(norm) for norm in gradient_norms(chain, key)]
     return ChainHealth(

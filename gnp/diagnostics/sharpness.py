@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from jax.flatten_util import ravel_pytree
 
 from gnp.diagnostics import spectrum
@@ -15,6 +14,7 @@ from gnp.diagnostics.dataset_loss import WholeSet
 from gnp.errors import UserError
 from gnp.regularization import tree
 from gnp.regularization.control_flow import scan
+from gnp.training.progress import Counter
 
 PyTree = Any
 
@@ -77,7 +77,7 @@ def measure_sharpness(
       whole_set: the loss over the data set.
       params, batch_stats: on all devices.
       settings: what is measured.
-      show_progress: with a bar, if stderr is a terminal.
+      show_progress: on stderr, see `gnp.training.progress.Counter`.
 
     Returns:
       `num_images`, `num_parameters`, `loss`, `error_rate`, `gradient_norm`, `eigenvalues` with
@@ -87,28 +87,27 @@ def measure_sharpness(
     """
     key = jax.random.PRNGKey(settings.seed)
     flat, unravel = ravel_pytree(params)
-    disable = None if show_progress else True  # None: shown on a terminal
-    with tqdm.tqdm(total=settings.num_passes, unit=" passes", disable=disable) as bar:
+    with Counter(settings.num_passes, "passes over the data", show=show_progress) as counter:
 
         def loss_at(params):
             loss, _ = whole_set.loss_and_error(params, batch_stats)
-            bar.update()
+            counter.update()
             return loss
 
         def hessian_product(vector):
             product = whole_set.hessian_product(params, batch_stats, unravel(vector))
-            bar.update()
+            counter.update()
             return ravel_pytree(product)[0]
 
         loss, error_rate = whole_set.loss_and_error(params, batch_stats)
         gradient = whole_set.gradient(params, batch_stats)
-        bar.update(2)
+        counter.update(2)
         spectrum_figures = _spectrum(hessian_product, flat.size, settings, key)
         mean, mean_error = _mean_sharpness(loss_at, params, loss, settings, key)
         worst_case = worst_case_over_groups(
             whole_set, params, batch_stats, settings, jax.random.fold_in(key, _ASCENT)
         )
-        bar.update()
+        counter.update()
     return {
         "num_images": whole_set.num_images,
         "num_parameters": flat.size,

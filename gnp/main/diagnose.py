@@ -26,6 +26,7 @@ from gnp.main.sharpness import FULL_PRECISION, check_data
 from gnp.model.scanned_blocks import unstack_params
 from gnp.report.table import aligned
 from gnp.runs.folder import DIAGNOSE_FILE, DIAGNOSE_PICTURE
+from gnp.training.progress import Counter
 
 _FIELDS = (*FULL_PRECISION, "logging.layer_norms_every=1")
 
@@ -79,12 +80,14 @@ def diagnose(run: saved_run.SavedRun, seed: int = 0) -> dict[str, Any]:
     variables = {"params": params, "batch_stats": jax.device_get(run.state.batch_stats)}
     with jax.default_matmul_precision("highest"):
         variables["batch_stats"] = batch_statistics(model, variables, images)
-        chain = chain_health(LayerChain.create(model, variables, images), seed)
+        chain = LayerChain.create(model, variables, images)
+        with Counter(len(chain.layers), "layers") as counter:
+            health = chain_health(chain, seed, counter.update)
         activations = activation_statistics(model, variables, images)
     return {
         "step": run.step,
         "num_images": len(images),
-        "chain": chain._asdict() | {"verdict": chain.verdict, "advice": chain.advice()},
+        "chain": health._asdict() | {"verdict": health.verdict, "advice": health.advice()},
         "layers": next_step_norms(run.settings, run.model, run.source, run.state),
         "activations": activations,
     }

@@ -10,7 +10,6 @@ import time
 
 import jax
 import numpy as np
-import tqdm
 from absl import flags
 
 from gnp.ds_pipeline import build as data
@@ -19,6 +18,7 @@ from gnp.errors import UserError
 from gnp.files import make_folder
 from gnp.main import app, config
 from gnp.report.image_grid import save_image_grid
+from gnp.training.progress import Counter
 
 flags.adopt_module_key_flags(config)
 
@@ -82,8 +82,8 @@ def verify_files(settings) -> None:
         print(f"{settings.dataset.dataset_name}: all {len(found.train) + len(found.test)} read.")
         return
     paths = np.concatenate([found.train.images, found.test.images])
-    with tqdm.tqdm(total=len(paths), unit=" files", disable=None) as bar:
-        bad = verify.bad_images(paths, settings.dataset.num_channels, bar.update)
+    with Counter(len(paths), "files") as counter:
+        bad = verify.bad_images(paths, settings.dataset.num_channels, counter.update)
     for path, why in bad.items():
         print(f"{path}: {why}")
     print(f"{len(paths)} files read, {len(bad)} of them bad.")

@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from absl import flags
 
 from gnp.diagnostics import landscape
@@ -29,6 +28,7 @@ from gnp.main.sharpness import FULL_PRECISION, open_whole_set
 from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.regularization import tree
 from gnp.runs.folder import CONFIG_FILE, LANDSCAPE_FILES
+from gnp.training.progress import Counter
 
 _BEYOND = 0.25  # an interpolation extends beyond both ends by this share of the way
 
@@ -105,11 +105,12 @@ def compute(
         loss, error_rate = ([x if math.isfinite(x) else None for x in row] for row in figures.T)
         return {"of": slice_of, "points": points.tolist(), "loss": loss, "error_rate": error_rate}
 
-    with tqdm.tqdm(total=len(points), initial=num_done, unit=" points", disable=None) as bar:
+    with Counter(len(points), "points", done=num_done) as counter:
 
         def counted(point):
-            bar.update()
-            return figures_at(point)
+            figures = figures_at(point)
+            counter.update()
+            return figures
 
         figures = landscape.evaluate_points(
             points,
