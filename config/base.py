@@ -66,10 +66,20 @@ def get_config() -> ml_collections.ConfigDict:
     config.gnp.warmup_epochs = config_dict.placeholder(float)
     config.gnp.warmup_steps = config_dict.placeholder(int)  # warmup of the penalty in steps
     config.gnp.mode = "two_pass"  # two_pass, or exact: the gradient of L + lambda |grad L|
-    config.gnp.ascent = "gradient"  # gradient, adaptive (ASAM) or random (a control)
+    # gradient, adaptive (ASAM), random (a control), friendly (F-SAM), or of one pass: momentum,
+    # momentum_descent (MSAM), stale
+    config.gnp.ascent = "gradient"
+    config.gnp.ascent_decay = 0.9  # of the moving average of friendly, momentum, momentum_descent
     config.gnp.ascent_steps = 1  # gradient steps to the perturbed parameters
+    config.gnp.ascent_share = 1.0  # share of the images that those steps see
+    config.gnp.perturb = ()  # patterns of the parameters that are perturbed; (): all
     config.gnp.surrogate_gap = 0.0  # GSAM's weight of the surrogate gap; 0: off
-    config.gnp.every = 1  # penalize every n-th step
+    # Which steps are penalized; the others are standard.
+    config.gnp.when = ml_collections.ConfigDict()
+    _add_epochs(config.gnp.when)
+    config.gnp.when.every = 1  # every n-th step
+    config.gnp.when.probability = config_dict.placeholder(float)  # each step with this probability
+    config.gnp.every = 1  # older name of gnp.when.every
     config.gnp.reuse = 0.0  # LookSAM's weight of the last penalty in between; 0: off
     config.gnp.bn_policy = "clean"  # pass that updates batch statistics: clean, perturbed or both
 

@@ -15,7 +15,7 @@ PLACES = {
     "where a step is skipped": ("gnp/training/nonfinite.py", "def skip_step"),
     "where the label smoothing is": ("gnp/training/loss.py", "def smooth_labels"),
     "where a run resumes": ("gnp/training/checkpoint.py", "def restore_latest"),
-    "where the perturbation is computed": ("gnp/regularization/ascent.py", "def along_gradient"),
+    "where the perturbation is computed": ("gnp/regularization/ascent.py", "def _along_gradient"),
 }
 
 # Words of an earlier text that the field does not use.

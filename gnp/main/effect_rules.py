@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gnp.regularization.ascent import ONE_PASS, WITH_AVERAGE
+
 
 class Rule(NamedTuple):
     """When fields have an effect.
@@ -37,6 +39,17 @@ def _if_penalized(has_effect):
 def _has_probability(config):
     hybrid = config.hybrid_config
     return hybrid.p > 0 or (hybrid.schedule != "constant" and hybrid.p_end > 0)
+
+
+def _has_standard_steps(config):
+    gnp = config.gnp
+    return (
+        gnp.every > 1
+        or gnp.when.every > 1
+        or gnp.when.every_n_epochs > 1
+        or gnp.when.probability is not None
+        or config.use_hybrid_training
+    )
 
 
 def _has_warmup(config):
@@ -74,7 +87,9 @@ PENALTY_RULES = (
     Rule(
         "gr_warmup_strategy use_hybrid_training hybrid_config.p hybrid_config.schedule "
         "hybrid_config.p_end gnp.norm_perturbations gnp.warmup_epochs gnp.warmup_steps gnp.mode "
-        "gnp.ascent gnp.ascent_steps gnp.surrogate_gap gnp.every gnp.reuse gnp.bn_policy",
+        "gnp.ascent gnp.ascent_decay gnp.ascent_steps gnp.ascent_share gnp.perturb "
+        "gnp.surrogate_gap gnp.every gnp.reuse gnp.bn_policy gnp.when.first_epoch "
+        "gnp.when.last_epoch gnp.when.every_n_epochs gnp.when.every gnp.when.probability",
         lambda c: not _is_standard(c),
         _STANDARD,
     ),
@@ -127,12 +142,34 @@ PENALTY_RULES = (
     ),
     Rule(
         "gnp.reuse",
-        _if_penalized(lambda c: c.gnp.every > 1 or c.use_hybrid_training),
-        "every step is penalized, so none can reuse the last penalty; set gnp.every above 1",
+        _if_penalized(_has_standard_steps),
+        "every step is penalized, so none can reuse the last penalty; set gnp.when.every above 1",
         is_error=True,
     ),
     Rule("gnp.norm_perturbations", lambda c: c.gnp.alpha != 1, "gnp.alpha is 1"),
     Rule("gnp.ascent_steps", lambda c: c.gnp.ascent != "random", "gnp.ascent is random"),
+    Rule(
+        "gnp.ascent_decay",
+        _if_penalized(lambda c: c.gnp.ascent in WITH_AVERAGE),
+        f"gnp.ascent has no moving average; set it to {', '.join(WITH_AVERAGE)}",
+    ),
+    Rule(
+        "gnp.bn_policy",
+        _if_penalized(lambda c: c.gnp.ascent not in ONE_PASS),
+        "gnp.ascent makes one pass, whose batch statistics are the only ones",
+    ),
+    Rule(
+        "gnp.when.first_epoch",
+        _if_penalized(lambda c: c.gnp.when.first_epoch < c.total_epochs),
+        "training ends before that epoch, so no step would be penalized",
+        is_error=True,
+    ),
+    Rule(
+        "gnp.when.probability",
+        lambda c: c.gnp.when.probability != 0,
+        "it is 0, so no step would be penalized",
+        is_error=True,
+    ),
 )
 
 

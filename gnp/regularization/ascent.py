@@ -1,41 +1,166 @@
-"""Perturbations of the parameters, by name: where the second pass looks.
+"""Ascents: along which direction the parameters are perturbed, and what is remembered for it.
 
-Each function maps (params, gradient, r, key) to a tree that is added to the parameters.
+An ascent is a small object of pure functions. A penalized step perturbs the parameters by r times
+its direction, and afterwards updates its memory:
+
+    gradient          g/‖g‖, g the gradient at θ: the steepest ascent     arXiv 2202.03599
+    adaptive          T²·g/‖T·g‖ with T = |θ| + 0.01                      ASAM, arXiv 2102.11600
+    random            z/‖z‖, z normal: a control of the same length
+    friendly          (g − m)/‖g − m‖, m a moving average of g            F-SAM, arXiv 2403.12350
+    momentum          m/‖m‖, m a moving average of past gradients: one pass
+    momentum_descent  −m/‖m‖: one pass                                    MSAM, arXiv 2401.12033
+    stale             the last step's gradient g/‖g‖: one pass            AsyncSAM, arXiv 2503.11147
+
+The last three need no gradient at θ, so the step makes one pass, at θ + r·direction.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from gnp.errors import unknown_name
-from gnp.regularization import tree
+from gnp.errors import UserError, unknown_name
+from gnp.regularization import paths, tree
+
+PyTree = Any
 
 # Keeps the adaptive perturbation from vanishing where a weight is zero (ASAM, section 5).
 _ADAPTIVE_OFFSET = 0.01
 
 
-def along_gradient(params, gradient, r, key):
-    """r·g/‖g‖: the steepest ascent on a sphere (arXiv 2202.03599, 2010.01412)."""
-    del params, key
-    return tree.scale(tree.unit(gradient), r)
+class StepGradients(NamedTuple):
+    """The gradients that a memory is made of, means over all devices.
+
+    Attributes:
+      mixed: g, what the optimizer gets, before clipping.
+      clean: g1, at θ; None after a step of one perturbed pass.
+      weight: α·r of the step.
+    """
+
+    mixed: PyTree
+    clean: PyTree | None
+    weight: jax.Array | float
 
 
-def adaptive(params, gradient, r, key):
-    """r·T²g/‖T·g‖ with T = |w| + 0.01: ascent invariant to rescaling (ASAM, arXiv 2102.11600)."""
-    del key
-    scaled = jax.tree.map(lambda w, g: (jnp.abs(w) + _ADAPTIVE_OFFSET) * g, params, gradient)
-    direction = tree.unit(scaled)
-    return jax.tree.map(lambda w, d: r * (jnp.abs(w) + _ADAPTIVE_OFFSET) * d, params, direction)
+@dataclasses.dataclass(frozen=True)
+class Ascent:
+    """How the parameters are perturbed. All functions are pure.
+
+    Attributes:
+      direction: `(params, gradient, memory, key) -> tree`, which times r is added to the
+        parameters. The gradient is that at θ, or None if it is not needed.
+      needs_gradient: whether there is a pass at θ before the perturbed one.
+      init: `params -> memory`; None: there is none.
+      update: `(memory, StepGradients) -> memory`, after a penalized step.
+      standard_step: `(gradient, memory) -> (gradient, memory)`, in standard steps between
+        penalized ones: what the optimizer gets, and what is remembered.
+    """
+
+    direction: Callable[[PyTree, PyTree, PyTree, jax.Array | None], PyTree]
+    needs_gradient: bool = True
+    init: Callable[[PyTree], PyTree] | None = None
+    update: Callable[[PyTree, StepGradients], PyTree] = lambda memory, gradients: memory
+    standard_step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]] = lambda g, memory: (g, memory)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether it remembers something from one step to the next."""
+        return self.init is not None
+
+    def initial_memory(self, params: PyTree) -> PyTree | None:
+        """The memory before the first step; None if there is none."""
+        return None if self.init is None else self.init(params)
 
 
-def at_random(params, gradient, r, key):
-    """r·z/‖z‖ with z from the standard normal distribution: a control of the same length."""
-    del gradient
-    return tree.scale(tree.unit(tree.normal_like(key, params)), r)
+def _along_gradient(params, gradient, memory, key):
+    del params, memory, key
+    return tree.unit(gradient)
 
 
-_ASCENTS = {"gradient": along_gradient, "adaptive": adaptive, "random": at_random}
+def _adaptive(params, gradient, memory, key):
+    del memory, key
+    scales = jax.tree.map(lambda w: jnp.abs(w) + _ADAPTIVE_OFFSET, params)
+    direction = tree.unit(jax.tree.map(jnp.multiply, scales, gradient))
+    return jax.tree.map(jnp.multiply, scales, direction)
+
+
+def _at_random(params, gradient, memory, key):
+    del gradient, memory
+    return tree.unit(tree.normal_like(key, params))
+
+
+STEEPEST = Ascent(_along_gradient)
+
+
+def friendly(decay: float = 0.9) -> Ascent:
+    """Along the gradient without its moving average m (F-SAM, arXiv 2403.12350, algorithm 1).
+
+    What is left, g − m, is the noise of the batch. The paper's g − σ·m, with σ = 1 and the average
+    that g is already part of, is decay·(g − m): the same direction. m starts as zeros.
+
+    Args:
+      decay: the paper's λ, in m ← λ·m + (1 − λ)·g.
+    """
+
+    def direction(params, gradient, memory, key):
+        del params, key
+        return tree.unit(tree.add(gradient, memory, -1))
+
+    def update(memory, gradients):
+        return tree.mix(gradients.clean, memory, decay)
+
+    def standard_step(gradient, memory):
+        return gradient, tree.mix(gradient, memory, decay)
+
+    return Ascent(direction, init=_zeros, update=update, standard_step=standard_step)
+
+
+def momentum(decay: float = 0.9, sign: float = 1) -> Ascent:
+    """Along a moving average m of past gradients, so that one pass suffices: g(θ + r·m/‖m‖).
+
+    Momentum-SAM (arXiv 2401.12033, algorithm 1) takes the optimizer's momentum for m and the sign
+    −1, θ − r·m/‖m‖, where the step is about to go; +1 is uphill, as the ascent of two passes is.
+    m is the average of the gradients that the optimizer gets, before clipping. With decay as the
+    optimizer's momentum it points where that does; it is kept apart, so that any optimizer will
+    do. It starts as zeros, so the first step is not perturbed. θ is what is evaluated and saved.
+
+    Args:
+      decay: in m ← decay·m + (1 − decay)·g. 0: the last gradient alone.
+      sign: 1 or −1.
+    """
+
+    def direction(params, gradient, memory, key):
+        del params, gradient, key
+        return tree.scale(tree.unit(memory), sign)
+
+    def update(memory, gradients):
+        return tree.mix(gradients.mixed, memory, decay)
+
+    def standard_step(gradient, memory):
+        return gradient, tree.mix(gradient, memory, decay)
+
+    return Ascent(
+        direction, needs_gradient=False, init=_zeros, update=update, standard_step=standard_step
+    )
+
+
+def _zeros(params):
+    return jax.tree.map(jnp.zeros_like, tree.precise(params))
+
+
+_ASCENTS = {
+    "gradient": lambda decay: STEEPEST,
+    "adaptive": lambda decay: Ascent(_adaptive),
+    "random": lambda decay: Ascent(_at_random),
+    "friendly": friendly,
+    "momentum": momentum,
+    "momentum_descent": lambda decay: momentum(decay, sign=-1),
+    "stale": lambda decay: momentum(0.0),
+}
+WITH_AVERAGE = ("friendly", "momentum", "momentum_descent")
+ONE_PASS = ("momentum", "momentum_descent", "stale")
 
 
 def ascent_names() -> list[str]:
@@ -43,12 +168,74 @@ def ascent_names() -> list[str]:
     return sorted(_ASCENTS)
 
 
-def ascent(name: str) -> Callable:
-    """The perturbation of that name.
+def ascent(name: str, *, decay: float = 0.9) -> Ascent:
+    """The ascent of that name.
+
+    Args:
+      name: one of the table above.
+      decay: of its moving average, if it has one; at least 0 and below 1.
 
     Raises:
-      UserError: the name is unknown.
+      UserError: the name is unknown, or the decay is not in this range.
     """
     if name not in _ASCENTS:
         raise unknown_name("direction of ascent (gnp.ascent)", name, _ASCENTS)
-    return _ASCENTS[name]
+    if not 0 <= decay < 1:
+        raise UserError(f"ascent_decay is {decay}; it must be at least 0 and below 1, such as 0.9.")
+    return _ASCENTS[name](decay)
+
+
+def restricted(inner: Ascent, patterns: Sequence[str]) -> Ascent:
+    """The same ascent of some parameters alone; the others are not perturbed.
+
+    Normalization layers alone are SAM-ON (arXiv 2306.04226). Norms are those of the chosen
+    parameters.
+
+    Args:
+      inner: the ascent.
+      patterns: as in `paths.matching`, of paths such as `block0/conv/kernel`; none: all
+        parameters.
+
+    Raises:
+      UserError: while it is traced, if a pattern matches no parameter.
+    """
+    if not patterns:
+        return inner
+
+    def part(whole):
+        """The tree with None, which is no leaf, in the place of what is not chosen."""
+        if whole is None:
+            return None
+        leaves, structure = jax.tree_util.tree_flatten_with_path(whole)
+        named = {_path(keys): leaf for keys, leaf in leaves}
+        chosen = set(paths.matching(patterns, named, "gnp.perturb"))
+        return structure.unflatten(
+            [leaf if path in chosen else None for path, leaf in named.items()]
+        )
+
+    def direction(params, gradient, memory, key):
+        moved = inner.direction(part(params), part(gradient), memory, key)
+        return jax.tree.map(
+            lambda move, leaf: jnp.zeros_like(leaf) if move is None else move,
+            moved,
+            params,
+            is_leaf=lambda move: move is None,
+        )
+
+    def parts(gradients):
+        return gradients._replace(mixed=part(gradients.mixed), clean=part(gradients.clean))
+
+    return dataclasses.replace(
+        inner,
+        direction=direction,
+        init=inner.init and (lambda params: inner.init(part(params))),
+        update=lambda memory, gradients: inner.update(memory, parts(gradients)),
+        standard_step=lambda gradient, memory: (
+            gradient,
+            inner.standard_step(part(gradient), memory)[1],
+        ),
+    )
+
+
+def _path(keys):
+    return jax.tree_util.keystr(keys, simple=True, separator="/")

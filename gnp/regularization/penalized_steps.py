@@ -1,11 +1,16 @@
 """Which steps of a run are penalized; the others are standard training and cost one pass."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from gnp.errors import UserError, unknown_name
+from gnp.regularization.epochs import Epochs
+
+ALL_EPOCHS = Epochs()
 
 # Folded into the key so that these samples share no numbers with those of the step itself.
 _STREAM = 0x68796272
@@ -18,35 +23,43 @@ PROBABILITY_SCHEDULES = {
 }
 
 
-def penalized_steps(
-    key: jax.Array,
-    first: int,
-    last: int,
-    *,
-    start: int = 0,
-    every: int = 1,
-    probability: optax.Schedule | None = None,
-) -> np.ndarray:
-    """Decides for the steps `first` to `last - 1`; the same in every process.
+@dataclasses.dataclass(frozen=True)
+class PenalizedSteps:
+    """Says which steps are penalized; the same in every process. All of them by default.
 
-    Args:
-      key: the run's random key.
-      first: first step.
-      last: one past the last step.
+    Attributes:
       start: steps before this one are standard (the zero warmup).
+      steps_per_epoch: steps in an epoch.
+      epochs: outside of these all steps are standard: a late phase (arXiv 2410.10373), or plain
+        steps at the end.
       every: of the others each `every`-th is penalized, beginning with step 0.
       probability: schedule of the step. Hybrid training: each of those steps is penalized with
         this probability, sampled from (key, step). None: all of them are.
-
-    Returns:
-      A bool for each step.
     """
-    steps = np.arange(first, last)
-    penalized = (steps >= start) & (steps % every == 0)
-    if probability is None:
-        return penalized
-    samples = jax.vmap(lambda step: jax.random.uniform(_step_key(key, step)))(jnp.asarray(steps))
-    return penalized & np.asarray(samples < probability(jnp.asarray(steps)))
+
+    start: int = 0
+    steps_per_epoch: int = 1
+    epochs: Epochs = ALL_EPOCHS
+    every: int = 1
+    probability: optax.Schedule | None = None
+
+    def among(self, key: jax.Array, first: int, last: int) -> np.ndarray:
+        """A bool for each of the steps `first` to `last - 1`.
+
+        Args:
+          key: the run's random key.
+          first: first step.
+          last: one past the last step.
+        """
+        steps = np.arange(first, last)
+        penalized = (steps >= self.start) & (steps % self.every == 0)
+        penalized &= self.epochs.include(steps // self.steps_per_epoch)
+        if self.probability is None:
+            return penalized
+        samples = jax.vmap(lambda step: jax.random.uniform(_step_key(key, step)))(
+            jnp.asarray(steps)
+        )
+        return penalized & np.asarray(samples < self.probability(jnp.asarray(steps)))
 
 
 def probability_schedule(name: str, *, p: float, p_end: float, total_steps: int) -> optax.Schedule:

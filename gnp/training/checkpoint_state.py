@@ -12,6 +12,9 @@ from gnp.training.checkpoint_files import DamagedError
 from gnp.training.position import Position
 from gnp.training.state import TrainState, fingerprint
 
+# Fields as early versions call them. LookSAM was the only ascent with a memory.
+_NEW_NAMES = {"reused": "ascent_memory"}
+
 
 def restore(checkpoint: pathlib.Path, like: TrainState) -> tuple[TrainState, Position]:
     """The state and the position of a checkpoint, which is not changed.
@@ -40,11 +43,18 @@ def fields_of(state: TrainState) -> dict[str, Any]:
 def _restored_fields(checkpoint, like):
     handler = ocp.StandardCheckpointHandler()
     saved = handler.metadata(checkpoint / "state").tree
-    _check_structure(checkpoint, saved, like)
+    _check_structure(checkpoint, _renamed(saved, _NEW_NAMES), like)
     # Early versions wrote the fields that are None, too, and had fewer of them.
-    wanted = dict.fromkeys(saved) | jax.tree.map(_abstract, fields_of(like))
+    fields = jax.tree.map(_abstract, fields_of(like))
+    old_names = {new: old for old, new in _NEW_NAMES.items() if old in saved}
+    wanted = dict.fromkeys(saved) | _renamed(fields, old_names)
     with ocp.Checkpointer(handler) as reader:
-        return reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(wanted))
+        restored = reader.restore(checkpoint / "state", args=ocp.args.StandardRestore(wanted))
+    return _renamed(restored, _NEW_NAMES)
+
+
+def _renamed(fields, names):
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def _check_structure(checkpoint, saved, like):

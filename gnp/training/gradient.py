@@ -10,8 +10,8 @@ import optax
 
 from gnp.errors import unknown_name
 from gnp.regularization import tree
-from gnp.regularization.gradient_norm import PenaltyForm, penalized_gradient
-from gnp.regularization.reuse import Reuse
+from gnp.regularization.ascent import StepGradients
+from gnp.regularization.passes import PenaltyForm, penalized_gradient
 from gnp.training import parallel
 from gnp.training.groups import PerturbationGroups, mean_over_groups
 from gnp.training.objective import STREAMS, Objective
@@ -34,7 +34,8 @@ class Penalty:
       alpha: weight of the perturbed gradient, likewise.
       form: which penalty.
       bn_policy: whose batch statistics are kept: those of the first pass (`clean`), of the last
-        one (`perturbed`), or of one after the other (`both`).
+        one (`perturbed`), or of one after the other (`both`). A form of one pass has only those of
+        that pass.
     """
 
     r: optax.Schedule
@@ -53,21 +54,21 @@ class StepGradient(NamedTuple):
     Attributes:
       gradient: what the optimizer gets before clipping.
       batch_stats: new batch statistics.
-      reused: LookSAM's memory; None without.
+      ascent_memory: what the ascent remembers; None without.
       metrics: scalars.
     """
 
     gradient: PyTree
     batch_stats: PyTree
-    reused: PyTree | None
+    ascent_memory: PyTree | None
     metrics: dict[str, jax.Array]
 
 
 class _GroupGradient(NamedTuple):
-    """The same of one perturbation group, with g1."""
+    """The same of one perturbation group, with g1, which is None if there was no pass at θ."""
 
     gradient: PyTree
-    clean_gradient: PyTree
+    clean_gradient: PyTree | None
     batch_stats: PyTree
     metrics: dict[str, jax.Array]
 
@@ -83,38 +84,41 @@ def make_gradient(
     penalty: Penalty | None,
     groups: PerturbationGroups,
     *,
-    reuse: Reuse | None = None,
+    is_penalized: bool = True,
     constrain: Callable[[PyTree, PyTree, jax.Array], PyTree] = unconstrained,
 ) -> Callable[[TrainState, dict], StepGradient]:
     """The gradient as a function of state and batch, for use inside a mapped step.
 
     Args:
       objective: the loss.
-      penalty: None: one pass, standard training.
+      penalty: the penalty of the run; None: standard training. The state must hold the memory of
+        its ascent.
       groups: which images form a perturbation group.
-      reuse: LookSAM; the state must have room for its memory.
+      is_penalized: False: a standard step of a run with the penalty.
       constrain: `(params, params at the start of the step, step) -> params`, applied to perturbed
         parameters too, such as `gnp.regularization.pruning.Threshold.hold`.
     """
+
+    is_penalized = is_penalized and penalty is not None
 
     def of_group(state, group, index):
         rngs, ascent_key = _keys(state, groups, index)
         average = functools.partial(parallel.mean, group_size=groups.devices)
 
-        def loss_fn(params, batch_stats, **model_arguments):
+        def loss_fn(params, batch_stats, images=group, **model_arguments):
             return objective(
                 constrain(params, state.params, state.step),
                 batch_stats,
-                group,
+                images,
                 rngs,
                 step=state.step,
                 average=average,
                 **model_arguments,
             )
 
-        if penalty is None:
+        if not is_penalized:
             return _one_pass(loss_fn, state)
-        return _all_passes(loss_fn, state, objective, penalty, average, ascent_key)
+        return _all_passes(loss_fn, state, group, objective, penalty, average, ascent_key)
 
     def gradient_of(state, batch):
         of_device = mean_over_groups(functools.partial(of_group, state), batch, groups.per_device)
@@ -122,14 +126,15 @@ def make_gradient(
         gradient, batch_stats, metrics = parallel.mean(
             (of_device.gradient, of_device.batch_stats, of_device.metrics)
         )
-        r, alpha = _strength(penalty, state.step)
-        reused = state.reused
-        if reuse is not None and penalty is not None:
-            reused = reuse.remember(gradient, parallel.mean(of_device.clean_gradient), r * alpha)
-        elif reuse is not None:
-            gradient = reuse.add(gradient, reused)
+        r, alpha = _strength(penalty if is_penalized else None, state.step)
         metrics |= {"r": r, "alpha": alpha, "lambda": r * alpha}
-        return StepGradient(gradient, batch_stats, reused, metrics)
+        memory = state.ascent_memory
+        if memory is not None and is_penalized:
+            clean = parallel.mean(of_device.clean_gradient)
+            memory = penalty.form.ascent.update(memory, StepGradients(gradient, clean, r * alpha))
+        elif memory is not None:
+            gradient, memory = penalty.form.ascent.standard_step(gradient, memory)
+        return StepGradient(gradient, batch_stats, memory, metrics)
 
     return gradient_of
 
@@ -153,44 +158,67 @@ def _strength(penalty, step):
 
 def _one_pass(loss_fn, state):
     (_, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.batch_stats)
-    return _GroupGradient(gradient, gradient, aux["batch_stats"], _clean_metrics(aux, gradient))
+    metrics = _loss_metrics(aux) | {"gradient_norm_clean": tree.global_norm(gradient)}
+    return _GroupGradient(gradient, gradient, aux["batch_stats"], metrics)
 
 
-def _clean_metrics(aux, gradient):
+def _all_passes(loss_fn, state, group, objective, penalty, average, ascent_key):
+    form, bn_policy = penalty.form, penalty.bn_policy
+    part = first_part(group, form.ascent_share)
+    # Shake models perturb along the gradient of the loss that they computed.
+    first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
+
+    def last_loss_fn(params, aux):
+        stats = aux["batch_stats"] if bn_policy == "both" and aux else state.batch_stats
+        return loss_fn(params, stats)
+
+    result = penalized_gradient(
+        lambda params: loss_fn(params, state.batch_stats, images=part, **first_pass_arguments),
+        state.params,
+        r=penalty.r(state.step),
+        alpha=penalty.alpha(state.step),
+        form=form,
+        memory=state.ascent_memory,
+        key=ascent_key,
+        average=average,
+        perturbed_loss_fn=last_loss_fn,
+    )
+    is_perturbed = result.perturbed_gradient is not None and bn_policy != "clean"
+    kept = result.perturbed_aux if is_perturbed else result.aux
+    return _GroupGradient(
+        result.gradient, result.clean_gradient, kept["batch_stats"], _metrics(result, form)
+    )
+
+
+def first_part(images: dict, share: float) -> dict:
+    """The first images of a group, this share of them. Batches are shuffled, so any would do."""
+    if share == 1:
+        return images
+    return {name: array[: round(share * len(array))] for name, array in images.items()}
+
+
+def _loss_metrics(aux):
     return {
         "loss": aux["loss"],
         "error_rate": aux["error_rate"],
         **{f"penalty_{name}": value for name, value in aux["penalties"].items()},
-        "gradient_norm_clean": tree.global_norm(gradient),
     }
 
 
-def _all_passes(loss_fn, state, objective, penalty, average, ascent_key):
-    # Shake models perturb along the gradient of the loss that they computed.
-    first_pass_arguments = {"true_gradient": True} if objective.takes_true_gradient else {}
-    result = penalized_gradient(
-        lambda params: loss_fn(params, state.batch_stats, **first_pass_arguments),
-        state.params,
-        r=penalty.r(state.step),
-        alpha=penalty.alpha(state.step),
-        form=penalty.form,
-        key=ascent_key,
-        average=average,
-        perturbed_loss_fn=lambda params, aux: loss_fn(
-            params, aux["batch_stats"] if penalty.bn_policy == "both" else state.batch_stats
-        ),
-    )
-    metrics = _clean_metrics(result.aux, result.clean_gradient)
-    if result.perturbed_gradient is None:
-        return _GroupGradient(
-            result.gradient, result.clean_gradient, result.aux["batch_stats"], metrics
-        )
-    metrics |= {
-        "perturbed_loss": result.perturbed_aux["loss"],
-        "perturbed_error_rate": result.perturbed_aux["error_rate"],
-        "sharpness": result.perturbed_loss - result.loss,
-        "gradient_norm_perturbed": tree.global_norm(result.perturbed_gradient),
-        "gradient_cosine": tree.cosine(result.clean_gradient, result.perturbed_gradient),
-    }
-    kept = result.aux if penalty.bn_policy == "clean" else result.perturbed_aux
-    return _GroupGradient(result.gradient, result.clean_gradient, kept["batch_stats"], metrics)
+def _metrics(result, form):
+    metrics = _loss_metrics(result.aux)
+    clean, perturbed = result.clean_gradient, result.perturbed_gradient
+    if clean is not None:
+        metrics["gradient_norm_clean"] = tree.global_norm(clean)
+    if perturbed is not None:
+        metrics |= {
+            "perturbed_loss": result.perturbed_aux["loss"],
+            "perturbed_error_rate": result.perturbed_aux["error_rate"],
+            "gradient_norm_perturbed": tree.global_norm(perturbed),
+        }
+    if clean is not None and perturbed is not None:
+        metrics["gradient_cosine"] = tree.cosine(clean, perturbed)
+    # The two losses of different images differ whatever the sharpness.
+    if "gradient_cosine" in metrics and form.ascent_share == 1:
+        metrics["sharpness"] = result.perturbed_loss - result.loss
+    return metrics

@@ -227,6 +227,11 @@ def _log_beginning(run, blocks):
     penalized = [block for block in blocks if block.is_penalized]
     if penalized and not run.is_penalty_logged:
         _log.info("The penalty begins with step %d.", penalized[0].steps[0])
+        if run.job.settings.penalty.form.is_one_pass:
+            _log.info(
+                "Each of its steps makes one pass: loss, training error and batch statistics are "
+                "those at the perturbed parameters."
+            )
         run.is_penalty_logged = True
 
 
@@ -261,8 +266,14 @@ def _explained(run, found):
     source = run.job.source
     epoch, index = divmod(found.step - 1, run.job.length.steps_per_epoch)
     batch = source.prepare(run.device_data, next(iter(source.train_batches(epoch, index))))
-    radius = float(run.programs.r(found.step - 1))
-    return nonfinite.explain(found, run.programs.objective, run.state, batch, radius)
+    return nonfinite.explain(
+        found,
+        run.programs.objective,
+        run.state,
+        batch,
+        r=float(run.programs.r(found.step - 1)),
+        ascent=run.job.settings.penalty.form.ascent,
+    )
 
 
 def _evaluate(run):

@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from gnp.errors import TrainingError
 from gnp.regularization import tree
+from gnp.regularization.ascent import STEEPEST, Ascent
 from gnp.regularization.pruning import Threshold, cut_state
 from gnp.training import remedies
 from gnp.training.objective import STREAMS, Objective
@@ -31,11 +32,15 @@ class NonFiniteStep(NamedTuple):
 
     Attributes:
       step: its number, from 1.
-      which_pass: 1, or 2 for the perturbed parameters.
+      which_pass: 1 at the parameters, 2 at the perturbed ones.
     """
 
     step: int
     which_pass: int
+
+    def __str__(self) -> str:
+        where = "in pass 1" if self.which_pass == 1 else "at the perturbed parameters"
+        return f"Step {self.step}: loss or gradient is not finite {where}"
 
 
 class Rollback(Exception):
@@ -81,7 +86,7 @@ class NonFinitePolicy:
           TrainingError: training stops.
         """
         if self.action == "skip":
-            _log.warning("Step %d is not finite in pass %d; skipped.", *found)
+            _log.warning("%s; skipped.", found)
             return
         if self.action == "rollback" and num_rollbacks < self.max_rollbacks:
             raise Rollback(found.step)
@@ -107,19 +112,21 @@ def guarded(update: Callable) -> Callable:
     """A train step that keeps the state as it was where a loss or gradient is not finite.
 
     Args:
-      update: `(state, batch) -> (state, metrics)`, the metrics with `loss`, `gradient_norm_clean`
-        and `gradient_norm_mixed`.
+      update: `(state, batch) -> (state, metrics)`, the metrics with `loss`,
+        `gradient_norm_mixed` and, if there was a pass at θ, `gradient_norm_clean`.
 
     Returns:
       A function like it. The step counts in the state either way. The metrics have
-      `parameter_norm`, `nonfinite_pass` (0: both passes are finite; 1 or 2: the first that is not)
-      and `skipped_steps` too.
+      `parameter_norm`, `nonfinite_pass` (0: all is finite; 1: the pass at θ is not; 2: the
+      perturbed pass is not) and `skipped_steps` too.
     """
 
     def step(state, batch):
         updated, metrics = update(state, batch)
-        first = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm_clean"])
-        second = jnp.isfinite(metrics["gradient_norm_mixed"])
+        loss, mixed = metrics["loss"], metrics["gradient_norm_mixed"]
+        clean = metrics.get("gradient_norm_clean")
+        first = True if clean is None else jnp.isfinite(loss) & jnp.isfinite(clean)
+        second = jnp.isfinite(loss) & jnp.isfinite(mixed)
         bad_pass = jnp.where(first, jnp.where(second, 0, 2), 1)
         kept = jax.tree.map(lambda new, old: jnp.where(bad_pass == 0, new, old), updated, state)
         skipped = state.skipped + (bad_pass > 0).astype(jnp.int32)
@@ -141,7 +148,13 @@ def skip_step(state: TrainState, threshold: Threshold | None = None) -> TrainSta
 
 
 def explain(
-    found: NonFiniteStep, objective: Objective, state: TrainState, batch: Any, r: float
+    found: NonFiniteStep,
+    objective: Objective,
+    state: TrainState,
+    batch: Any,
+    *,
+    r: float,
+    ascent: Ascent = STEEPEST,
 ) -> TrainingError:
     """An error that names step, pass and layer.
 
@@ -151,6 +164,7 @@ def explain(
       state: the state, as it was left by the step or a later one.
       batch: this process's share of the step's batch.
       r: radius of the perturbation at that step.
+      ascent: its direction.
     """
     state, batch = jax.device_get((state, batch))
     objective = dataclasses.replace(objective, model=_without_remat(objective.model, state, batch))
@@ -161,10 +175,12 @@ def explain(
 
     params = state.params
     if found.which_pass == 2:
-        params = tree.add(tree.precise(params), tree.unit(jax.grad(loss_fn)(params)), r)
+        gradient = jax.grad(loss_fn)(params) if ascent.needs_gradient else None
+        start, key = tree.precise(params), jax.random.PRNGKey(0)
+        move = ascent.direction(start, gradient, state.ascent_memory, key)
+        params = tree.add(start, move, r)
     return TrainingError(
-        f"Step {found.step}: loss or gradient is not finite in pass {found.which_pass}; the first "
-        f"bad place is {first_bad_layer(loss_fn, params)}. {_REMEDIES}."
+        f"{found}; the first bad place is {first_bad_layer(loss_fn, params)}. {_REMEDIES}."
     )
 
 

@@ -12,18 +12,14 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.schedule import build_schedule
-from gnp.regularization.gradient_norm import PenaltyForm
-from gnp.regularization.penalized_steps import probability_schedule
-from gnp.regularization.reuse import Reuse
-from gnp.regularization.warmup import penalty_warmup
 from gnp.training import decay
-from gnp.training.gradient import Penalty
 from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
 from gnp.training.position import RunLength
 from gnp.training.settings_checks import LARGEST_INT, check_fields
 from gnp.training.settings_groups import read_groups
 from gnp.training.settings_loss import LossSettings
+from gnp.training.settings_penalty import PenaltySettings
 from gnp.training.settings_run import EvaluationSettings, LoggingSettings, SavingSettings
 from gnp.training.state import TrainState, create_state
 from gnp.training.step_schedule import StepSchedule
@@ -76,83 +72,6 @@ class OptimizerSettings:
             lambda steps_per_epoch: learning_rate(steps_per_epoch=steps_per_epoch),
             config.gradient_clipping,
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class PenaltySettings:
-    """The penalty on the gradient norm: how strong it is, and in which steps.
-
-    Attributes:
-      r, alpha: after the warmup.
-      form, bn_policy: fields of `Penalty`.
-      warmup_strategy: a name of `penalty_warmup`.
-      warmup_steps: its length, of the number of steps in an epoch.
-      every: of the steps each `every`-th is penalized.
-      probability: that a step is penalized, a schedule made of the number of steps of the run;
-        None: no samples are drawn.
-      reuse: LookSAM; None: off.
-    """
-
-    r: float
-    alpha: float
-    form: PenaltyForm
-    bn_policy: str
-    warmup_strategy: str
-    warmup_steps: Callable[[int], int]
-    every: int
-    probability: Callable[[int], optax.Schedule] | None
-    reuse: Reuse | None
-
-    @classmethod
-    def from_config(cls, config: Any) -> "PenaltySettings":
-        """What a config asks for.
-
-        Raises:
-          UserError: a field has a bad value, or two do not go together.
-        """
-        gnp = config.gnp
-        form = PenaltyForm(
-            mode=gnp.mode,
-            norm_perturbations=gnp.norm_perturbations,
-            ascent=gnp.ascent,
-            ascent_steps=gnp.ascent_steps,
-            surrogate_gap=gnp.surrogate_gap,
-        )
-        if gnp.mode == "exact" and gnp.bn_policy != "clean":
-            raise UserError(
-                f"gnp.bn_policy is {gnp.bn_policy!r}, but gnp.mode=exact perturbs nothing; leave "
-                "it at 'clean'."
-            )
-        if gnp.alpha > 1:
-            _log.warning(
-                "gnp.alpha is %s; above 1 the step goes beyond the perturbed gradient.", gnp.alpha
-            )
-        return cls(
-            r=gnp.r,
-            alpha=gnp.alpha,
-            form=form,
-            bn_policy=gnp.bn_policy,
-            warmup_strategy=config.gr_warmup_strategy,
-            warmup_steps=_penalty_warmup(config),
-            every=gnp.every,
-            probability=_probability(config),
-            reuse=Reuse(gnp.reuse) if gnp.reuse else None,
-        )
-
-    @property
-    def is_off(self) -> bool:
-        """Whether training is standard training."""
-        return self.r == 0 or self.alpha == 0
-
-    def in_steps(self, steps_per_epoch: int) -> Penalty:
-        """The penalty of a step, its strength as schedules of the step."""
-        strength = penalty_warmup(
-            self.warmup_strategy,
-            r=self.r,
-            alpha=self.alpha,
-            warmup_steps=self.warmup_steps(steps_per_epoch),
-        )
-        return Penalty(*strength, form=self.form, bn_policy=self.bn_policy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,21 +129,11 @@ class Settings:
         self, steps_per_epoch: int, steps_per_loop: int | None = None
     ) -> StepSchedule:
         """What each step is; None: as many steps are fused as the config says."""
-        penalty, total_steps = self.penalty, self.total_epochs * steps_per_epoch
-        is_zero_warmup = penalty.warmup_strategy == "zero"
-        start = penalty.warmup_steps(steps_per_epoch) if is_zero_warmup else 0
-        if start >= total_steps and not penalty.is_off:
-            _log.warning(
-                "The penalty's warmup of %d steps is as long as the run: no step is penalized.",
-                start,
-            )
+        total_steps = self.total_epochs * steps_per_epoch
         return StepSchedule(
             steps_per_epoch,
             steps_per_loop or self.steps_per_loop,
-            is_standard_training=penalty.is_off,
-            start=start,
-            every=penalty.every,
-            probability=penalty.probability and penalty.probability(total_steps=total_steps),
+            self.penalty.penalized_steps(steps_per_epoch, total_steps),
         )
 
     def initial_state(self, model: nn.Module, image_shape: tuple[int, int, int]) -> TrainState:
@@ -235,7 +144,7 @@ class Settings:
             image_shape=image_shape,
             init_seed=self.init_seed,
             seed=self.seed,
-            with_reuse=self.penalty.reuse is not None,
+            ascent=self.penalty.ascent_in_use,
             with_ema=self.ema_decay > 0,
         )
         if self.loss.l2_on_kernels_only:
@@ -256,6 +165,8 @@ def read_settings(config: Any, *, num_devices: int) -> Settings:
     """
     check_fields(config)
     standard_groups, penalized_groups = read_groups(config, num_devices)
+    penalty = PenaltySettings.from_config(config)
+    penalty.check_share(penalized_groups.size(config.batch_size, num_devices))
     return Settings(
         batch_size=config.batch_size,
         total_epochs=config.total_epochs,
@@ -267,26 +178,9 @@ def read_settings(config: Any, *, num_devices: int) -> Settings:
         penalized_groups=penalized_groups,
         optimizer=OptimizerSettings.from_config(config),
         loss=LossSettings.from_config(config),
-        penalty=PenaltySettings.from_config(config),
+        penalty=penalty,
         nonfinite=NonFinitePolicy(config.on_nonfinite, config.max_rollbacks),
         evaluation=EvaluationSettings.from_config(config),
         saving=SavingSettings.from_config(config),
         logging=LoggingSettings.from_config(config),
     )
-
-
-def _penalty_warmup(config):
-    """Length of the penalty's warmup in steps, as a function of the steps in an epoch."""
-    steps, epochs = config.gnp.warmup_steps, config.gnp.warmup_epochs
-    if steps is not None:
-        return lambda steps_per_epoch: steps
-    if epochs is None:
-        epochs = config.warmup_epochs
-    return lambda steps_per_epoch: min(round(epochs * steps_per_epoch), LARGEST_INT)
-
-
-def _probability(config):
-    if not config.use_hybrid_training:
-        return None
-    hybrid = config.hybrid_config
-    return functools.partial(probability_schedule, hybrid.schedule, p=hybrid.p, p_end=hybrid.p_end)

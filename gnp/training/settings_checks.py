@@ -21,6 +21,7 @@ _AT_LEAST_ONE = (
     "gradient_accumulation_steps",
     "steps_per_loop",
     "gnp.every",
+    "gnp.when.every",
     "dataset.num_channels",
     "keep_latest_checkpoints",
     "logging.tensorboard_logging_frequency",
@@ -53,7 +54,13 @@ _SEEDS = ("init_seeds", "seeds")  # of 32 bits, as JAX takes them
 _IMAGE_SIZES = ("dataset.image_size",)
 _CLASSES = ("dataset.num_classes",)
 _EXIT_CODES = ("interrupt_exit_code",)
-_SHARES = ("label_smoothing", "hybrid_config.p", "hybrid_config.p_end")
+_SHARES = (
+    "label_smoothing",
+    "hybrid_config.p",
+    "hybrid_config.p_end",
+    "gnp.when.probability",
+    "gnp.ascent_share",
+)
 
 _RANGES = (
     (_AT_LEAST_ONE, 1, math.inf),

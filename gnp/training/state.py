@@ -9,6 +9,8 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from gnp.regularization.ascent import STEEPEST, Ascent
+
 PyTree = Any
 
 
@@ -23,7 +25,7 @@ class TrainState:
       opt_state: the optimizer's state.
       key: the run's random key; a step folds its number into it.
       skipped: number of steps skipped because they were not finite, int32.
-      reused: what LookSAM adds between penalized steps, a tree like the parameters; None without.
+      ascent_memory: what the ascent remembers of past gradients; None without.
       ema: moving averages of the model's variables (`params` and `batch_stats`); None without.
     """
 
@@ -33,7 +35,7 @@ class TrainState:
     opt_state: optax.OptState
     key: jax.Array
     skipped: jax.Array
-    reused: PyTree | None = None
+    ascent_memory: PyTree | None = None
     ema: PyTree | None = None
 
     @property
@@ -53,7 +55,7 @@ def create_state(
     image_shape: tuple[int, int, int],
     init_seed: int,
     seed: int,
-    with_reuse: bool = False,
+    ascent: Ascent = STEEPEST,
     with_ema: bool = False,
 ) -> TrainState:
     """The state before the first step.
@@ -64,7 +66,7 @@ def create_state(
       image_shape: height, width and channels.
       init_seed: seed of the parameters.
       seed: seed of everything random in training.
-      with_reuse: make room for LookSAM's component.
+      ascent: makes its memory for the model's parameters.
       with_ema: make room for moving averages.
     """
 
@@ -79,7 +81,7 @@ def create_state(
             opt_state=optimizer.init(variables["params"]),
             key=jax.random.PRNGKey(seed),
             skipped=jnp.zeros((), jnp.int32),
-            reused=jax.tree.map(jnp.zeros_like, variables["params"]) if with_reuse else None,
+            ascent_memory=ascent.initial_memory(variables["params"]),
         )
         if with_ema:
             state = state.replace(ema=jax.tree.map(jnp.zeros_like, state.variables))

@@ -8,7 +8,6 @@ import optax
 from gnp.optimizer.build import set_learning_rate
 from gnp.regularization import tree
 from gnp.regularization.pruning import Threshold, with_cut, with_held_zeros
-from gnp.regularization.reuse import Reuse
 from gnp.training.ema import with_moving_average
 from gnp.training.gradient import Penalty, make_gradient, unconstrained
 from gnp.training.groups import PerturbationGroups
@@ -28,9 +27,9 @@ def make_train_step(
     learning_rate: optax.Schedule,
     *,
     penalty: Penalty | None = None,
+    is_penalized: bool = True,
     groups: PerturbationGroups = _ONE_GROUP_PER_DEVICE,
     gradient_clipping: float = 0.0,
-    reuse: Reuse | None = None,
     ema_decay: float = 0.0,
     with_layer_norms: bool = False,
     threshold: Threshold | None = None,
@@ -44,10 +43,11 @@ def make_train_step(
       objective: the loss.
       optimizer: from `gnp.optimizer.build_optimizer`.
       learning_rate: schedule of the step.
-      penalty: None makes a step of one pass, standard training.
+      penalty: of the run; None: standard training. The state must have been created with the
+        memory of its ascent.
+      is_penalized: False: a standard step of a run with the penalty.
       groups: which images form a perturbation group; by default those of one device.
       gradient_clipping: largest norm of the gradient after mixing and averaging; 0: off.
-      reuse: LookSAM. The state must have been created with room for its memory.
       ema_decay: of the moving average of parameters and batch statistics; 0: off. The state must
         have been created with room for it.
       with_layer_norms: add the norm of each layer's gradient to the metrics, before clipping.
@@ -57,10 +57,12 @@ def make_train_step(
       `step(state, batch) -> (state, metrics)`; the metrics are scalars on the device.
     """
     constrain = unconstrained if threshold is None else threshold.hold
-    gradient_of = make_gradient(objective, penalty, groups, reuse=reuse, constrain=constrain)
+    gradient_of = make_gradient(
+        objective, penalty, groups, is_penalized=is_penalized, constrain=constrain
+    )
 
     def update(state, batch):
-        gradient, batch_stats, reused, metrics = gradient_of(state, batch)
+        gradient, batch_stats, ascent_memory, metrics = gradient_of(state, batch)
         norm = tree.global_norm(gradient)
         shrinking = _shrinking(norm, gradient_clipping)
         rate = learning_rate(state.step)
@@ -71,7 +73,7 @@ def make_train_step(
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
-            reused=reused,
+            ascent_memory=ascent_memory,
         )
         metrics |= {
             "gradient_norm_mixed": norm,

@@ -36,17 +36,17 @@ class StepPrograms:
         self.objective = settings.loss.objective(model, steps_per_epoch)
         self._threshold = settings.loss.threshold(steps_per_epoch)
         penalty = settings.penalty.in_steps(steps_per_epoch)
-        self.r = penalty.r
+        self.r = penalty.r if penalty else lambda step: 0.0
 
-        def mapped(penalty, groups):
+        def mapped(is_penalized, groups):
             step = make_train_step(
                 self.objective,
                 settings.optimizer.transformation,
                 settings.optimizer.learning_rate(steps_per_epoch),
                 penalty=penalty,
+                is_penalized=is_penalized,
                 groups=groups,
                 gradient_clipping=settings.optimizer.gradient_clipping,
-                reuse=settings.penalty.reuse,
                 ema_decay=settings.ema_decay,
                 with_layer_norms=settings.logging.layer_norms_every > 0,
                 threshold=self._threshold,
@@ -56,11 +56,10 @@ class StepPrograms:
                 parallel.map_train_step(step, prepare, several=True),
             )
 
-        self._standard = mapped(None, settings.standard_groups)
-        self._penalized = mapped(penalty, settings.penalized_groups)
+        self._standard = mapped(False, settings.standard_groups)
+        self._penalized = mapped(True, settings.penalized_groups)
         self._standard_passes = self.objective.gradient_penalties.num_passes
-        # The exact form differentiates twice, which takes as much as a second pass.
-        self._penalized_passes = self._standard_passes * (1 + penalty.form.ascent_steps)
+        self._penalized_passes = self._standard_passes * settings.penalty.form.num_passes
 
     def take(
         self, block: StepBlock, state: TrainState, device_data: Any, batch: Any
@@ -83,7 +82,7 @@ class StepPrograms:
         one, several = self._penalized if block.is_penalized else self._standard
         return one if block.count == 1 else several
 
-    def passes(self, block: StepBlock) -> int:
+    def passes(self, block: StepBlock) -> float:
         """Forward and backward passes of one step of a block."""
         return self._penalized_passes if block.is_penalized else self._standard_passes
 

@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
-from gnp.regularization.penalized_steps import penalized_steps
+from gnp.regularization.penalized_steps import PenalizedSteps
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +45,12 @@ class StepSchedule:
     Attributes:
       steps_per_epoch: steps in an epoch.
       steps_per_loop: how many steps are fused.
-      is_standard_training: no step is penalized.
-      start: steps before this one are standard (the zero warmup).
-      every: of the others each `every`-th is penalized, beginning with step 0.
-      probability: schedule of the step. Each of those steps is penalized with this probability
-        (hybrid training). None: all of them.
+      penalized: which steps are penalized; None: none, standard training.
     """
 
     steps_per_epoch: int
     steps_per_loop: int = 1
-    is_standard_training: bool = False
-    start: int = 0
-    every: int = 1
-    probability: optax.Schedule | None = None
+    penalized: PenalizedSteps | None = None
 
     def blocks(
         self, key: jax.Array, first: int, epoch: int, skipped_steps: Collection[int] = ()
@@ -72,20 +64,11 @@ class StepSchedule:
           skipped_steps: numbers, from 1, of steps that are not taken.
         """
         begin = epoch * self.steps_per_epoch
-        penalized = self._penalized(key, begin)
+        if self.penalized is None:
+            penalized = [False] * self.steps_per_epoch
+        else:
+            penalized = self.penalized.among(key, begin, begin + self.steps_per_epoch).tolist()
         return fuse_steps(penalized, begin, first, self.steps_per_loop, skipped_steps)
-
-    def _penalized(self, key, begin):
-        if self.is_standard_training:
-            return [False] * self.steps_per_epoch
-        return penalized_steps(
-            key,
-            begin,
-            begin + self.steps_per_epoch,
-            start=self.start,
-            every=self.every,
-            probability=self.probability,
-        ).tolist()
 
 
 def fuse_steps(

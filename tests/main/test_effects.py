@@ -106,6 +106,10 @@ VALUES = {
     "use_hybrid_training": "True",
     "no_weight_decay_on_bn": "True",
     "gnp.norm_perturbations": "True",
+    "gnp.ascent_decay": "0.5",
+    "gnp.ascent_share": "0.5",
+    "gnp.perturb": "('*kernel',)",
+    "gnp.when.probability": "0.5",
     "gnp.sync_perturbations": "True",
     "regularization.weight.group_lasso.weighted_by_size": "False",
 }
@@ -133,6 +137,7 @@ WITH_EFFECT = {
     "hybrid_config.schedule": HYBRID,
     "hybrid_config.p_end": (*HYBRID, "hybrid_config.schedule=cosine"),
     "gnp.reuse": (*PENALTY, "gnp.every=2"),
+    "gnp.ascent_decay": (*PENALTY, "gnp.ascent=friendly"),
     "max_rollbacks": ("on_nonfinite=rollback",),
     "lr_schedule_type": (),
     "lr_stepped_schedule": ("lr_schedule_type=stepped",),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gnp.errors import UserError
-from gnp.regularization.penalized_steps import penalized_steps, probability_schedule
+from gnp.regularization.penalized_steps import PenalizedSteps, probability_schedule
 from gnp.regularization.warmup import penalty_warmup
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden/schedules.json").read_text())
@@ -50,23 +50,23 @@ def test_unknown_warmup_is_refused():
 
 
 def test_steps_before_the_start_and_between_are_standard():
-    assert penalized_steps(KEY, 0, 8, start=3).tolist() == [False] * 3 + [True] * 5
-    assert np.flatnonzero(penalized_steps(KEY, 10, 20, every=4)).tolist() == [2, 6]
+    assert PenalizedSteps(start=3).among(KEY, 0, 8).tolist() == [False] * 3 + [True] * 5
+    assert np.flatnonzero(PenalizedSteps(every=4).among(KEY, 10, 20)).tolist() == [2, 6]
 
 
 def test_hybrid_draws_depend_on_key_and_step_alone():
     half = probability_schedule("constant", p=0.5, p_end=0.0, total_steps=1)
-    all_at_once = penalized_steps(KEY, 0, 40, probability=half)
-    in_parts = [penalized_steps(KEY, i, i + 10, probability=half) for i in range(0, 40, 10)]
+    all_at_once = PenalizedSteps(probability=half).among(KEY, 0, 40)
+    in_parts = [PenalizedSteps(probability=half).among(KEY, i, i + 10) for i in range(0, 40, 10)]
     np.testing.assert_array_equal(all_at_once, np.concatenate(in_parts))
-    other = penalized_steps(jax.random.PRNGKey(1), 0, 40, probability=half)
+    other = PenalizedSteps(probability=half).among(jax.random.PRNGKey(1), 0, 40)
     assert not np.array_equal(all_at_once, other)
 
 
 @pytest.mark.parametrize(("p", "share"), [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0)])
 def test_hybrid_penalizes_the_share_it_is_told(p, share):
     schedule = probability_schedule("constant", p=p, p_end=0.0, total_steps=1)
-    penalized = penalized_steps(KEY, 0, 4000, probability=schedule)
+    penalized = PenalizedSteps(probability=schedule).among(KEY, 0, 4000)
     np.testing.assert_allclose(penalized.mean(), share, atol=0.025)
 
 

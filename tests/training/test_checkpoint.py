@@ -288,7 +288,7 @@ def test_checkpoint_of_a_version_with_fewer_fields_is_restored(folder):
     """It holds no `ema`, and fields that are None stand in it."""
     state = state_of(7)
     fields = {name: value for name, value in vars(state).items() if name != "ema"}
-    assert fields["reused"] is None
+    fields["reused"] = fields.pop("ascent_memory")
     with Checkpoints(folder) as checkpoints:
         position = {"step": 7, "evaluated_step": 0, "best_step": 0, "best_value": None}
         position["fingerprint"] = int(fingerprint(state))

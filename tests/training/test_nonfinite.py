@@ -48,7 +48,9 @@ def test_stop_names_step_pass_and_input_and_keeps_the_checkpoint(tmp_path):
 
 
 def test_stop_names_the_second_pass_and_its_layer(tmp_path):
-    with pytest.raises(TrainingError, match=r"Step 1: .* pass 2; .* the layer ModelThat") as error:
+    with pytest.raises(
+        TrainingError, match=r"Step 1: .* perturbed parameters; .* the layer ModelThat"
+    ) as error:
         run(tmp_path, ToySource(), ModelThatBreaksWhenPerturbed())
     assert "checkpoint" not in str(error.value)  # there is none
 

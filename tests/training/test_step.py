@@ -10,8 +10,9 @@ import pytest
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization import tree
-from gnp.regularization.gradient_norm import PenaltyForm
-from gnp.regularization.reuse import Reuse
+from gnp.regularization.ascent import STEEPEST, ascent
+from gnp.regularization.look_sam import look_sam
+from gnp.regularization.passes import PenaltyForm
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.gradient import Penalty
@@ -25,9 +26,11 @@ BATCH = 16
 RATE = 0.1
 
 
-def penalty(r=0.5, alpha=0.8, bn_policy="clean", **form):
+def penalty(r=0.5, alpha=0.8, bn_policy="clean", reuse=0, **form):
     schedules = penalty_warmup("none", r=r, alpha=alpha, warmup_steps=0)
-    return Penalty(*schedules, form=PenaltyForm(**form), bn_policy=bn_policy)
+    direction = ascent(form.pop("ascent", "gradient"))
+    direction = look_sam(direction, reuse) if reuse else direction
+    return Penalty(*schedules, form=PenaltyForm(ascent=direction, **form), bn_policy=bn_policy)
 
 
 def batch_of(seed):
@@ -40,18 +43,20 @@ def split(batch, devices):
     return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
-def build(model=None, optimizer="SGD", **step_options):
+def build(model=None, optimizer="SGD", penalty=None, **step_options):
     """A fresh state and a step of a toy model, by default without batch norm."""
     model = model or ToyModel(use_batch_norm=False)
     optimizer = build_optimizer(optimizer, {})
-    step = make_train_step(Objective(model, l2=1e-3), optimizer, lambda _: RATE, **step_options)
+    step = make_train_step(
+        Objective(model, l2=1e-3), optimizer, lambda _: RATE, penalty=penalty, **step_options
+    )
     state = create_state(
         model,
         optimizer,
         image_shape=(2, 2, 1),
         init_seed=0,
         seed=0,
-        with_reuse="reuse" in step_options,
+        ascent=penalty.form.ascent if penalty else STEEPEST,
     )
     return state, parallel.map_train_step(step)
 
@@ -77,7 +82,14 @@ def test_m_sharpness_does_not_depend_on_the_number_of_devices(m):
     assert_trees_close(results[0], results[2])
 
 
-@pytest.mark.parametrize("form", [{"surrogate_gap": 0.5}, {"ascent": "random"}], ids=str)
+ONE_PASS = {"ascent": "momentum", "alpha": 1.0}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"surrogate_gap": 0.5}, {"ascent": "random"}, {"ascent": "friendly"}, ONE_PASS],
+    ids=str,
+)
 @pytest.mark.parametrize("m", [0, 4, 8])
 def test_no_form_depends_on_the_number_of_devices(form, m):
     results = []
@@ -218,12 +230,11 @@ def gradient_by_hand(params, batch, r, alpha):
 
 def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     """Algorithm 1 of arXiv 2203.02714: g + a·‖g‖/‖g_v‖·g_v between penalized steps."""
-    options = {"reuse": Reuse(0.7)}
-    state, penalized = build(penalty=penalty(), **options)
-    _, standard = build(**options)
+    state, penalized = build(penalty=penalty(reuse=0.7))
+    _, standard = build(penalty=penalty(reuse=0.7), is_penalized=False)
     start = jax.device_get(state.params)
     state, _ = penalized(state, None, split(batch_of(0), 2))
-    kept, middle = jax.device_get((state.reused, state.params))
+    kept, middle = jax.device_get((state.ascent_memory, state.params))
     clean, mixed = zip(
         *(gradient_by_hand(start, half, 0.5, 0.8) for half in halves(batch_of(0))), strict=True
     )
@@ -235,16 +246,68 @@ def test_look_sam_adds_the_orthogonal_part_of_the_last_penalty():
     length = 0.7 * tree.global_norm(gradient) / tree.global_norm(g_v)
     expected = tree.add(middle, tree.add(gradient, g_v, length), -RATE)
     assert_trees_close(state.params, expected, rtol=1e-4)
-    assert_trees_close(state.reused, kept)
+    assert_trees_close(state.ascent_memory, kept)
 
 
 def test_look_sam_keeps_nothing_while_there_is_no_penalty():
     schedules = penalty_warmup("r", r=0.5, alpha=0.8, warmup_steps=2)
-    state, penalized = build(penalty=Penalty(*schedules), reuse=Reuse(0.7))
+    form = PenaltyForm(ascent=look_sam(STEEPEST, 0.7))
+    state, penalized = build(penalty=Penalty(*schedules, form=form))
     state, _ = penalized(state, None, split(batch_of(0), 1))
-    assert not any(leaf.any() for leaf in jax.tree.leaves(state.reused))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.ascent_memory))
     state, _ = penalized(state, None, split(batch_of(1), 1))
-    assert tree.global_norm(state.reused) > 0
+    assert tree.global_norm(state.ascent_memory) > 0
+
+
+def test_one_pass_looks_along_the_mean_gradient_of_all_devices_and_groups():
+    state, step = build(penalty=penalty(ascent="stale", alpha=1.0), groups=PerturbationGroups(2))
+    batches = [batch_of(seed) for seed in range(2)]
+    params = jax.device_get(state.params)
+    for batch in batches:
+        state, metrics = step(state, None, split(batch, 2))
+    first, _ = gradient_by_hand(params, batches[0], 0.0, 0.0)  # the memory is empty
+    middle = tree.add(params, first, -RATE)
+    there = tree.add(middle, tree.unit(first), 0.5)
+    second, _ = gradient_by_hand(there, batches[1], 0.0, 0.0)
+    assert_trees_close(state.params, tree.add(middle, second, -RATE), rtol=1e-4)
+    assert_trees_close(state.ascent_memory, second, rtol=1e-4)
+    np.testing.assert_allclose(metrics["loss"], metrics["perturbed_loss"])
+    assert not {"gradient_norm_clean", "sharpness", "gradient_cosine"} & metrics.keys()
+
+
+def test_standard_steps_between_are_remembered_too():
+    options = {"penalty": penalty(ascent="momentum", alpha=1.0)}
+    state, standard = build(**options, is_penalized=False)
+    gradient, _ = gradient_by_hand(jax.device_get(state.params), batch_of(0), 0.0, 0.0)
+    state, _ = standard(state, None, split(batch_of(0), 1))
+    assert_trees_close(state.ascent_memory, tree.scale(gradient, 0.1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.8])
+def test_a_share_of_the_images_leads_to_the_perturbed_parameters(alpha):
+    """g1, which the weight 1 − α goes to as well, is that of the first images of a group."""
+    state, step = build(penalty=penalty(alpha=alpha, ascent_share=0.25))
+    params = jax.device_get(state.params)
+    state, metrics = step(state, None, split(batch_of(0), 1))
+    part = {name: array[:4] for name, array in batch_of(0).items()}
+    first, _ = gradient_by_hand(params, part, 0.0, 0.0)
+    second, _ = gradient_by_hand(tree.add(params, tree.unit(first), 0.5), batch_of(0), 0.0, 0.0)
+    expected = tree.add(params, tree.mix(first, second, alpha), -RATE)
+    assert_trees_close(state.params, expected, rtol=1e-4)
+    assert "sharpness" not in metrics
+
+
+def test_one_pass_keeps_the_batch_statistics_of_the_perturbed_parameters():
+    model = ToyModel()
+    options = {"model": model, "penalty": penalty(ascent="stale", alpha=1.0)}
+    state, step = build(**options)
+    state, _ = step(state, None, split(batch_of(0), 1))
+    before = jax.device_get(state)
+    state, _ = step(state, None, split(batch_of(1), 1))
+    there = tree.add(before.params, tree.unit(before.ascent_memory), 0.5)
+    batch = {k: jnp.asarray(v) for k, v in batch_of(1).items()}
+    _, aux = Objective(model, l2=1e-3)(there, before.batch_stats, batch, {})
+    assert_trees_close(state.batch_stats, aux["batch_stats"], rtol=1e-4)
 
 
 def halves(batch):
@@ -267,3 +330,6 @@ def test_passes_counted_in_the_compiled_program():
     one = flops()
     assert 1.9 < flops(penalty=penalty()) / one < 2.1
     assert 2.8 < flops(penalty=penalty(ascent_steps=2)) / one < 3.2
+    assert flops(penalty=penalty(**ONE_PASS)) / one < 1.02
+    assert 1.2 < flops(penalty=penalty(ascent_share=0.25)) / one < 1.27
+    assert 1.9 < flops(penalty=penalty(ascent="friendly")) / one < 2.1

@@ -1,0 +1,213 @@
+"""The passes of the training gradient, and what comes out of them."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from gnp.errors import UserError, unknown_name
+from gnp.regularization import tree
+from gnp.regularization.ascent import STEEPEST, Ascent
+
+PyTree = Any
+
+MODES = ("two_pass", "exact")
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltyForm:
+    """Which penalty it is. The default is the paper's.
+
+    Attributes:
+      mode: `two_pass`: as in `gradient_norm`, in one pass if the ascent needs no gradient at θ;
+        `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product.
+      norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
+      ascent: how the parameters are perturbed.
+      ascent_steps: passes that lead to the perturbed parameters, each r / ascent_steps long.
+      ascent_share: share of the images that these passes see, above 0 and up to 1. The loss
+        functions of `penalized_gradient` decide which images those are.
+      surrogate_gap: take this much of g1's component orthogonal to g2 from g2 (GSAM,
+        arXiv 2203.08065, algorithm 1).
+    """
+
+    mode: str = "two_pass"
+    norm_perturbations: bool = False
+    ascent: Ascent = STEEPEST
+    ascent_steps: int = 1
+    ascent_share: float = 1.0
+    surrogate_gap: float = 0.0
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise unknown_name("mode of the penalty (gnp.mode)", self.mode, MODES)
+        if self.ascent_steps < 1:
+            raise UserError(f"ascent_steps must be at least 1, not {self.ascent_steps}.")
+        if not 0 < self.ascent_share <= 1:
+            raise UserError(
+                f"ascent_share must be above 0 and at most 1, such as 0.25, not "
+                f"{self.ascent_share}."
+            )
+        perturbs_plainly = (
+            not self.norm_perturbations
+            and self.ascent_steps == self.ascent_share == 1
+            and self.surrogate_gap == 0
+        )
+        if self.mode == "exact" and not (perturbs_plainly and self.ascent == STEEPEST):
+            raise UserError(
+                "The exact form has no perturbation, so norm_perturbations, ascent, ascent_steps, "
+                "ascent_share and surrogate_gap must keep their defaults."
+            )
+        if self.is_one_pass and not perturbs_plainly:
+            raise UserError(
+                "This ascent makes one pass, at the perturbed parameters, so norm_perturbations, "
+                "ascent_steps, ascent_share and surrogate_gap must keep their defaults."
+            )
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether there is no pass at θ."""
+        return not self.ascent.needs_gradient
+
+    @property
+    def num_passes(self) -> float:
+        """Forward and backward passes over all images. The exact form takes as much as two."""
+        return 1 if self.is_one_pass else 1 + self.ascent_steps * self.ascent_share
+
+    def check_alpha(self, alpha: Any) -> None:
+        """Raises a UserError if this weight of the perturbed gradient is not to be had."""
+        if self.is_one_pass and not (isinstance(alpha, int | float) and alpha == 1):
+            raise UserError(
+                f"This ascent makes one pass, at the perturbed parameters, so there is no "
+                f"gradient to mix with: alpha must be the number 1, not {alpha}."
+            )
+
+
+class PenalizedGradient(NamedTuple):
+    """What the passes yield. After one perturbed pass loss and aux are those of that pass.
+
+    Attributes:
+      gradient: g, a tree like the parameters.
+      loss: L(θ).
+      aux: the auxiliary output of the loss at θ.
+      clean_gradient: g1; None if there was no pass at θ.
+      perturbed_loss: L at the perturbed parameters; None of the exact form, as the next two.
+      perturbed_aux: the auxiliary output of the loss there.
+      perturbed_gradient: g2, in float32 or finer.
+    """
+
+    gradient: PyTree
+    loss: jax.Array
+    aux: Any
+    clean_gradient: PyTree | None
+    perturbed_loss: jax.Array | None = None
+    perturbed_aux: Any = None
+    perturbed_gradient: PyTree = None
+
+
+def penalized_gradient(
+    loss_fn: Callable[[PyTree], tuple[jax.Array, Any]],
+    params: PyTree,
+    *,
+    r: float | jax.Array,
+    alpha: float | jax.Array,
+    form: PenaltyForm = PenaltyForm(),
+    memory: PyTree | None = None,
+    key: jax.Array | None = None,
+    average: Callable[[PyTree], PyTree] = lambda gradient: gradient,
+    perturbed_loss_fn: Callable[[PyTree, Any], tuple[jax.Array, Any]] | None = None,
+) -> PenalizedGradient:
+    """All passes of a form, even where r or α is zero, with all that is known after them.
+
+    Args:
+      loss_fn: `params -> (loss, aux)`.
+      params: tree of floating-point arrays. The last pass gets float32 ones in the place of
+        narrower ones.
+      r: radius of the perturbation.
+      alpha: weight of the perturbed gradient. A form of one pass takes no notice of it.
+      form: which penalty.
+      memory: the ascent's, which is not changed: call its `update` with the mean over the devices.
+      key: random key, for the random ascent.
+      average: averages g1 over a perturbation group, before v is computed.
+      perturbed_loss_fn: the last pass's loss, `(params, aux of the first pass) -> (loss, aux)`;
+        None: `loss_fn`. In a form of one pass the aux is None.
+    """
+    if form.mode == "exact":
+        return _exact(loss_fn, params, r * alpha, average)
+    last_loss_fn = perturbed_loss_fn or (lambda params, _: loss_fn(params))
+    if form.is_one_pass:
+        return _one_perturbed_pass(last_loss_fn, params, r, form, memory, key)
+    return _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, memory, key, average)
+
+
+def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, memory, key, average):
+    direction = form.ascent.direction
+    (loss, aux), clean = _gradient(loss_fn, params, average)
+    stride = r / form.ascent_steps
+    precise_params, precise_clean = tree.precise(params), tree.precise(clean)
+    first = direction(precise_params, precise_clean, memory, key)
+    perturbed_params = tree.add(precise_params, first, stride)
+    for _ in range(form.ascent_steps - 1):
+        _, gradient = _gradient(loss_fn, perturbed_params, average)
+        move = direction(perturbed_params, gradient, memory, key)
+        perturbed_params = tree.add(perturbed_params, move, stride)
+
+    (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(
+        lambda p: last_loss_fn(p, aux), has_aux=True
+    )(perturbed_params)
+    second = perturbed
+    if form.surrogate_gap:
+        second = average(second)  # the gap is that of the whole perturbation group
+        gap = tree.orthogonal_part(precise_clean, second)
+        second = tree.add(second, gap, -form.surrogate_gap)
+    mixed_in = tree.unit(precise_clean) if form.norm_perturbations else precise_clean
+    return PenalizedGradient(
+        gradient=tree.cast(tree.mix(mixed_in, second, alpha), clean),
+        loss=loss,
+        aux=aux,
+        clean_gradient=clean,
+        perturbed_loss=perturbed_loss,
+        perturbed_aux=perturbed_aux,
+        perturbed_gradient=perturbed,
+    )
+
+
+def _one_perturbed_pass(loss_fn, params, r, form, memory, key):
+    """∇L(θ + r·v) with v from what past steps left in the memory."""
+    precise_params = tree.precise(params)
+    direction = form.ascent.direction(precise_params, None, memory, key)
+    (loss, aux), gradient = jax.value_and_grad(lambda p: loss_fn(p, None), has_aux=True)(
+        tree.add(precise_params, direction, r)
+    )
+    return PenalizedGradient(
+        gradient=tree.cast(gradient, params),
+        loss=loss,
+        aux=aux,
+        clean_gradient=None,
+        perturbed_loss=loss,
+        perturbed_aux=aux,
+        perturbed_gradient=gradient,
+    )
+
+
+def _exact(loss_fn, params, strength, average):
+    """∇(L + λ‖∇L‖) = g1 + λ·H·g1/‖g1‖."""
+
+    def gradient_of(params):
+        (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        return gradient, (loss, aux)
+
+    own, hessian_product, (loss, aux) = jax.linearize(gradient_of, params, has_aux=True)
+    clean = average(own)
+    direction = tree.cast(tree.unit(clean), clean)
+    return PenalizedGradient(
+        gradient=tree.add(clean, hessian_product(direction), strength),
+        loss=loss,
+        aux=aux,
+        clean_gradient=clean,
+    )
+
+
+def _gradient(loss_fn, params, average):
+    value, gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    return value, average(gradient)
