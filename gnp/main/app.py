@@ -17,6 +17,7 @@ from gnp.errors import NotSavedError, SkippedError, TrainingError, UserError, re
 from gnp.main import config, xla
 from gnp.main.described_fields import nearest_fields
 from gnp.training.interrupt import Interrupted
+from gnp.training.settings_checks import LARGEST_FLOAT, LARGEST_INT
 
 _SKIPPED = 1
 _BAD_INPUT = 2
@@ -25,7 +26,7 @@ _NOT_SAVED = 4
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
-_NO_MEMORY = "RESOURCE_EXHAUSTED"  # as JAX says it
+_NO_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory")  # as JAX says it of GPUs and of CPUs
 
 
 def run(
@@ -70,6 +71,7 @@ def _call(main):
     _keep_compiled_programs()
     xla.use_all_cores()
     try:
+        _check_numbers()
         main()
         sys.stdout.flush()
     except UserError as error:
@@ -85,7 +87,7 @@ def _call(main):
     except KeyboardInterrupt:
         _exit("Interrupted.", _INTERRUPTED)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
             _exit(_without_memory(error), _TRAINING_FAILED)
         if jax.process_count() == 1:
             raise
@@ -97,6 +99,15 @@ def _call(main):
         _exit("", _PIPE_CLOSED)
     except OSError as error:  # a disk or a file that no other sentence is about
         _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", _BAD_INPUT)
+
+
+def _check_numbers():
+    """Flags that are numbers, whatever they mean, must be finite and fit into 32 bits."""
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        largest = LARGEST_INT if isinstance(value, int) else LARGEST_FLOAT
+        if isinstance(value, int | float) and not abs(value) <= largest:
+            raise UserError(f"--{name} is {value}; it must be at most {largest} in size.")
 
 
 def _quieten_orbax():

@@ -21,9 +21,11 @@ from gnp.diagnostics.layer_updates import next_step_norms
 from gnp.errors import UserError
 from gnp.files import json_text, write_atomically
 from gnp.main import app, config, saved_run
-from gnp.main.build import check_names
+from gnp.main.build import build_model, check_names
+from gnp.main.device_memory import check_fits
 from gnp.main.sharpness import FULL_PRECISION, check_data
 from gnp.model.scanned_blocks import unstack_params
+from gnp.model.size import measure
 from gnp.report.table import aligned
 from gnp.runs.folder import DIAGNOSE_FILE, DIAGNOSE_PICTURE
 from gnp.training.progress import Counter
@@ -50,8 +52,7 @@ def main() -> None:
         out = saved_run.out_folder(folder)
     elif values.config:
         fields = config.read_config(*_FIELDS)
-        check_names(fields)
-        run = saved_run.untrained(fields, evaluate_on_train=on_train)
+        run = untrained(fields, on_train=on_train)
         out = saved_run.out_folder(pathlib.Path())
     else:
         raise UserError("--run=RUN_FOLDER or --config=FILE is needed; name what to look into.")
@@ -60,6 +61,23 @@ def main() -> None:
     write_atomically(out / DIAGNOSE_FILE, json_text(figures))
     draw_diagnosis(figures, out / DIAGNOSE_PICTURE)
     print(f"Figures: {out / DIAGNOSE_FILE}\nPicture: {out / DIAGNOSE_PICTURE}")
+
+
+def untrained(fields: Any, *, on_train: bool) -> saved_run.SavedRun:
+    """What a config names before its first step.
+
+    Args:
+      fields: the resolved config.
+      on_train: make the training images the evaluation set.
+
+    Raises:
+      UserError: a name is unknown, or no device holds the model.
+    """
+    check_names(fields)
+    dataset = fields.dataset
+    image_shape = (dataset.image_size, dataset.image_size, dataset.num_channels)
+    check_fits(fields.model.model_name, measure(build_model(fields), image_shape))
+    return saved_run.untrained(fields, evaluate_on_train=on_train)
 
 
 def diagnose(run: saved_run.SavedRun, seed: int = 0) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from gnp.regularization import tree
 from gnp.runs.folder import CONFIG_FILE, LANDSCAPE_FILES
 from gnp.training.progress import Counter
 
+_MOST_POINTS = 1000  # along each direction
 _BEYOND = 0.25  # an interpolation extends beyond both ends by this share of the way
 
 
@@ -177,8 +178,8 @@ def _other_end(folder, to, checkpoint, like):
 def _check(directions, points, extent):
     if directions not in (1, 2):
         raise UserError(f"--directions is {directions}; choose 1 or 2.")
-    if points < 2:
-        raise UserError(f"--points is {points}; it must be at least 2.")
+    if not 2 <= points <= _MOST_POINTS:
+        raise UserError(f"--points is {points}; it must be in 2 to {_MOST_POINTS}.")
     if not extent > 0:
         raise UserError(f"--extent is {extent}; it must be above 0.")
 

@@ -19,6 +19,7 @@ from gnp.main import app, distributed
 from gnp.main import config as config_flags
 from gnp.main.build import build_model, check_names
 from gnp.main.config import default_config
+from gnp.main.device_memory import check_fits
 from gnp.main.effects import check_effects
 from gnp.main.init_from import starting_point
 from gnp.main.run_data import defaults_of_older_runs, source_of_run
@@ -67,8 +68,8 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
         )
         parallel.barrier("run folder")
         source = source_of_run(config, folder)
-        # A multiplication and an addition are two operations.
-        forward_flops = 2 * measure(model, source.image_shape).multiply_adds
+        size = measure(model, source.image_shape)
+        check_fits(config.model.model_name, size)
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
             for remark in remarks if is_first else ():
                 _log.warning("%s", remark)
@@ -78,7 +79,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
                 source=source,
                 folder=folder,
                 start_from=starting_point(config.init_from, model, source),
-                forward_flops=forward_flops,
+                forward_flops=2 * size.multiply_adds,  # a multiplication and an addition
                 check_folder=lock.check if is_first else lambda: None,
             )
     if is_first:

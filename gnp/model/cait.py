@@ -8,7 +8,7 @@ from flax import linen as nn
 from gnp.model import transformer_layers as parts
 from gnp.model.conv_layers import head
 from gnp.model.dropout import Dropout
-from gnp.model.field_checks import Count, DType, Flag, PatchSize, Positive, Rate
+from gnp.model.field_checks import Count, Depth, DType, Flag, PatchSize, Positive, Rate
 from gnp.model.registry import register_model
 from gnp.model.scanned_blocks import BlockStack
 
@@ -181,8 +181,8 @@ class CaiT(nn.Module):
     num_outputs: Count
     embed_dim: Count = 192
     num_heads: Count = 4
-    depth: Count = 12
-    class_depth: Count = 2
+    depth: Depth = 12
+    class_depth: Depth = 2
     patch_size: PatchSize = 4
     mlp_ratio: Positive = 4.0
     layer_scale: float = 1e-5

@@ -5,6 +5,7 @@ checked.
 """
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -34,18 +35,18 @@ def whole(least: int) -> Any:
     return Annotated[int, Kind(expected, lambda x: _is_whole(x, least))]
 
 
-def _is_whole(value, least):
+def _is_whole(value, least, most=math.inf):
     is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return is_number and value >= least
+    return is_number and least <= value <= most
 
 
 def _is_real(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _are_counts(values):
+def _are_counts(values, most=math.inf):
     is_list = isinstance(values, Sequence) and len(values) > 0
-    return is_list and all(_is_whole(value, 1) for value in values)
+    return is_list and all(_is_whole(value, 1, most) for value in values)
 
 
 def _is_floating_type(value):
@@ -60,6 +61,18 @@ OptionalCount = Annotated[
     int | None, Kind("a whole number of at least 1 or None", lambda x: x is None or _is_whole(x, 1))
 ]
 Counts = Annotated[Sequence[int], Kind("a list of whole numbers of at least 1", _are_counts)]
+# Layers are traced one by one; with more it would take many minutes before anything is said.
+_MOST_LAYERS = 2000
+Depth = Annotated[
+    int,
+    Kind(f"a whole number from 1 to {_MOST_LAYERS}", lambda x: _is_whole(x, 1, _MOST_LAYERS)),
+]
+Depths = Annotated[
+    Sequence[int],
+    Kind(
+        f"a list of whole numbers from 1 to {_MOST_LAYERS}", lambda x: _are_counts(x, _MOST_LAYERS)
+    ),
+]
 Rate = Annotated[
     float, Kind("a number of at least 0 and below 1", lambda x: _is_real(x) and 0 <= x < 1)
 ]

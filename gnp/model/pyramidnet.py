@@ -18,7 +18,7 @@ from gnp.model.conv_layers import (
     shake,
     uniform_per_example,
 )
-from gnp.model.field_checks import Count, DType, Flag, Positive
+from gnp.model.field_checks import Count, Depth, DType, Flag, Positive
 from gnp.model.registry import register_model
 
 _STEM_WIDTH = 16
@@ -95,7 +95,7 @@ class PyramidNet(nn.Module):
     """
 
     num_outputs: Count
-    pyramid_depth: Count
+    pyramid_depth: Depth
     pyramid_alpha: Positive
     dtype: DType = None
     remat: Flag = False

@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from gnp.errors import unknown_name
 from gnp.model.conv_layers import batch_norm, head, kaiming, run_block
-from gnp.model.field_checks import Count, Counts, DType, Flag, check_stages
+from gnp.model.field_checks import Count, Counts, Depths, DType, Flag, check_stages
 from gnp.model.registry import register_model
 
 _LARGEST_CIFAR_IMAGE = 64
@@ -105,7 +105,7 @@ class ResNet(nn.Module):
     """
 
     num_outputs: Count
-    depths: Counts = (3, 4, 6, 3)
+    depths: Depths = (3, 4, 6, 3)
     block: str = "bottleneck"
     widths: Counts = (64, 128, 256, 512)
     stem: str = "auto"

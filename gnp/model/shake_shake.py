@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gnp.model.conv_layers import batch_norm, head, kaiming, run_block, shake, uniform_per_example
-from gnp.model.field_checks import Count, DType, Flag, whole
+from gnp.model.field_checks import Count, Depth, DType, Flag, whole
 from gnp.model.registry import register_model
 
 _STEM_WIDTH = 16
@@ -82,7 +82,7 @@ class ShakeShakeNet(nn.Module):
 
     num_outputs: Count
     width: whole(2) = 96
-    blocks_per_group: Count = 4
+    blocks_per_group: Depth = 4
     dtype: DType = None
     remat: Flag = False
 

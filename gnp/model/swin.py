@@ -11,6 +11,7 @@ from gnp.model.dropout import Dropout
 from gnp.model.field_checks import (
     Count,
     Counts,
+    Depths,
     DType,
     Flag,
     PatchSize,
@@ -187,7 +188,7 @@ class Swin(nn.Module):
 
     num_outputs: Count
     embed_dim: Count = 96
-    depths: Counts = (2, 2, 6, 2)
+    depths: Depths = (2, 2, 6, 2)
     num_heads: Counts = (3, 6, 12, 24)
     patch_size: PatchSize = 4
     window_size: Count = 7

@@ -8,7 +8,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.model.conv_layers import batch_norm, head, kaiming, run_block, uniform
 from gnp.model.dropout import Dropout
-from gnp.model.field_checks import Count, Counts, DType, Flag, Rate, check_stages
+from gnp.model.field_checks import Count, Counts, Depths, DType, Flag, Rate, check_stages
 from gnp.model.registry import register_model
 
 
@@ -52,7 +52,7 @@ class VGG(nn.Module):
     """
 
     num_outputs: Count
-    depths: Counts = (2, 2, 3, 3, 3)
+    depths: Depths = (2, 2, 3, 3, 3)
     widths: Counts = (64, 128, 256, 512, 512)
     dense_width: Count = 4096
     dropout_rate: Rate = 0.5

@@ -11,6 +11,7 @@ from gnp.model import transformer_layers as parts
 from gnp.model.dropout import Dropout
 from gnp.model.field_checks import (
     Count,
+    Depth,
     DType,
     Flag,
     OptionalCount,
@@ -163,6 +164,7 @@ _PATCHES = {"size": PatchSize}
 _SIZES = ("mlp_dim", "num_heads", "num_layers")
 _TRANSFORMER = {
     **dict.fromkeys(_SIZES, Count),
+    "num_layers": Depth,
     **dict.fromkeys(("dropout_rate", "attention_dropout_rate"), Rate),
 }
 

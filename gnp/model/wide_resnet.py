@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from gnp.errors import UserError
 from gnp.model.conv_layers import batch_norm, head, kaiming, pool_and_pad, run_block
-from gnp.model.field_checks import Count, DType, Flag
+from gnp.model.field_checks import Count, Depth, DType, Flag
 from gnp.model.registry import register_model
 
 
@@ -53,7 +53,7 @@ class WideResNet(nn.Module):
     """
 
     num_outputs: Count
-    depth: Count = 28
+    depth: Depth = 28
     width: Count = 10
     use_additional_skip_connections: Flag = False
     dtype: DType = None

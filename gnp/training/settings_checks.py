@@ -73,7 +73,7 @@ _RANGES = (
 )
 
 # Steps, and numbers computed with them, are of 32 bits.
-LARGEST_INT, _LARGEST_FLOAT = 2**31 - 1, 3e38
+LARGEST_INT, LARGEST_FLOAT = 2**31 - 1, 3e38
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -104,7 +104,7 @@ def _check_size(field, value):
         for inner in value:
             _check_size(field, inner)
         return
-    largest = LARGEST_INT if type(value) is int else _LARGEST_FLOAT
+    largest = LARGEST_INT if type(value) is int else LARGEST_FLOAT
     if field not in _SEEDS and isinstance(value, int | float) and not abs(value) <= largest:
         raise UserError(f"{field} is or has {value}; it must be at most {largest} in size.")
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config import base
-from gnp.main import app, convert, main, models
+from gnp.main import app, convert, diagnose, evaluate, landscape, main, models, sharpness
 from gnp.model import registry
 from gnp.runs.folder import flatten
 from gnp.training import parallel
@@ -300,6 +300,51 @@ def test_other_commands_are_as_careful(command, arguments, sentence):
     code, said = check(command, *arguments)
     assert code == 2
     assert sentence in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7.28 TiB"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+        jax.errors.JaxRuntimeError("INTERNAL: Error dispatching: Out of memory allocating 9 bytes"),
+    ],
+    ids=str,
+)
+def test_without_memory_there_is_one_sentence(tmp_path, monkeypatch, error):
+    def fails(settings, **job):
+        raise error
+
+    monkeypatch.setattr(main, "_train", fails)
+    code, said = check_training(tmp_path / "runs")
+    assert code == 3
+    assert said.startswith("There is not enough memory (")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "sentence"),
+    [
+        (evaluate, "--attack_radius=nan", "--attack_radius is nan; it must be at most 3e+38"),
+        (evaluate, "--attack_radius=1e400", "--attack_radius is inf; it must be at most 3e+38"),
+        (sharpness, "--r=nan", "--r is nan; it must be at most 3e+38 in size."),
+        (sharpness, "--sigma=inf", "--sigma is inf; it must be at most 3e+38 in size."),
+        (sharpness, "--seed=" + "9" * 20, "it must be at most 2147483647 in size."),
+        (landscape, "--extent=nan", "--extent is nan; it must be at most 3e+38 in size."),
+        (landscape, "--seed=" + "9" * 20, "it must be at most 2147483647 in size."),
+        (landscape, "--points=1001", "--points is 1001; it must be in 2 to 1000."),
+        (diagnose, "--seed=" + "9" * 20, "it must be at most 2147483647 in size."),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+def test_a_number_of_a_command_that_makes_no_sense_is_one_sentence(
+    tmp_path, command, flag, sentence
+):
+    (tmp_path / "config.json").touch()
+    code, said = check(command, f"--run={tmp_path}", flag)
+    assert code == 2
+    assert sentence in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gnp.model import create_model, model_names, register_model, registry
 from gnp.model.field_checks import Count, DType, Rate
 
 COUNT = "must be a whole number of at least 1."
+DEPTH = "must be a whole number from 1 to 2000."
 RATE = "must be a number of at least 0 and below 1."
 
 
@@ -27,7 +28,27 @@ RATE = "must be a number of at least 0 and below 1."
         ("ResNet50", {"depths": 3}, "depths of model ResNet50 is 3; it must be a list of whole "),
         ("WideResNet_16_4", {"width": 0}, f"width of model WideResNet_16_4 is 0; it {COUNT}"),
         ("WideResNet_16_4", {"width": 1.5}, f"width of model WideResNet_16_4 is 1.5; it {COUNT}"),
-        ("WideResNet_16_4", {"depth": "16"}, f"depth of model WideResNet_16_4 is '16'; it {COUNT}"),
+        ("WideResNet_16_4", {"depth": "16"}, f"depth of model WideResNet_16_4 is '16'; it {DEPTH}"),
+        (
+            "WideResNet_16_4",
+            {"depth": 10**9},
+            f"depth of model WideResNet_16_4 is 1000000000; it {DEPTH}",
+        ),
+        (
+            "ResNet50",
+            {"depths": (3, 10**9)},
+            "depths of model ResNet50 is (3, 1000000000); it must",
+        ),
+        (
+            "CaiT_XXS12",
+            {"class_depth": 2001},
+            f"class_depth of model CaiT_XXS12 is 2001; it {DEPTH}",
+        ),
+        (
+            "ViT_Micro",
+            {"transformer": {"num_layers": 10**9}},
+            f"transformer.num_layers of model ViT_Micro is 1000000000; it {DEPTH}",
+        ),
         ("WideResNet_16_4", {"width": True}, f"width of model WideResNet_16_4 is True; it {COUNT}"),
         ("WideResNet_2_96_ShakeShake", {"width": 1}, "width of model WideResNet_2_96_ShakeShake "),
         ("VGG16", {"dropout_rate": 1.5}, f"dropout_rate of model VGG16 is 1.5; it {RATE}"),
