@@ -1,4 +1,4 @@
-"""Errors and calibration of a classifier, and a picture of its confusion matrix."""
+"""Errors, confusions and calibration of a classifier, and a picture of its confusions."""
 
 import math
 import os
@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from gnp.report.style import new_figure, plain, save_figure
+from gnp.report.style import BLUE, new_figure, plain, save_figure, shortened, tidy
 
 _BINS = 15
 
-# The picture has room for this many names of classes, of this length.
+# With no more classes than these, a top-5 error says nothing.
+_TOP = 5
+
+# With more classes there are the largest confusions alone, and not all of them as a matrix. The
+# picture has room for this many names of classes, of this length.
 _MOST_NAMES = 40
+_MOST_CONFUSIONS = 50
 _LONGEST_NAME = 30
 _INCHES_PER_CHARACTER = 0.075
 
@@ -35,48 +40,75 @@ def classification_figures(
 
     Returns:
       `num_images`, `num_unpredicted` (images without a prediction), `error_rate` (top 1),
-      `top_5_error_rate`, `loss` (mean negative logarithm of the true class's probability),
-      `calibration_error`; `classes`: for each its `name`, number of `images`, `error_rate` (None
-      without an image or without a prediction for one) and `predicted`, the number of images
-      predicted as this class; and `confusion`: rows are true classes, columns predicted ones.
+      `top_5_error_rate` (with more than five classes), `loss` (mean negative logarithm of the true
+      class's probability), `calibration_error`; `classes`: for each its `name`, number of `images`,
+      `error_rate` (None without an image or without a prediction for one) and `predicted`, the
+      number of images predicted as this class; `confusions`: the largest 50, each with the `true`
+      and the `predicted` class and the number of `images`; and `confusion`, with up to 40 classes:
+      rows are true classes, columns predicted ones.
     """
-    labels = np.asarray(labels)
+    labels, count = np.asarray(labels), len(class_names)
     is_predicted = np.isfinite(logits.max(axis=1))
-    scalars = dict.fromkeys(
-        ("error_rate", "top_5_error_rate", "loss", "calibration_error"), math.nan
-    )
-    if is_predicted.all():
-        scalars = _scalars(logits, labels)
-    confusion = np.zeros((len(class_names),) * 2, int)
-    predictions = logits[is_predicted].argmax(axis=1)
-    np.add.at(confusion, (labels[is_predicted], predictions), 1)
-    images = np.bincount(labels, minlength=len(class_names))
-    return {
+    true, predicted = labels[is_predicted], logits[is_predicted].argmax(axis=1)
+    images, with_prediction = (np.bincount(x, minlength=count) for x in (labels, true))
+    right = np.bincount(true[true == predicted], minlength=count)
+    figures = {
         "num_images": len(labels),
         "num_unpredicted": int(len(labels) - is_predicted.sum()),
-        **scalars,
+        **(_scalars(logits, labels) if is_predicted.all() else _no_scalars(count)),
         "classes": [
             {
                 "name": name,
-                "images": int(count),
-                "error_rate": float(1 - row[index] / count) if 0 < count == row.sum() else None,
-                "predicted": int(confusion[:, index].sum()),
+                "images": int(images[index]),
+                "error_rate": (
+                    float(1 - right[index] / images[index])
+                    if 0 < images[index] == with_prediction[index]
+                    else None
+                ),
+                "predicted": int(total),
             }
-            for index, (name, row, count) in enumerate(
-                zip(class_names, confusion, images, strict=True)
+            for index, (name, total) in enumerate(
+                zip(class_names, np.bincount(predicted, minlength=count), strict=True)
             )
         ],
-        "confusion": confusion.tolist(),
+        "confusions": _largest_confusions(true, predicted, class_names),
     }
+    if count <= _MOST_NAMES:
+        confusion = np.zeros((count, count), int)
+        np.add.at(confusion, (true, predicted), 1)
+        figures["confusion"] = confusion.tolist()
+    return figures
+
+
+def _largest_confusions(true, predicted, class_names):
+    """The pairs of classes that are confused most often, those that tie in the order of classes."""
+    is_wrong = true != predicted
+    pairs, counts = np.unique(
+        np.stack([true[is_wrong], predicted[is_wrong]]), axis=1, return_counts=True
+    )
+    return [
+        {
+            "true": class_names[pairs[0, index]],
+            "predicted": class_names[pairs[1, index]],
+            "images": int(counts[index]),
+        }
+        for index in np.argsort(-counts, kind="stable")[:_MOST_CONFUSIONS]
+    ]
+
+
+def _no_scalars(num_classes):
+    names = ["error_rate", "top_5_error_rate", "loss", "calibration_error"]
+    return {name: math.nan for name in names if name != "top_5_error_rate" or num_classes > _TOP}
 
 
 def _scalars(logits, labels):
     ranks = _ranks(logits, labels)
     log_probabilities = log_softmax(np.asarray(logits), axis=1)
     truth = log_probabilities[np.arange(len(labels)), labels]
+    top_5 = {"top_5_error_rate": float(np.mean(ranks >= _TOP))} if logits.shape[1] > _TOP else {}
     return {
         "error_rate": float(np.mean(ranks >= 1)),
-        "top_5_error_rate": float(np.mean(ranks >= 5)),
+        **top_5,
         "loss": float(-np.mean(truth)),
         "calibration_error": calibration_error(np.exp(log_probabilities), labels),
     }
@@ -110,30 +142,48 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def draw_confusion(figures: dict[str, Any], out_path: str | os.PathLike) -> None:
     """Draws the confusion matrix, each row in percent of its class.
 
+    With more than 40 classes it draws the largest confusions in its place.
+
     Args:
       figures: from `classification_figures`.
       out_path: the PNG to write.
     """
+    draw = _draw_matrix if "confusion" in figures else _draw_largest
+    figure, axes = draw(figures)
+    axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
+    save_figure(figure, out_path)
+
+
+def _draw_matrix(figures):
     confusion = np.array(figures["confusion"])
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    names = [plain(_shortened(entry["name"])) for entry in figures["classes"]]
+    names = [plain(shortened(entry["name"], _LONGEST_NAME)) for entry in figures["classes"]]
     side = min(max(4.0, 0.45 * len(names)), 16.0)
-    margin = _INCHES_PER_CHARACTER * max(map(len, names)) if len(names) <= _MOST_NAMES else 0.0
+    margin = _INCHES_PER_CHARACTER * max(map(len, names))
     figure = new_figure(side + margin + 1.5, side + margin)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
     axes.set(xlabel="predicted class", ylabel="true class")
-    if len(names) <= _MOST_NAMES:
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
     if len(names) <= 12:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 50 else "black"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
-    axes.set_title(f"{100 * figures['error_rate']:.2f} % error on {figures['num_images']:,} images")
-    save_figure(figure, out_path)
+    return figure, axes
 
 
-def _shortened(name):
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+def _draw_largest(figures):
+    confusions = figures["confusions"][:_MOST_NAMES]
+    names = [
+        plain(" → ".join(shortened(c[kind], _LONGEST_NAME) for kind in ("true", "predicted")))
+        for c in confusions
+    ]
+    figure = new_figure(9.0, 1.5 + 0.22 * len(names))
+    axes = figure.add_subplot()
+    tidy(axes, "", "images", "true class → predicted class")
+    axes.barh(range(len(names)), [c["images"] for c in confusions], color=BLUE)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    return figure, axes

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 def load(config) -> LabelledData:
     """Lists `train/<class>/*` and `val/<class>/*` below dataset.data_dir.
 
-    With use_test_set=False only `train` is needed, and only to evaluate on the other.
+    With use_test_set=False only `train` is needed. To evaluate, only the other one is needed.
     """
     if not config.dataset.data_dir:
         raise UserError(
@@ -26,14 +26,19 @@ def load(config) -> LabelledData:
             f"({_alternatives()})."
         )
     root = Path(config.dataset.data_dir)
-    test = _evaluation_folder(root) if config.use_test_set else None
-    return folder.load(
-        folder.Directory(root / "train", _FLAG), test, recursive=config.dataset.recursive
-    )
+    train = root / "train"
+    is_for_evaluation_alone = not train.is_dir() and bool(_evaluation_folders(root))
+    needs_test = config.use_test_set or is_for_evaluation_alone
+    test = _evaluation_folder(root) if needs_test else None
+    return folder.load(folder.Directory(train, _FLAG), test, recursive=config.dataset.recursive)
+
+
+def _evaluation_folders(root):
+    return [name for name in EVALUATION_FOLDERS if (root / name).is_dir()]
 
 
 def _evaluation_folder(root):
-    found = [name for name in EVALUATION_FOLDERS if (root / name).is_dir()]
+    found = _evaluation_folders(root)
     if not found:
         if not root.is_dir():
             raise UserError(f"{root} is not a folder; set {_FLAG} to one with train/<class>/*.")

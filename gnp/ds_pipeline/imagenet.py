@@ -10,13 +10,13 @@ from gnp.ds_pipeline.labelled_data import LabelledData
 def load(config) -> LabelledData:
     """Lists `<synset>/*` below imagenet_train_dir and imagenet_val_dir.
 
-    With use_test_set=False only the first is needed, and only to evaluate on the second.
+    With use_test_set=False only the first is needed. To evaluate, only the second one is needed.
     """
     train, val = (
         folder.Directory(Path(config[field]) if config[field] else None, field)
         for field in ("imagenet_train_dir", "imagenet_val_dir")
     )
-    data = folder.load(
-        train, val if config.use_test_set else None, recursive=config.dataset.recursive
-    )
+    is_for_evaluation_alone = train.path is None or not train.path.is_dir()
+    needs_test = config.use_test_set or is_for_evaluation_alone
+    data = folder.load(train, val if needs_test else None, recursive=config.dataset.recursive)
     return dataclasses.replace(data, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -26,6 +26,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def paths(self) -> np.ndarray | None:
+        """Of the files that the images are of; None: there are none."""
+        return self.images if self.images.dtype.kind == "U" else self.files
+
     def take(self, indices: np.ndarray) -> "Examples":
         arrays = (getattr(self, field.name) for field in dataclasses.fields(self))
         return Examples(*(None if array is None else array[indices] for array in arrays))

@@ -106,6 +106,7 @@ class PlannedSource(source.DataSource):
         self.num_train_images = len(data.train)
         self.num_eval_images = len(data.test)
         self.image_shape = settings.image_shape
+        self.eval_files = data.test.paths
         self.class_names = data.class_names
         self.mean, self.std = data.mean, data.std
         self.label_noise = label_noise.summary(data)

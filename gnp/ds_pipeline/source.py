@@ -33,6 +33,8 @@ class DataSource(abc.ABC):
         without label noise.
       label_noise: kind and amount of the label noise, as `gnp.ds_pipeline.label_noise.summary`
         returns them; None without label noise.
+      eval_files: paths of the evaluation images in the order of `eval_batches`, over all processes;
+        None: they are no files.
       fingerprints: of the images with their labels in `train` and `eval`, see
         `gnp.ds_pipeline.fingerprint`; None: unknown.
       device_data: tree of arrays that the training loop copies to every device once and passes to
@@ -47,6 +49,7 @@ class DataSource(abc.ABC):
     std: tuple[float, ...]
     num_wrong_labels: int = 0
     label_noise: dict[str, Any] | None = None
+    eval_files: np.ndarray | None = None
     fingerprints: dict[str, str] | None = None
     device_data: Any = None
 

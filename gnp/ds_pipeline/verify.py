@@ -76,7 +76,7 @@ def without_bad_images(
 
 def _without(files: Examples, bad, part):
     kept = np.flatnonzero(~np.isin(files.images, bad))
-    if not len(kept):
+    if len(files) and not len(kept):
         raise UserError(f"No image of the {part} set can be used; see {SKIPPED_FILE}.")
     return files.take(kept)
 

@@ -1,32 +1,72 @@
 """Evaluates a run's checkpoint, on its own data or on others with the same classes.
 
-python -m gnp.main.evaluate --run=RUN_FOLDER [--checkpoint=best|last|STEP|average:N] [--ema]
-    [--attack_radius=RADIUS] [--config.FIELD=VALUE]
+python -m gnp.main.evaluate --run=RUN_FOLDER [--checkpoint=best|last|STEP|average:N]
+    [--weights=raw|ema] [--attack_radius=RADIUS] [--out=FOLDER] [--config.FIELD=VALUE]
 
-Prints the figures as JSON.
+Prints tables. With --out it writes the figures (evaluation.json), the confusions as a picture
+(confusion.png), a list of the misclassified images (misclassified.csv) and a picture of the worst
+of them (misclassified.png). To evaluate on images of your own, in FOLDER/test/<class>/*, give
+--config.dataset.dataset_name=image_folder --config.dataset.data_dir=FOLDER.
 """
 
 import functools
 import pathlib
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
+from gnp.diagnostics import mistakes
 from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
+from gnp.ds_pipeline.source import DataSource
+from gnp.errors import UserError
 from gnp.files import json_text, make_folder, write_atomically
 from gnp.main import app, saved_run
+from gnp.main.shown_images import evaluation_images
+from gnp.report.image_grid import save_image_grid
+from gnp.report.table import aligned
 from gnp.training import parallel
 from gnp.training.evaluate import make_predict_step, predict
 
-_SCALARS = ("error_rate", "top_5_error_rate", "loss", "calibration_error")
+FIGURES_FILE = "evaluation.json"
+CONFUSION_PICTURE = "confusion.png"
+MISTAKES_FILE = "misclassified.csv"
+MISTAKES_PICTURE = "misclassified.png"
+
+_SCALARS = {
+    "error_rate": "error (%)",
+    "top_5_error_rate": "top-5 error (%)",
+    "loss": "loss",
+    "calibration_error": "calibration error",
+}
+
+# In the tables on the terminal: all classes up to this number, of more the worst; and confusions.
+_MOST_CLASSES = 20
+_WORST_CLASSES = 10
+
+_IMAGES_SHOWN = 64
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation finds.
+
+    Attributes:
+      figures: see `evaluate_run`.
+      mistakes: the misclassified images, the worst first.
+      source: whose evaluation set they are of.
+    """
+
+    figures: dict[str, Any]
+    mistakes: list[mistakes.Mistake]
+    source: DataSource
 
 
 def define_flags() -> None:
     """The flags of this command."""
     saved_run.define_flags()
-    flags.DEFINE_bool("ema", False, "Take the moving average of the parameters over the steps.")
+    saved_run.define_weights_flag()
+    flags.DEFINE_bool("ema", False, "Another way to write --weights=ema.")
     flags.DEFINE_float(
         "attack_radius",
         0.0,
@@ -34,30 +74,33 @@ def define_flags() -> None:
         "input (fast gradient attack).",
         lower_bound=0.0,
     )
-    flags.DEFINE_string("out", None, "A folder for evaluation.json and confusion.png, if wanted.")
+    flags.DEFINE_string("out", None, "A folder for figures, pictures and misclassified images.")
 
 
 def main() -> None:
     """Evaluates what the flags name."""
+    values = flags.FLAGS
     folder = saved_run.folder_from_flags()
-    out = make_folder(flags.FLAGS.out, "--out") if flags.FLAGS.out else None
-    figures = evaluate_run(
+    if values.ema and values.weights == "raw":
+        raise UserError("--ema and --weights=raw contradict each other; give one of them.")
+    out = make_folder(values.out, "--out") if values.out else None
+    config = saved_run.config_of(folder)
+    found = evaluate(
         folder,
-        saved_run.config_of(folder),
-        flags.FLAGS.checkpoint,
-        ema=flags.FLAGS.ema,
-        attack_radius=flags.FLAGS.attack_radius,
+        config,
+        values.checkpoint,
+        ema=values.ema or saved_run.is_average(config, values.weights),
+        attack_radius=values.attack_radius,
     )
-    print(json_text(figures, indent=None), end="")
-    if unpredicted := figures["num_unpredicted"]:
+    print(format_figures(found.figures), flush=True)
+    if unpredicted := found.figures["num_unpredicted"]:
         print(
-            f"The model computes no finite numbers for {unpredicted} of {figures['num_images']} "
-            "images, so errors, loss and calibration are null.",
+            f"The model computes no finite numbers for {unpredicted} of "
+            f"{found.figures['num_images']} images, so errors, loss and calibration are nan.",
             file=sys.stderr,
         )
     if out:
-        write_atomically(out / "evaluation.json", json_text(figures))
-        draw_confusion(figures, out / "confusion.png")
+        write_evaluation(found, out)
 
 
 def evaluate_run(
@@ -85,6 +128,18 @@ def evaluate_run(
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
     """
+    return evaluate(folder, config, checkpoint, ema=ema, attack_radius=attack_radius).figures
+
+
+def evaluate(
+    folder: pathlib.Path,
+    config: Any,
+    checkpoint: str,
+    *,
+    ema: bool = False,
+    attack_radius: float = 0.0,
+) -> Evaluation:
+    """The same with the misclassified images."""
     run = saved_run.load_run(folder, config, checkpoint, ema=ema)
     attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
     predict_step = parallel.map_eval_step(
@@ -92,16 +147,85 @@ def evaluate_run(
     )
     device_data = parallel.replicate(run.source.device_data)
 
-    def figures_of(state):
-        logits, labels = predict(predict_step, state, run.source.eval_batches(), device_data)
-        return classification_figures(logits, labels, run.source.class_names)
+    def logits_of(state):
+        return predict(predict_step, state, run.source.eval_batches(), device_data)
 
+    logits, labels = logits_of(run.state)
     figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
-    figures |= figures_of(run.state)
+    figures |= classification_figures(logits, labels, run.source.class_names)
     if run.raw is not None:
-        raw = figures_of(run.raw)
-        figures |= {"averaged": run.averaged, "raw": {name: raw[name] for name in _SCALARS}}
-    return figures
+        raw = classification_figures(*logits_of(run.raw), run.source.class_names)
+        figures["averaged"] = run.averaged
+        figures["raw"] = {name: raw[name] for name in _SCALARS if name in raw}
+    return Evaluation(figures, mistakes.find_mistakes(logits, labels), run.source)
+
+
+def format_figures(figures: dict[str, Any]) -> str:
+    """The figures as tables; of many classes only the worst ones."""
+    parts = [_format_scalars(figures), _format_classes(figures["classes"])]
+    if figures["confusions"]:
+        rows = [tuple(map(str, c.values())) for c in figures["confusions"][:_WORST_CLASSES]]
+        parts.append(aligned(("true class", "predicted as", "images"), rows))
+    return "\n\n".join(parts)
+
+
+def _format_scalars(figures):
+    columns = {"averaged": figures, "not averaged": figures["raw"]} if "raw" in figures else {}
+    columns = columns or {"": figures}
+    rows = [
+        (title, *(_number(name, column[name]) for column in columns.values()))
+        for name, title in _SCALARS.items()
+        if name in figures
+    ]
+    head = f"{figures['num_images']:,} images, step {figures['step']}"
+    return aligned((head, *columns), rows)
+
+
+def _number(name, value):
+    return f"{100 * value:.2f}" if name.endswith("rate") else f"{value:.4f}"
+
+
+def _format_classes(classes):
+    def order(entry):
+        return entry["error_rate"] is None, -(entry["error_rate"] or 0)
+
+    head = "class"
+    if len(classes) > _MOST_CLASSES:
+        head = f"worst of {len(classes):,} classes"
+        classes = sorted(classes, key=order)[:_WORST_CLASSES]
+    rows = [
+        (
+            entry["name"],
+            str(entry["images"]),
+            "" if entry["error_rate"] is None else f"{100 * entry['error_rate']:.1f}",
+            str(entry["predicted"]),
+        )
+        for entry in classes
+    ]
+    return aligned((head, "images", "error (%)", "predicted"), rows)
+
+
+def write_evaluation(found: Evaluation, out: pathlib.Path) -> None:
+    """Writes figures, pictures and the list of misclassified images into a folder.
+
+    Raises:
+      CannotWriteError: a file cannot be written.
+    """
+    names, worst = found.source.class_names, found.mistakes[:_IMAGES_SHOWN]
+    write_atomically(out / FIGURES_FILE, json_text(found.figures))
+    draw_confusion(found.figures, out / CONFUSION_PICTURE)
+    write_atomically(
+        out / MISTAKES_FILE, mistakes.as_csv(found.mistakes, names, found.source.eval_files)
+    )
+    files = [FIGURES_FILE, CONFUSION_PICTURE, MISTAKES_FILE]
+    (out / MISTAKES_PICTURE).unlink(missing_ok=True)  # that of another evaluation
+    if worst:
+        images = evaluation_images(found.source, [mistake.image for mistake in worst])
+        captions = [mistakes.caption(mistake, names) for mistake in worst]
+        title = f"The worst of {len(found.mistakes):,} misclassified images"
+        save_image_grid(out / MISTAKES_PICTURE, {title: (images, captions)})
+        files.append(MISTAKES_PICTURE)
+    print(f"\nFiles in {out}: {', '.join(files)}")
 
 
 if __name__ == "__main__":

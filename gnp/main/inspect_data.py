@@ -8,7 +8,6 @@ import itertools
 import pathlib
 import time
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -17,6 +16,7 @@ from gnp.ds_pipeline import verify
 from gnp.errors import UserError
 from gnp.files import make_folder
 from gnp.main import app, config
+from gnp.main.shown_images import as_shown, completed
 from gnp.report.image_grid import save_image_grid
 from gnp.training.progress import Counter
 
@@ -50,8 +50,8 @@ def inspect(settings, out: pathlib.Path) -> None:
     """Prints statistics of the data and the pipeline's speed, and saves a picture of images."""
     source = data.build_source(settings)
     prepare, prepare_eval = (
-        _complete(source, source.prepare),
-        _complete(source, source.prepare_eval),
+        completed(source, source.prepare),
+        completed(source, source.prepare_eval),
     )
     train = _some(map(prepare, source.train_batches(epoch=0)))
     evaluation = _some(map(prepare_eval, source.eval_batches()))
@@ -94,15 +94,6 @@ def verify_files(settings) -> None:
         )
 
 
-def _complete(source, prepare):
-    """A function that completes a batch of the source and copies it to the host."""
-    if source.device_data is None:
-        return lambda batch: batch
-    device_data = jax.device_put(source.device_data)
-    prepare = jax.jit(prepare)
-    return lambda batch: jax.device_get(prepare(device_data, batch))
-
-
 def _some(batches):
     """The first whole batches with at least _IMAGES_MEASURED images, joined, without padding."""
     batches = list(_until(batches, _IMAGES_MEASURED))
@@ -133,7 +124,7 @@ def _print_counts(source):
 
 
 def _print_statistics(source, name, images):
-    pixels = images * np.float32(source.std) + np.float32(source.mean)
+    pixels = as_shown(source, images)
     mean, std = (", ".join(f"{x:.4f}" for x in f((0, 1, 2))) for f in (pixels.mean, pixels.std))
     print(f"{name}: mean {mean}, std {std} per channel, over {len(images)} images")
 
@@ -150,7 +141,7 @@ def _images_per_second(source, prepare):
 
 
 def _to_show(source, batch):
-    images = batch["image"][:_IMAGES_SHOWN] * np.float32(source.std) + np.float32(source.mean)
+    images = as_shown(source, batch["image"][:_IMAGES_SHOWN])
     captions = [_caption(source, label) for label in batch["label"][:_IMAGES_SHOWN]]
     if "true_label" in batch:
         true = batch["true_label"][:_IMAGES_SHOWN]

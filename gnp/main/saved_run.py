@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import pathlib
 import re
 from typing import Any, NamedTuple
@@ -29,9 +30,14 @@ from gnp.training.checkpoint_files import (
 from gnp.training.checkpoint_state import restore
 from gnp.training.saved_variables import average_variables, read_variables
 from gnp.training.settings import Settings, read_settings
+from gnp.training.settings_run import SavingSettings
 from gnp.training.state import TrainState
 
+# Which of a checkpoint's variables: as training left them, or their moving averages.
+WEIGHTS = ("raw", "ema")
+
 _AVERAGE = "average:"
+_OF_AVERAGES = "eval_ema/"
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +76,17 @@ def define_flags() -> None:
     )
 
 
+def define_weights_flag() -> None:
+    """The flag of a command that uses a trained model."""
+    flags.DEFINE_enum(
+        "weights",
+        None,
+        WEIGHTS,
+        "The parameters as training left them, or their moving average over the steps; unset: "
+        "those that best_metric of the run measures.",
+    )
+
+
 def define_instrument_flags() -> None:
     """The flags of an instrument that looks at a data set and leaves files."""
     flags.DEFINE_string("data", "train", "The images that are looked at: train or test.")
@@ -93,7 +110,16 @@ def folder_from_flags() -> pathlib.Path:
     """
     if not flags.FLAGS.run:
         raise UserError("--run is missing; name the folder of a run.")
-    folder = pathlib.Path(flags.FLAGS.run).absolute()
+    return folder_of_run(flags.FLAGS.run)
+
+
+def folder_of_run(path: str | os.PathLike) -> pathlib.Path:
+    """The folder of a run, as an absolute path.
+
+    Raises:
+      UserError: it is no run's folder.
+    """
+    folder = pathlib.Path(path).absolute()
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} holds no {CONFIG_FILE}; name the folder of a run.")
     return folder
@@ -136,6 +162,42 @@ def load_run(
     variables = average_variables(_read_variables(folder, step, ema) for step in steps)
     averaged = state.with_variables(parallel.replicate(variables))
     return run._replace(state=averaged, averaged=tuple(steps), raw=state)
+
+
+def is_average(config: Any, weights: str | None) -> bool:
+    """Whether `weights`, a name of `WEIGHTS`, is the moving average.
+
+    Args:
+      config: of the run, whose `best_metric` decides if `weights` is None.
+      weights: what a user has asked for.
+
+    Raises:
+      UserError: the name is unknown.
+    """
+    if weights is None:
+        return config.best_metric.startswith(_OF_AVERAGES)
+    if weights not in WEIGHTS:
+        raise unknown_name("weights", weights, WEIGHTS)
+    return weights == "ema"
+
+
+def read_run_variables(
+    folder: pathlib.Path, config: Any, checkpoint: str, *, ema: bool
+) -> tuple[dict[str, Any], int]:
+    """The variables of a run's model without its data and optimizer, and their step.
+
+    Args:
+      folder, config, checkpoint, ema: as of `load_run`.
+
+    Returns:
+      `params` and `batch_stats`, as numpy arrays, and the step of the last checkpoint read.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is damaged.
+    """
+    saving = SavingSettings.from_config(config)
+    steps = _steps(checkpoint, folder / CHECKPOINTS_FOLDER, saving)
+    return average_variables(_read_variables(folder, step, ema) for step in steps), steps[-1]
 
 
 def _read_variables(folder, step, ema):

@@ -61,6 +61,11 @@ def plain(text: object) -> str:
     return printable(text).replace("$", r"\$")
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text, cut to a number of characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def tidy(axes: "Axes", title: str = "", x_label: str = "", y_label: str = "") -> None:
     """Gives axes a title on the left, labels, a faint grid and no frame at the top and right."""
     axes.set_title(title, fontsize=TITLE, loc="left")

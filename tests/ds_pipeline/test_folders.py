@@ -155,11 +155,11 @@ def test_evaluation_needs_no_training_folder(root, kind, train_dir):
     assert source.class_names == ["a", "b", "c"]
     labels = np.concatenate([batch["label"] for batch in source.eval_batches()])
     assert labels.sum(0).tolist() == [4, 0, 4]
-    with pytest.raises(UserError, match=r"train is not a folder|train_dir is empty|gone is not a"):
-        build_source(config)
-    config.use_test_set = False
-    with pytest.raises(UserError, match=r"train is not a folder|train_dir is empty|gone is not a"):
-        build_source(config, **RUN)
+    for config.use_test_set in (True, False):
+        assert build_source(config, **RUN).num_eval_images == 8
+        missing = "train is not a folder|train_dir is empty|gone is not a"
+        with pytest.raises(UserError, match=missing):
+            build_source(config)
 
 
 def test_a_class_that_the_run_lacks_is_named(root):

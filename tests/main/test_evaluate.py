@@ -1,5 +1,6 @@
 """The command that evaluates a run."""
 
+import csv
 import json
 import os
 import pathlib
@@ -8,13 +9,18 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
 
+from gnp.diagnostics.classification import classification_figures
 from gnp.errors import UserError
+from gnp.main import app, evaluate
 from gnp.main.config import load_config
-from gnp.main.evaluate import evaluate_run
+from gnp.main.evaluate import evaluate_run, format_figures
 from gnp.main.main import run
 from gnp.main.saved_run import load_run
+from gnp.main.shown_images import evaluation_images
 from gnp.runs.metrics import read_metrics
 from gnp.training.checkpoint_files import read_position, with_fingerprint
 from gnp.training.saved_variables import read_newest_variables, read_variables
@@ -240,3 +246,94 @@ def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     for checkpoint in ("last", "average:2"):
         with pytest.raises(UserError, match=r"Checkpoint 6 in .* cannot be read .*--checkpoint"):
             evaluate_run(tmp_path / "run", settings_of(tmp_path / "run"), checkpoint)
+
+
+def call(*arguments):
+    """Runs the command in this process."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        evaluate.define_flags()
+        app._parse_flags(["evaluate", *map(str, arguments)])
+        evaluate.main()
+
+
+def test_the_command_prints_tables_and_writes_all_files(folder, tmp_path, capsys):
+    call(f"--run={folder}", "--checkpoint=last", f"--out={tmp_path / 'new'}")
+    out = capsys.readouterr().out
+    assert out.startswith("| 360 images, step 6 ")
+    figures = json.loads((tmp_path / "new" / "evaluation.json").read_text())
+    assert f"| error (%)          | {100 * figures['error_rate']:.2f} " in out
+    assert figures["top_5_error_rate"] < figures["error_rate"]
+    assert np.sum(figures["confusion"]) == 360
+    rows = list(csv.DictReader((tmp_path / "new" / "misclassified.csv").open()))
+    assert len(rows) == round(360 * figures["error_rate"])
+    assert all(row["true"] != row["predicted"] and row["file"] == "" for row in rows)
+    of_true = [float(row["probability_of_true"]) for row in rows]
+    assert of_true == sorted(of_true)
+    for name in ("confusion.png", "misclassified.png"):
+        assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_averages_have_a_column_of_their_own(folder, capsys):
+    call(f"--run={folder}", "--checkpoint=last", "--weights=ema")
+    with_weights = capsys.readouterr().out
+    assert "| averaged | not averaged |" in with_weights
+    call(f"--run={folder}", "--checkpoint=last", "--ema")
+    assert capsys.readouterr().out == with_weights
+    with pytest.raises(UserError, match="--ema and --weights=raw contradict each other"):
+        call(f"--run={folder}", "--ema", "--weights=raw")
+
+
+def test_without_weights_those_that_the_best_metric_measures_are_evaluated(copy, capsys):
+    file = copy / "config.json"
+    config = json.loads(file.read_text()) | {"best_metric": "eval_ema/loss"}
+    file.write_text(json.dumps(config))
+    for arguments, is_averaged in (([], True), (["--weights=raw"], False)):
+        call(f"--run={copy}", "--checkpoint=last", *arguments)
+        assert ("not averaged" in capsys.readouterr().out) == is_averaged
+
+
+def test_misclassified_files_are_named(run_on_files, tmp_path, capsys):
+    """What is right with one name of a class is wrong with the other."""
+    found = {}
+    for swapped in (False, True):
+        data = write_images(tmp_path / str(swapped), 100)
+        if swapped:
+            for name, new in (("a", "c"), ("b", "a"), ("c", "b")):
+                (data / "test" / name).rename(data / "test" / new)
+        out = tmp_path / "out"
+        call(f"--run={run_on_files}", f"--config.dataset.data_dir={data}", f"--out={out}")
+        rows = list(csv.DictReader((out / "misclassified.csv").open()))
+        assert (out / "misclassified.png").exists() == bool(rows)  # no picture of earlier ones
+        assert {row["file"] for row in rows} <= set(map(str, (data / "test").rglob("*.png")))
+        found[swapped] = {(row["true"], row["predicted"]) for row in rows}
+    assert len(found[False]) + len(found[True]) == 2
+    assert "top-5" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fields", [(), ("use_test_set=False",), ("dataset.on_bad_image=skip",)])
+def test_a_folder_with_test_images_alone_is_enough(run_on_files, tmp_path, fields):
+    other = write_images(tmp_path, 100)
+    shutil.rmtree(other / "train")
+    settings = settings_of(run_on_files, f"dataset.data_dir={other}", *fields)
+    assert evaluate_run(run_on_files, settings, "last")["num_images"] == 2
+
+
+def test_the_images_of_a_picture_are_those_of_their_numbers(folder):
+    for loader in ("tfdata", "device"):
+        run = load_run(folder, settings_of(folder, f"dataset.loader={loader}"), "last")
+        images = run.source._data.test.images
+        found = evaluation_images(run.source, [300, 2, 359])
+        np.testing.assert_allclose(found * 255, images[[300, 2, 359]], atol=1e-3)
+
+
+def test_many_classes_are_readable():
+    count = 1000
+    logits = np.random.default_rng(0).normal(size=(2 * count, count)).astype(np.float32)
+    names = [f"class {n}" for n in range(count)]
+    figures = classification_figures(logits, np.arange(2 * count) % count, names)
+    text = format_figures(figures | {"step": 3})
+    assert "worst of 1,000 classes" in text
+    assert len(text) < 3000
+    assert len(json.dumps(figures)) < 200 * count
