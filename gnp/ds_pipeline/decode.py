@@ -66,11 +66,41 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
         raise BadImage("the file is empty")
     try:
         with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
-            return _pixels(image, channels)
+            return pixels_of(image, channels)
     except BadImage:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         raise BadImage(_reason(error)) from error
+
+
+def pixels_of(image: Image.Image, channels: int) -> np.ndarray:
+    """The pixels of an image that Pillow has opened or made; see `decode`.
+
+    Raises:
+      BadImage: it is too large, or of an unknown range.
+      Exception: of many types, where it cannot be decoded.
+    """
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"it claims {width}x{height} pixels, above the limit of {MAX_PIXELS}")
+    # A 16-bit PPM has mode "I", scaled to its own range.
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise BadImage(
+            "its numbers have 32 bits or a sign, so that black and white are unknown; save it with "
+            "8 or 16 bits"
+        )
+    layout = str(getattr(image, "tile", ""))  # which only those from a file have
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        image = _to_8_bits(image, _TWELVE_BITS if "I;12" in layout else _SIXTEEN_BITS)
+    elif ";16" in layout and image.format in ("PNG", "TIFF"):  # Pillow keeps the upper 8 bits
+        _check_range(image.convert("RGB"), 255)
+    if image.has_transparency_data:
+        image = _on_white(image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.array(image if turn is None else image.transpose(turn), np.uint8)
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def read(path: str, channels: int) -> np.ndarray:
@@ -154,30 +184,6 @@ def _formats():
     """Those of `FORMATS` that this Pillow has."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def _pixels(image, channels):
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadImage(f"it claims {width}x{height} pixels, above the limit of {MAX_PIXELS}")
-    # A 16-bit PPM has mode "I", scaled to its own range.
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise BadImage(
-            "its numbers have 32 bits or a sign, so that black and white are unknown; save it with "
-            "8 or 16 bits"
-        )
-    layout = str(image.tile)
-    image.load()
-    turn = _TURNS.get(_orientation(image))
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = _to_8_bits(image, _TWELVE_BITS if "I;12" in layout else _SIXTEEN_BITS)
-    elif ";16" in layout and image.format in ("PNG", "TIFF"):  # Pillow keeps the upper 8 bits
-        _check_range(image.convert("RGB"), 255)
-    if image.has_transparency_data:
-        image = _on_white(image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    pixels = np.array(image if turn is None else image.transpose(turn), np.uint8)
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _to_8_bits(image, white):

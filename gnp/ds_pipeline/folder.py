@@ -77,6 +77,20 @@ def class_names(directory: Directory) -> list[str]:
     return names
 
 
+def images_below(folder: Path) -> list[str]:
+    """The sorted image files in a folder and in the folders within; a warning counts all others.
+
+    Raises:
+      UserError: there are none, or a folder cannot be read.
+    """
+    passed_over = collections.Counter()
+    files = sorted(_images(folder, True, passed_over))
+    _warn_of(passed_over, folder)
+    if not files:
+        raise UserError(f"{folder} has no images; expected {', '.join(decode.FORMATS)} files.")
+    return files
+
+
 def _why_not_a_directory(directory):
     path, flag = directory
     if path is not None and path.is_dir():
@@ -130,6 +144,11 @@ def _images_of_classes(directory, names, recursive):
         elif entry.name.startswith("."):
             passed_over[_HIDDEN] += _count_files(entry.path)
     files = {name: sorted(_images(directory.path / name, recursive, passed_over)) for name in names}
+    _warn_of(passed_over, directory)
+    return files
+
+
+def _warn_of(passed_over, directory):
     if total := passed_over.total():
         kinds = (+passed_over).most_common()
         named = [f"{count} {kind}" for kind, count in kinds[:_KINDS_NAMED]]
@@ -137,7 +156,6 @@ def _images_of_classes(directory, names, recursive):
         named += [f"{rest} others"] if rest else []
         counted = "1 file" if total == 1 else f"{total} files"
         _log.warning("%s: %s passed over: %s.", directory, counted, ", ".join(named))
-    return files
 
 
 def _images(folder, recursive, passed_over):

@@ -110,8 +110,8 @@ def build_run_source(
     Raises:
       UserError: the data set is unknown, or does not fit the config or what was trained on.
     """
-    if trained_on and trained_on.is_of_older_version:
-        config = _as_older_runs_did(config)
+    if trained_on:
+        config = as_run_did(config, trained_on)
     source = data.build_source(
         config,
         process_index=jax.process_index(),
@@ -128,6 +128,19 @@ def build_run_source(
     return source
 
 
+def as_run_did(config: Any, trained_on: RunData) -> Any:
+    """The config without fields that change the images and did not exist when the run began."""
+    is_affected = config.dataset.dataset_name in PHOTO_SETS and config.dataset.antialias
+    if not (trained_on.is_of_older_version and is_affected):
+        return config
+    _log.warning(
+        "The run began before there was dataset.antialias; its photos are read without it."
+    )
+    changed = ml_collections.ConfigDict(config.to_dict())
+    changed.dataset.antialias = False
+    return changed
+
+
 def _name_other_images(source, trained_on):
     own, now = trained_on.eval_fingerprint, (source.fingerprints or {}).get("eval")
     if None not in (own, now) and own != now:
@@ -137,15 +150,3 @@ def _name_other_images(source, trained_on):
             source.num_eval_images,
             trained_on.num_eval_images,
         )
-
-
-def _as_older_runs_did(config):
-    """The config without fields that change the images, and that did not exist for older runs."""
-    if config.dataset.dataset_name not in PHOTO_SETS or not config.dataset.antialias:
-        return config
-    _log.warning(
-        "The run began before there was dataset.antialias; its photos are read without it."
-    )
-    changed = ml_collections.ConfigDict(config.to_dict())
-    changed.dataset.antialias = False
-    return changed

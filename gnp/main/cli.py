@@ -10,6 +10,7 @@ from gnp.errors import unknown_name
 COMMANDS = {
     "train": ("main", "Trains a model, or resumes its training."),
     "evaluate": ("evaluate", "Measures errors, loss and calibration of a run on its test images."),
+    "predict": ("predict", "Names the classes of image files."),
     "report": ("report", "Compares runs: a table with verdicts, pictures and a page."),
     "diagnose": ("diagnose", "Finds exploding and vanishing gradients, layer by layer."),
     "sharpness": ("sharpness", "Measures the sharpness of the minimum that a run has found."),

@@ -1,6 +1,7 @@
 """The config of a run: its file, and the fields that the command line overrides."""
 
 import importlib.util
+import os
 import pathlib
 import re
 import sys
@@ -16,7 +17,7 @@ from gnp.errors import UserError, reason, unknown_name
 from gnp.files import read_json, read_text
 from gnp.main.described_fields import DescribedField, described_fields
 from gnp.main.fields import resolve
-from gnp.main.values import CommandLineText, shortened
+from gnp.main.values import CommandLineText, shortened, shown
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "The config, such as digits or mine.py; --config.FIELD=VALUE overrides it."
@@ -80,6 +81,25 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.Froz
     changes = [(path, _from_file(path))]
     changes += [("--config", _nested(override)) for override in overrides]
     return resolve(default_config(), changes)
+
+
+def as_config(given: Any) -> ml_collections.FrozenConfigDict:
+    """A config of what Python code gives.
+
+    Args:
+      given: a name or a file, as of `load_config`; or fields with values, nested.
+
+    Raises:
+      UserError: as `load_config`; or it is neither.
+    """
+    if isinstance(given, str | os.PathLike):
+        return load_config(os.fspath(given))
+    values = given.to_dict() if hasattr(given, "to_dict") else given
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"The config is {shown(given)}; give a name such as digits, a file, or a dictionary."
+        )
+    return resolve(default_config(), [("the config", values)])
 
 
 def default_config() -> ml_collections.ConfigDict:

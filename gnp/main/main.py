@@ -50,8 +50,12 @@ def main() -> None:
     run(config, pathlib.Path(_WORKING_DIR.value))
 
 
-def run(config: Any, working_dir: pathlib.Path) -> None:
-    """Checks a config, trains it in its folder below `working_dir` and prints what came out."""
+def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
+    """Checks a config, trains it in its folder below `working_dir` and prints what came out.
+
+    Returns:
+      The folder of the run.
+    """
     check_names(config)
     settings = read_settings(config, num_devices=jax.device_count())
     remarks = check_effects(config, default_config())
@@ -84,6 +88,7 @@ def run(config: Any, working_dir: pathlib.Path) -> None:
             )
     if is_first:
         _print_summary(summary, folder)
+    return folder
 
 
 def _train(settings, *, folder, **job):

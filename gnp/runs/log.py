@@ -27,6 +27,7 @@ def run_log(folder: pathlib.Path, settings: Any) -> Iterator[None]:
       CannotWriteError: the log cannot be opened.
     """
     logger = logging.getLogger("gnp")
+    level = logger.level
     logger.setLevel(settings.basic_logger_level.upper())
     handlers = [_LogFile(folder / LOG_FILE)]
     if settings.logger_sys_output:
@@ -40,6 +41,7 @@ def run_log(folder: pathlib.Path, settings: Any) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+        logger.setLevel(level)
 
 
 class _LogFile(logging.Handler):

@@ -6,6 +6,8 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from gnp.errors import UserError
 from gnp.files import read_bytes
 
@@ -42,6 +44,22 @@ def best_evaluation(metrics: Sequence[dict], best_metric: str) -> dict | None:
         return math.inf if math.isnan(value) else value
 
     return min((line for line in metrics if "eval/error_rate" in line), key=order, default=None)
+
+
+def by_step(metrics: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """Lines as columns of equal length, one row per step, nan where there is no value.
+
+    Args:
+      metrics: lines, several of which may be of one step.
+    """
+    rows: dict[int, dict[str, float]] = {}
+    for line in metrics:
+        rows.setdefault(line["step"], {}).update(line)
+    names = dict.fromkeys(name for row in rows.values() for name in row if name != "step")
+    columns = {"step": np.array(sorted(rows), np.int64)}
+    for name in names:
+        columns[name] = np.array([rows[step].get(name, math.nan) for step in sorted(rows)], float)
+    return columns
 
 
 def parse(path: pathlib.Path, content: bytes) -> list[dict]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -31,7 +32,8 @@ class StopRequest:
     Several processes must stop after the same step, which the JAX distributed runtime settles when
     one of them gets SIGTERM; so there SIGTERM is left to it, and the others are turned into it.
 
-    Use as a context manager around the loop.
+    Use as a context manager around the loop. Python gives signals to the main thread alone; a run
+    in another thread does not hear of them.
     """
 
     def __init__(self) -> None:
@@ -58,6 +60,8 @@ class StopRequest:
         return signal.SIGTERM if self._is_agreed else None
 
     def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in _SIGNALS:
             if not (self._is_shared and number == signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._note)

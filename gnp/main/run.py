@@ -1,0 +1,178 @@
+"""A run as Python code uses it: its model, config, metrics and predictions; and training one."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+from flax import linen as nn
+
+from gnp.ds_pipeline.eval_image import EvalImage
+from gnp.errors import UserError
+from gnp.files import read_json
+from gnp.main import main, saved_run, xla
+from gnp.main.build import as_run_did, build_model
+from gnp.main.config import as_config, load_config
+from gnp.main.predictor import Predictions, Predictor
+from gnp.model.transfer import take_variables
+from gnp.model.weights import variable_shapes
+from gnp.runs.data_file import DATA_FILE, RunData, read_run_data
+from gnp.runs.folder import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE
+from gnp.runs.metrics import by_step, read_metrics_if_any
+from gnp.training.interrupt import Interrupted
+
+
+class Run:
+    """A trained model with all that its run has left. `load_run` and `train` return it.
+
+    Attributes:
+      folder: of the run.
+      config: all fields.
+      model: the classifier, a Flax module, called as `model.apply(variables, images, train=False)`.
+      variables: its `params` and `batch_stats`, as numpy arrays.
+      step: of the checkpoint that they are from.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        config: ml_collections.FrozenConfigDict,
+        checkpoint: str = "best",
+        weights: str | None = None,
+    ):
+        """Reads a checkpoint.
+
+        Args:
+          folder: of the run.
+          config: its config.
+          checkpoint, weights: as of `load_run`.
+        """
+        self.folder = folder
+        self.config = config
+        self.model: nn.Module = build_model(config)
+        size, channels = config.dataset.image_size, config.dataset.num_channels
+        shapes = variable_shapes(self.model, (size, size, channels))
+        ema = saved_run.is_average(config, weights)
+        saved, self.step = saved_run.read_run_variables(folder, config, checkpoint, ema=ema)
+        origin = f"The checkpoint of step {self.step} in {folder}"
+        self.variables: Mapping[str, Any]
+        self.variables, _ = take_variables(shapes, saved, set(), origin)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}, step {self.step}>"
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the model's outputs."""
+        return self._data.class_names
+
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """What the run has recorded, one row per step, as `pandas.DataFrame` takes it.
+
+        The first column is `step`. A row has nan where nothing was recorded.
+        """
+        return by_step(read_metrics_if_any(self.folder / METRICS_FILE))
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What `summary.json` holds; None while the run is not finished."""
+        file = self.folder / SUMMARY_FILE
+        return read_json(file) if file.exists() else None
+
+    def predict(self, images: Any) -> Predictions:
+        """The probabilities of the classes of some images, computed on all devices.
+
+        An image is prepared as in the evaluation of the run: turned upright, converted to gray or
+        RGB, made a square of the model's size and normalized.
+
+            >>> run = gnp.load_run("runs/…")
+            >>> run.predict(["photo.jpg", "other.png"]).classes
+            ['cat', 'dog']
+
+        Args:
+          images: a list; each is a path, an image of Pillow, or bytes (uint8) of height x width x
+            channels. An array of images x height x width x channels is such a list, a single path
+            or image of Pillow a list of one.
+
+        Raises:
+          UserError: an image cannot be used; names it and says why.
+        """
+        return self.predictor(images)
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """What `predict` calls.
+
+        Raises:
+          UserError: the run has no `data.json`.
+        """
+        data = self._data
+        return Predictor(
+            self.model,
+            self.variables,
+            EvalImage.from_config(as_run_did(self.config, data).dataset, data.mean, data.std),
+            data.class_names,
+            self.config.batch_size,
+        )
+
+    @functools.cached_property
+    def _data(self) -> RunData:
+        data = read_run_data(self.folder)
+        if data is None:
+            raise UserError(
+                f"{self.folder} has no {DATA_FILE}, which names the classes and normalizes the "
+                "images; the command that trained the run writes it."
+            )
+        return data
+
+
+def load_run(
+    path: str | os.PathLike, checkpoint: str = "best", *, weights: str | None = None
+) -> Run:
+    """A run that was trained by `train` or by the command `gnp train`.
+
+    Args:
+      path: its folder.
+      checkpoint: `best`, `last`, a step, or `average:N`, the mean of the last N.
+      weights: `raw`, the parameters as training left them, or `ema`, their moving average; None:
+        those that `best_metric` of the run measures.
+
+    Raises:
+      UserError: there is no such run or checkpoint, or it is damaged.
+    """
+    xla.use_all_cores()
+    folder = saved_run.folder_of_run(path)
+    return Run(folder, load_config(str(folder / CONFIG_FILE)), str(checkpoint), weights)
+
+
+def train(config: Any, working_dir: str | os.PathLike) -> Run:
+    """Trains what a config asks for, as the command `gnp train` does, and resumes likewise.
+
+        >>> config = gnp.load_config("digits", ["total_epochs=3"])
+        >>> run = gnp.train(config, "runs")
+
+    Args:
+      config: of `load_config`; or its name or file; or fields with values, a dictionary or a
+        `ConfigDict`, over the defaults.
+      working_dir: the folder that runs are put into.
+
+    Returns:
+      The run, with its best checkpoint.
+
+    Raises:
+      UserError: a field has a bad value, or the data do not fit it.
+      TrainingError: training cannot continue, such as after a loss that is not finite.
+      NotSavedError: the run is trained to its end, but a file cannot be written.
+      KeyboardInterrupt: it was asked to stop. Its state is saved; the same call resumes.
+    """
+    config = as_config(config)
+    xla.use_all_cores()
+    try:
+        folder = main.run(config, pathlib.Path(working_dir))
+    except Interrupted as stop:  # which would end Python
+        raise KeyboardInterrupt(str(stop)) from None
+    return Run(folder.absolute(), config)
