@@ -16,7 +16,7 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["gnp", "gnp.*", "config"]),
-    package_data={"gnp": ["py.typed"]},
+    package_data={"gnp": ["py.typed", "model/sizes.json"]},
     python_requires=">=3.11",
     entry_points={"console_scripts": ["gnp=gnp.main.cli:main"]},
     install_requires=[

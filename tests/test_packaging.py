@@ -40,6 +40,7 @@ def test_the_wheel_holds_the_packages_the_configs_and_the_command(wheel):
         for path in (ROOT / package).rglob("*.py")
     }
     assert in_tree == {name for name in files if name.endswith(".py")}
+    assert {"gnp/py.typed", "gnp/model/sizes.json"} <= set(files)
     scripts = zipfile.ZipFile(wheel).read(f"{info}/entry_points.txt").decode()
     assert "gnp = gnp.main.cli:main" in scripts
 

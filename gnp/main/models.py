@@ -17,7 +17,7 @@ from gnp.main import app
 from gnp.main.build import model_params
 from gnp.main.config import load_config, overrides
 from gnp.model import create_model, failures, model_names
-from gnp.model.size import measure
+from gnp.model.size import KEPT_CLASSES, KEPT_IMAGE_SHAPE, kept_sizes, measure
 
 _MODEL_PARAMS = "model.model_params."
 
@@ -29,9 +29,9 @@ def define_flags() -> None:
         "depth", None, "Levels of modules that --name prints; all if not given.", lower_bound=1
     )
     for name, default, meaning, largest in (
-        ("image_size", 32, "Height and width, in pixels.", 4096),
-        ("num_channels", 3, "Channels of an image.", 1024),
-        ("num_classes", 10, "Number of classes.", 10**6),
+        ("image_size", KEPT_IMAGE_SHAPE[0], "Height and width, in pixels.", 4096),
+        ("num_channels", KEPT_IMAGE_SHAPE[2], "Channels of an image.", 1024),
+        ("num_classes", KEPT_CLASSES, "Number of classes.", 10**6),
     ):
         flags.DEFINE_integer(name, default, meaning, lower_bound=1, upper_bound=largest)
 
@@ -80,10 +80,17 @@ def print_table(
 
 def _row(name, image_shape, num_classes, params):
     try:
-        size = measure(create_model(name, num_classes, **params), image_shape)
+        size = _size(name, image_shape, num_classes, params)
     except UserError as reason:
         return f"  {reason}"
     return f"{size.parameters:>14,}{size.multiply_adds:>18,}{size.layers:>8}"
+
+
+def _size(name, image_shape, num_classes, params):
+    is_kept = (image_shape, num_classes, params) == (KEPT_IMAGE_SHAPE, KEPT_CLASSES, {})
+    if is_kept and name in kept_sizes():
+        return kept_sizes()[name]
+    return measure(create_model(name, num_classes, **params), image_shape)
 
 
 def layers(model: nn.Module, image_shape: tuple[int, int, int], depth: int | None) -> str:

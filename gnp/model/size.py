@@ -1,7 +1,9 @@
 """The size of a model, found by tracing without computing or allocating anything."""
 
 import dataclasses
+import functools
 import math
+import pathlib
 from collections.abc import Iterator
 
 import jax
@@ -10,7 +12,13 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.extend import core
 
+from gnp.files import read_json
 from gnp.model import failures
+
+# Sizes that were measured before, as tracing all models takes a minute; written by
+# `python -m tests.model.test_kept_sizes`.
+KEPT_SIZES_FILE = pathlib.Path(__file__).with_name("sizes.json")
+KEPT_IMAGE_SHAPE, KEPT_CLASSES = (32, 32, 3), 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +60,15 @@ def measure(model: nn.Module, image_shape: tuple[int, int, int]) -> ModelSize:
         multiply_adds=_multiply_adds(jaxpr.jaxpr),
         layers=sum(path[-1] == "kernel" for path in params),
     )
+
+
+@functools.cache
+def kept_sizes() -> dict[str, ModelSize]:
+    """The sizes of the models, by name, for `KEPT_IMAGE_SHAPE` and `KEPT_CLASSES`.
+
+    A model that does not take such images, or has no such size of its own, is not among them.
+    """
+    return {name: ModelSize(**size) for name, size in read_json(KEPT_SIZES_FILE).items()}
 
 
 def _multiply_adds(jaxpr: core.Jaxpr) -> int:
