@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+import gnp
 from config import base
 from gnp.ds_pipeline import build
 from gnp.main.config import load_config
@@ -36,7 +37,8 @@ def _forget_models(monkeypatch):
 
 
 @pytest.mark.parametrize("code", list(python_blocks()))
-def test_python_runs(code, capsys):
+def test_python_runs(code, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some train
     names = {"__name__": "example"}
     exec(code, names)
     if "penalized" in names:  # a training loop, which converges
@@ -44,6 +46,8 @@ def test_python_runs(code, capsys):
         assert names["loss"] < 1e-3
     elif "loss" in names:
         assert np.isfinite(names["loss"])
+    elif "run" in names:
+        assert names["found"].probabilities.shape == (2, 10)
     else:
         assert "get_config" in names or "load" in names or "@register_model" in code
 
@@ -103,6 +107,8 @@ def test_fields_exist(page):
     for field in re.findall(rf"`((?:{blocks_of_fields})\.[\w.]+)[`=]", page.read_text()):
         if re.match(r"gnp\.(errors|main|model|regularization|training|ds_pipeline)\b", field):
             continue  # a module of the package, not a field of the block gnp
+        if field.removeprefix("gnp.") in gnp.__all__:
+            continue  # a short name of the package
         check_field(field)
 
 

@@ -35,7 +35,7 @@ def check(variables, words):
         check_script(variables, [word for word in arguments if not word.startswith("--array")])
     elif words[:2] == ["python", "-m"]:
         check_module(*arguments[1:])
-    elif program == "gnp":
+    elif program == "gnp" and arguments not in (["--help"], ["--version"]):
         module, _ = cli.COMMANDS[arguments[0]]
         check_module(f"gnp.main.{module}", *arguments[1:])
 
