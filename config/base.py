@@ -79,6 +79,7 @@ def get_config() -> ml_collections.ConfigDict:
     _add_epochs(config.gnp.when)
     config.gnp.when.every = 1  # every n-th step
     config.gnp.when.probability = config_dict.placeholder(float)  # each step with this probability
+    config.gnp.when.steep = False  # True: where the gradient is long (AE-SAM); saves time on GPUs
     config.gnp.every = 1  # older name of gnp.when.every
     config.gnp.reuse = 0.0  # LookSAM's weight of the last penalty in between; 0: off
     config.gnp.bn_policy = "clean"  # pass that updates batch statistics: clean, perturbed or both

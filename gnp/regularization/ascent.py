@@ -53,6 +53,8 @@ class Ascent:
         parameters. The gradient is that at θ, or None if it is not needed.
       needs_gradient: whether there is a pass at θ before the perturbed one.
       init: `params -> memory`; None: there is none.
+      is_wanted: `(squared norm of the gradient at θ, memory) -> bool`: whether the perturbed pass
+        is made; None: always.
       update: `(memory, StepGradients) -> memory`, after a penalized step.
       standard_step: `(gradient, memory) -> (gradient, memory)`, in standard steps between
         penalized ones: what the optimizer gets, and what is remembered.
@@ -61,6 +63,7 @@ class Ascent:
     direction: Callable[[PyTree, PyTree, PyTree, jax.Array | None], PyTree]
     needs_gradient: bool = True
     init: Callable[[PyTree], PyTree] | None = None
+    is_wanted: Callable[[jax.Array, PyTree], jax.Array] | None = None
     update: Callable[[PyTree, StepGradients], PyTree] = lambda memory, gradients: memory
     standard_step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]] = lambda g, memory: (g, memory)
 

@@ -175,6 +175,7 @@ def value_and_grad(
                 memory=memory,
                 key=key,
                 average=average,
+                average_over_all=average,
             )
             return outcome_of(found)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gnp.errors import UserError, unknown_name
-from gnp.regularization import tree
+from gnp.regularization import control_flow, tree
 from gnp.regularization.ascent import STEEPEST, Ascent
 
 PyTree = Any
@@ -115,6 +115,7 @@ def penalized_gradient(
     memory: PyTree | None = None,
     key: jax.Array | None = None,
     average: Callable[[PyTree], PyTree] = lambda gradient: gradient,
+    average_over_all: Callable[[jax.Array], jax.Array] = lambda scalar: scalar,
     perturbed_loss_fn: Callable[[PyTree, Any], tuple[jax.Array, Any]] | None = None,
 ) -> PenalizedGradient:
     """All passes of a form, even where r or α is zero, with all that is known after them.
@@ -129,6 +130,9 @@ def penalized_gradient(
       memory: the ascent's, which is not changed: call its `update` with the mean over the devices.
       key: random key, for the random ascent.
       average: averages g1 over a perturbation group, before v is computed.
+      average_over_all: averages a scalar over all groups of the batch that are computed at the
+        same time, for an ascent that decides whether the perturbed pass is made: all make it, or
+        none.
       perturbed_loss_fn: the last pass's loss, `(params, aux of the first pass) -> (loss, aux)`;
         None: `loss_fn`. In a form of one pass the aux is None.
     """
@@ -137,39 +141,47 @@ def penalized_gradient(
     last_loss_fn = perturbed_loss_fn or (lambda params, _: loss_fn(params))
     if form.is_one_pass:
         return _one_perturbed_pass(last_loss_fn, params, r, form, memory, key)
-    return _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, memory, key, average)
-
-
-def _two_passes(loss_fn, last_loss_fn, params, r, alpha, form, memory, key, average):
-    direction = form.ascent.direction
     (loss, aux), clean = _gradient(loss_fn, params, average)
-    stride = r / form.ascent_steps
-    precise_params, precise_clean = tree.precise(params), tree.precise(clean)
-    first = direction(precise_params, precise_clean, memory, key)
-    perturbed_params = tree.add(precise_params, first, stride)
-    for _ in range(form.ascent_steps - 1):
-        _, gradient = _gradient(loss_fn, perturbed_params, average)
-        move = direction(perturbed_params, gradient, memory, key)
-        perturbed_params = tree.add(perturbed_params, move, stride)
+    precise_clean = tree.precise(clean)
 
-    (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(
-        lambda p: last_loss_fn(p, aux), has_aux=True
-    )(perturbed_params)
-    second = perturbed
-    if form.surrogate_gap:
-        second = average(second)  # the gap is that of the whole perturbation group
-        gap = tree.orthogonal_part(precise_clean, second)
-        second = tree.add(second, gap, -form.surrogate_gap)
-    mixed_in = tree.unit(precise_clean) if form.norm_perturbations else precise_clean
-    return PenalizedGradient(
-        gradient=tree.cast(tree.mix(mixed_in, second, alpha), clean),
-        loss=loss,
-        aux=aux,
-        clean_gradient=clean,
-        perturbed_loss=perturbed_loss,
-        perturbed_aux=perturbed_aux,
-        perturbed_gradient=perturbed,
+    def with_second_pass():
+        there = _ascended(loss_fn, params, precise_clean, r, form, memory, key, average)
+        (perturbed_loss, perturbed_aux), perturbed = jax.value_and_grad(
+            lambda p: last_loss_fn(p, aux), has_aux=True
+        )(there)
+        mixed = _mixed(precise_clean, perturbed, alpha, form, average)
+        gradient = tree.cast(mixed, clean)
+        return PenalizedGradient(
+            gradient, loss, aux, clean, perturbed_loss, perturbed_aux, perturbed
+        )
+
+    if form.ascent.is_wanted is None:
+        return with_second_pass()
+    squared_norm = average_over_all(tree.inner_product(clean, clean))
+    unperturbed = PenalizedGradient(clean, loss, aux, clean, loss, aux, precise_clean)
+    return control_flow.either(
+        form.ascent.is_wanted(squared_norm, memory), with_second_pass, lambda: unperturbed
     )
+
+
+def _ascended(loss_fn, params, clean, r, form, memory, key, average):
+    """The perturbed parameters."""
+    stride = r / form.ascent_steps
+    params = tree.precise(params)
+    params = tree.add(params, form.ascent.direction(params, clean, memory, key), stride)
+    for _ in range(form.ascent_steps - 1):
+        _, gradient = _gradient(loss_fn, params, average)
+        params = tree.add(params, form.ascent.direction(params, gradient, memory, key), stride)
+    return params
+
+
+def _mixed(clean, perturbed, alpha, form, average):
+    """(1 − α)·g1 + α·g2, in the forms' variants."""
+    if form.surrogate_gap:
+        perturbed = average(perturbed)  # the gap is that of the whole perturbation group
+        gap = tree.orthogonal_part(clean, perturbed)
+        perturbed = tree.add(perturbed, gap, -form.surrogate_gap)
+    return tree.mix(tree.unit(clean) if form.norm_perturbations else clean, perturbed, alpha)
 
 
 def _one_perturbed_pass(loss_fn, params, r, form, memory, key):

@@ -181,6 +181,7 @@ def _all_passes(loss_fn, state, group, objective, penalty, average, ascent_key):
         memory=state.ascent_memory,
         key=ascent_key,
         average=average,
+        average_over_all=parallel.mean,
         perturbed_loss_fn=last_loss_fn,
     )
     is_perturbed = result.perturbed_gradient is not None and bn_policy != "clean"

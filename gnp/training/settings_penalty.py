@@ -9,6 +9,7 @@ from typing import Any
 import optax
 
 from gnp.errors import UserError
+from gnp.regularization.ae_sam import where_steep
 from gnp.regularization.ascent import STEEPEST, Ascent, ascent, restricted
 from gnp.regularization.epochs import Epochs
 from gnp.regularization.look_sam import look_sam
@@ -34,6 +35,7 @@ class PenaltySettings:
       every: of the steps each `every`-th is penalized.
       probability: that a step is penalized, a schedule made of the number of steps of the run;
         None: no samples are drawn.
+      where_steep: whether each step asks its gradient too (AE-SAM).
     """
 
     r: float
@@ -45,6 +47,7 @@ class PenaltySettings:
     epochs: Epochs
     every: int
     probability: Callable[..., optax.Schedule] | None
+    where_steep: bool
 
     @classmethod
     def from_config(cls, config: Any) -> "PenaltySettings":
@@ -74,9 +77,12 @@ class PenaltySettings:
             epochs=_epochs(config),
             every=_one_of_two("gnp.every", gnp.every, "gnp.when.every", gnp.when.every, unset=1),
             probability=_probability(config),
+            where_steep=gnp.when.steep,
         )._checked()
 
     def _checked(self):
+        if self.where_steep:
+            where_steep(self.form.ascent, total_steps=1)  # says what does not go with it
         is_mixed = self.alpha != 1 or self.warmup_strategy == "lambda"
         if self.form.is_one_pass and not self.is_off and is_mixed:
             raise UserError(
@@ -104,9 +110,15 @@ class PenaltySettings:
     @property
     def ascent_in_use(self) -> Ascent:
         """The ascent whose memory the run keeps; standard training keeps none."""
-        return STEEPEST if self.is_off else self.form.ascent
+        # Its memory does not depend on the length of the run.
+        return STEEPEST if self.is_off else self._form(total_steps=1).ascent
 
-    def in_steps(self, steps_per_epoch: int) -> Penalty | None:
+    def _form(self, total_steps):
+        if not self.where_steep:
+            return self.form
+        return dataclasses.replace(self.form, ascent=where_steep(self.form.ascent, total_steps))
+
+    def in_steps(self, steps_per_epoch: int, total_steps: int) -> Penalty | None:
         """The penalty of a step, its strength as schedules of the step; None if it is off."""
         if self.is_off:
             return None
@@ -116,7 +128,7 @@ class PenaltySettings:
             alpha=self.alpha,
             warmup_steps=self.warmup_steps(steps_per_epoch),
         )
-        return Penalty(*strength, form=self.form, bn_policy=self.bn_policy)
+        return Penalty(*strength, form=self._form(total_steps), bn_policy=self.bn_policy)
 
     def penalized_steps(self, steps_per_epoch: int, total_steps: int) -> PenalizedSteps | None:
         """Which steps are penalized; None if the penalty is off."""

@@ -35,7 +35,8 @@ class StepPrograms:
         """
         self.objective = settings.loss.objective(model, steps_per_epoch)
         self._threshold = settings.loss.threshold(steps_per_epoch)
-        penalty = settings.penalty.in_steps(steps_per_epoch)
+        total_steps = settings.total_epochs * steps_per_epoch
+        penalty = settings.penalty.in_steps(steps_per_epoch, total_steps)
         self.r = penalty.r if penalty else lambda step: 0.0
 
         def mapped(is_penalized, groups):

@@ -110,6 +110,7 @@ VALUES = {
     "gnp.ascent_share": "0.5",
     "gnp.perturb": "('*kernel',)",
     "gnp.when.probability": "0.5",
+    "gnp.when.steep": "True",
     "gnp.sync_perturbations": "True",
     "regularization.weight.group_lasso.weighted_by_size": "False",
 }

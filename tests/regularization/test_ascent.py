@@ -7,6 +7,7 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.regularization import gradient_norm
+from gnp.regularization.ae_sam import where_steep
 from gnp.regularization.ascent import STEEPEST, ascent, friendly, momentum, restricted
 from gnp.regularization.look_sam import look_sam
 
@@ -95,6 +96,27 @@ def test_friendly_begins_as_sam():
     np.testing.assert_allclose(first, sam, rtol=1e-6)
 
 
+def test_ae_sam_perturbs_where_the_gradient_is_long():
+    """Algorithm 1 of arXiv 2304.14647, with δ = 0.9 and c from 1 to −1 over the run."""
+    total = 6
+    penalized = gradient_norm.value_and_grad(
+        lambda params, factor: factor * quadratic(params), R, 1, ascent=where_steep(STEEPEST, total)
+    )
+    memory, mean, variance, decisions = penalized.init(START), 0.0, 0.0, []
+    for step, factor in enumerate([1.0, 1.0, 3.0, 0.2, 1.0, 1.0]):
+        clean = factor * MATRIX @ START
+        squared = float(clean @ clean)
+        mean = 0.9 * mean + 0.1 * squared
+        variance = 0.9 * variance + 0.1 * (squared - mean) ** 2
+        limit = 1 - 2 * step / total
+        wanted = squared >= mean + limit * variance**0.5
+        expected = factor * MATRIX @ (START + R * unit(clean)) if wanted else clean
+        (_, gradient), memory = penalized.apply(memory, START, factor)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+        decisions.append(wanted)
+    assert {True, False} == set(decisions)
+
+
 def test_without_a_radius_each_is_standard_training():
     for name in ("friendly", "momentum", "stale"):
         penalized = gradient_norm.value_and_grad(quadratic, 0.0, 1, ascent=name)
@@ -159,6 +181,7 @@ def test_the_average_over_devices_is_what_is_remembered():
         (lambda: ascent("uphill"), "'uphill'; known: adaptive, friendly, "),
         (lambda: ascent("momentum", decay=1.0), "ascent_decay is 1.0; it must be at least 0"),
         (lambda: look_sam(friendly(), 0.5), "must be one without a memory of its own"),
+        (lambda: where_steep(momentum(), 9), "must be one without a memory of its own"),
         (
             lambda: restricted(STEEPEST, ("bias*",)).direction(PARAMS, PARAMS, None, None),
             r"gnp.perturb has the pattern 'bias\*', which matches nothing",
@@ -172,7 +195,7 @@ def test_the_average_over_devices_is_what_is_remembered():
             "makes one pass, .* must keep their defaults",
         ),
     ],
-    ids=["name", "decay", "look_sam", "pattern", "alpha", "steps"],
+    ids=["name", "decay", "look_sam", "where_steep", "pattern", "alpha", "steps"],
 )
 def test_what_cannot_be_is_refused(make, sentence):
     with pytest.raises(UserError, match=sentence):

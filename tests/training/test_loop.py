@@ -60,6 +60,7 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
         {"gnp.ascent": "adaptive", "gnp.ascent_steps": 2},
         {"gnp.surrogate_gap": 0.3, "gnp.norm_perturbations": True},
         {"gnp.every": 2, "gnp.reuse": 0.7},
+        {"gnp.when.steep": True},
         {"gnp.ascent": "momentum", "gnp.alpha": 1.0, "gnp.when.last_epoch": 2},
         {
             "gnp.ascent": "friendly",
