@@ -76,12 +76,12 @@ METHODS = {
     "AE-SAM": Method((*_PENALTY, "gnp.when.steep=True"), _RADII),
     "late phase": Method((*_PENALTY, "gnp.when.first_epoch={late}"), _RADII),
     "quarter batch": Method(_QUARTER, _LARGE_RADII),
-    "quarter batch, plain end": Method((*_QUARTER, *_PLAIN_END), _LARGE_RADII),
+    "quarter batch + plain end": Method((*_QUARTER, *_PLAIN_END), _LARGE_RADII),
     "stale": Method((*_SAM, "gnp.ascent=stale"), _LARGE_RADII),
     "MSAM": Method((*_SAM, "gnp.ascent=momentum_descent"), _RADII),
     "momentum": Method((*_SAM, "gnp.ascent=momentum"), _LARGE_RADII),
-    "momentum, plain end": Method((*_SAM, "gnp.ascent=momentum", *_PLAIN_END), _LARGE_RADII),
-    "momentum 0.5, plain end": Method(
+    "momentum + plain end": Method((*_SAM, "gnp.ascent=momentum", *_PLAIN_END), _LARGE_RADII),
+    "momentum 0.5 + plain end": Method(
         (*_SAM, "gnp.ascent=momentum", "gnp.ascent_decay=0.5", *_PLAIN_END), _LARGE_RADII
     ),
 }
@@ -177,7 +177,7 @@ def _choose(name, arguments, folder) -> tuple[float | None, dict[str, float]]:
 
 def _train(name, candidate, seed, arguments, folder, *more) -> Trained:
     config = _config(name, candidate, arguments, f"seeds={seed}", f"init_seeds={seed}", *more)
-    folder = folder / name.replace(" ", "_").replace(",", "") / str(candidate)
+    folder = folder / name.replace(" ", "_") / str(candidate)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run = training.run(config, folder)
     summary = json.loads((run / SUMMARY_FILE).read_text())

@@ -56,7 +56,7 @@ def test_every_method_has_as_many_candidates_and_fields_that_go_together():
     assert passes["standard"] == passes["momentum"] == passes["stale"] == 1
     assert passes["penalty"] == passes["SAM"] == 2
     assert passes["every 2nd step"] == 1.5
-    assert passes["quarter batch, plain end"] == pytest.approx(1.225)
+    assert passes["quarter batch + plain end"] == pytest.approx(1.225)
     assert passes["late phase"] == pytest.approx(1 + 8 / 30)
 
 
