@@ -53,8 +53,11 @@ def run(
       arguments: what `main` takes as a list, besides the flags, such as "IMAGE"; "": nothing.
       more_help: what --help says after the flags.
     """
+    others = set(flags.FLAGS)
     if define_flags is not None:
         define_flags()
+    for name in set(flags.FLAGS) - others:  # whichever module defines it, --help shows it
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def call(argv):
         _call(functools.partial(main, argv[1:]) if arguments else main)

@@ -79,9 +79,13 @@ def find_files(paths: Sequence[str]) -> list[str]:
     Raises:
       UserError: there is no such file, or a folder has no images.
     """
+    if "" in paths:
+        raise UserError("An argument is empty; name image files, or folders with images.")
     files = []
     for path in map(pathlib.Path, paths):
         found = kind(path)
+        if found == "nothing":
+            raise UserError(f"There is no {path}; name image files, or folders with images.")
         if found not in ("a file", "a folder"):
             raise UserError(f"{path} is {found}; name image files, or folders with images.")
         files += map(pathlib.Path, images_below(path)) if found == "a folder" else [path]

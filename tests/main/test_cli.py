@@ -60,3 +60,8 @@ def test_help_of_training_lists_configs_and_groups_of_fields():
         r"^  dataset\.\* +dataset_name, data_dir, fake_kind and \d+ more$", result.stdout, re.M
     )
     assert "--working_dir" in result.stdout
+
+
+def test_help_of_a_command_has_all_of_its_flags():
+    shown = call("predict", "--help").stdout
+    assert all(f"--{flag}:" in shown for flag in ("run", "checkpoint", "weights", "top", "out"))

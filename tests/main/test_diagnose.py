@@ -15,6 +15,7 @@ from gnp.main.diagnose import diagnose, in_plain_layers
 from gnp.model import create_model
 from gnp.regularization import tree
 from gnp.runs.metrics import read_metrics
+from gnp.training import progress
 
 FIELDS = ("logging.layer_norms_every=1",)
 
@@ -40,8 +41,10 @@ def test_norms_are_those_of_the_step_that_comes_next(tiny_run):
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(run.state.params), before)
 
 
-def test_the_chain_and_the_activations_are_there(tiny_run):
+def test_the_chain_and_the_activations_are_there(tiny_run, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_LONG_INTERVAL", 0)
     figures = diagnose(open_run(tiny_run, "dataset.loader=device"))
+    assert "4 of 4 layers, 00:00 left" in capsys.readouterr().err
     assert figures["chain"]["names"] == ["Conv_0", "BatchNorm_0", "Dense_0", "Dense_1"]
     assert figures["chain"]["verdict"] == "healthy"
     assert 0 < figures["activations"]["Dense_1"]["zeros"] < 1

@@ -9,6 +9,7 @@ import pytest
 
 from gnp.main.landscape import compute
 from gnp.runs.metrics import read_metrics
+from gnp.training import progress
 
 
 def landscape(folder, out, *arguments):
@@ -59,3 +60,9 @@ def test_a_file_of_other_points_is_replaced(tmp_path):
     file, points = tmp_path / "slice.json", np.arange(3.0)[:, None]
     file.write_text(json.dumps({"of": {}, "loss": [1, 2], "error_rate": [1, 2]}))
     assert compute(file, {}, points, lambda point: (point[0], 0.0))["loss"] == [0, 1, 2]
+
+
+def test_a_log_says_how_many_points_are_done(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_LONG_INTERVAL", 0)
+    compute(tmp_path / "slice.json", {}, np.arange(3.0)[:, None], lambda point: (point[0], 0.0))
+    assert "2 of 3 points, " in capsys.readouterr().err

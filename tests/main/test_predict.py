@@ -109,7 +109,9 @@ def test_where_no_file_can_be_used_nothing_is_written(tiny_run, tmp_path):
     ("arguments", "sentence"),
     [
         (["--out=p.csv"], "No image is named; name files or folders"),
-        (["nowhere.png", "--out=p.csv"], "nowhere.png is nothing; name image files, or folders"),
+        (["nowhere.png", "--out=p.csv"], "There is no nowhere.png; name image files, or folders"),
+        (["0.png", "", "--out=p.csv"], "An argument is empty; name image files, or folders"),
+        (["/dev/null", "--out=p.csv"], "/dev/null is no plain file; name image files, or folders"),
         (["empty", "--out=p.csv"], "empty has no images; expected JPEG, "),
         (["0.png", "--out=p.txt"], "--out is p.txt; name a file that ends with .csv or .jsonl"),
         (["0.png", "--out=folder.csv"], "which is a folder; name a file"),

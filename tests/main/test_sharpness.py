@@ -8,6 +8,7 @@ from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.sharpness import FULL_PRECISION, format_figures, measure_run
 from gnp.runs.metrics import read_metrics
+from gnp.training import progress
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
 
@@ -47,3 +48,9 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_refused(tiny_run):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="--m is 0; it must be at least 1"):
         SharpnessSettings(m=0)
+
+
+def test_a_log_says_how_much_is_done(tiny_run, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_LONG_INTERVAL", 0)
+    measure(tiny_run, "test")
+    assert f"{SETTINGS.num_passes} of {SETTINGS.num_passes} passes over" in capsys.readouterr().err
