@@ -66,20 +66,22 @@ def overrides() -> list[str]:
     return fields
 
 
-def load_config(path: str, overrides: Sequence[str] = ()) -> ml_collections.FrozenConfigDict:
+def load_config(
+    path: str, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> ml_collections.FrozenConfigDict:
     """Resolves a config: the defaults, over them the file, over them the overrides.
 
     Args:
       path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
         in the current folder, then next to the package. A name without an ending, such as `digits`,
         is that of a file in their folder `config`.
-      overrides: as in `["gnp.r=0.1"]`.
+      overrides: as in `["gnp.r=0.1"]` or `{"gnp.r": 0.1}`.
 
     Raises:
       UserError: the file or a field is missing, unknown or of the wrong type.
     """
     changes = [(path, _from_file(path))]
-    changes += [("--config", _nested(override)) for override in overrides]
+    changes += [("--config", block) for block in _blocks(overrides)]
     return resolve(default_config(), changes)
 
 
@@ -146,9 +148,17 @@ def as_plain_flags(argv: Sequence[str]) -> list[str]:
     return plain
 
 
-def _nested(override: str) -> Mapping[str, Any]:
-    field, _, text = override.partition("=")
-    value: Any = CommandLineText(text)
+def _blocks(overrides):
+    """Each override as blocks within each other."""
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    if not isinstance(overrides, Mapping):
+        texts = (override.partition("=") for override in overrides)
+        return [_nested(field, CommandLineText(text)) for field, _, text in texts]
+    return [_nested(field, value) for field, value in overrides.items()]
+
+
+def _nested(field, value):
     for name in reversed(field.split(".")):
         value = {name: value}
     return value

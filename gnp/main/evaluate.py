@@ -187,7 +187,7 @@ def _number(name, value):
 
 def _format_classes(classes):
     def order(entry):
-        return entry["error_rate"] is None, -(entry["error_rate"] or 0)
+        return entry["error_rate"] is None, -(entry["error_rate"] or 0), -entry["images"]
 
     head = "class"
     if len(classes) > _MOST_CLASSES:

@@ -152,7 +152,7 @@ def load_run(
 def train(config: Any, working_dir: str | os.PathLike) -> Run:
     """Trains what a config asks for, as the command `gnp train` does, and resumes likewise.
 
-        >>> config = gnp.load_config("digits", ["total_epochs=3"])
+        >>> config = gnp.load_config("digits", {"total_epochs": 3})
         >>> run = gnp.train(config, "runs")
 
     Args:

@@ -174,3 +174,12 @@ def test_overrides_become_flags_that_absl_knows():
     assert as_plain_flags(["--config.model.model_params={'a': 'b=c'}"]) == [
         "--config_field=model.model_params={'a': 'b=c'}"
     ]
+
+
+def test_overrides_of_python_code_may_be_values():
+    expected = load_config("digits", ["gnp.r=0.1", "lr_stepped_schedule=((1, 0.5),)"])
+    given = {"gnp.r": 0.1, "lr_stepped_schedule": ((1, 0.5),)}
+    assert load_config("digits", given) == expected
+    assert load_config("digits", "gnp.r=0.1").gnp.r == 0.1
+    with pytest.raises(UserError, match=r"sets gnp\.r to 'high', but it takes a number"):
+        load_config("digits", {"gnp.r": "high"})
