@@ -9,6 +9,8 @@ starts with another contender. A contender that fails, because of a missing pack
 dropped, and standard error says why. Ratios are medians of the ratios within each round.
 
   gnp_device, gnp_tfdata      this project's training loop on its two loaders
+  gnp_one_pass                the same on tf.data, along the average of past gradients, in one pass
+  gnp_standard                the same on tf.data without the penalty
   optax_device, optax_tfdata  optax.contrib.sam (opaque) in a plain loop over the same loaders
   torch_closure               PyTorch: DataLoader with one worker per core, two-step closure
   bare_step                   this project's penalized step, repeated on one batch
@@ -43,6 +45,8 @@ _JAX, _TORCH = "benchmark.jax.end_to_end", "benchmark.torch.end_to_end"
 _CONTENDERS = {
     "gnp_device": (_JAX, {"function": "gnp", "loader": "device"}),
     "gnp_tfdata": (_JAX, {"function": "gnp", "loader": "tfdata"}),
+    "gnp_one_pass": (_JAX, {"function": "gnp", "loader": "tfdata", "ascent": "momentum"}),
+    "gnp_standard": (_JAX, {"function": "gnp", "loader": "tfdata", "ascent": None}),
     "optax_device": (_JAX, {"function": "optax", "loader": "device"}),
     "optax_tfdata": (_JAX, {"function": "optax", "loader": "tfdata"}),
     "torch_closure": (_TORCH, {"function": "closure"}),
@@ -52,6 +56,7 @@ _CONTENDERS = {
 _OURS = [name for name, (_, request) in _CONTENDERS.items() if request["function"] == "gnp"]
 _RATIOS = (
     *((ours, other) for ours in _OURS for other in _CONTENDERS if other not in _OURS),
+    ("gnp_one_pass", "gnp_standard"),
     ("torch_closure", "torch_bare_step"),
     ("bare_step", "torch_bare_step"),
 )

@@ -14,6 +14,8 @@ compiler. PYTHON is an interpreter with torch, if not this one. Without torch, i
 missing, and standard error says why.
 
   standard, penalized                this project
+  one_pass, quarter_batch            its penalty along the average of past gradients, in one pass,
+                                     and with a first pass over a quarter of the images
   floor_standard, floor_penalized    jax.value_and_grad once and twice, and nothing else
   optax_opaque, optax_transparent    optax.contrib.sam in both modes
   torch_standard, torch_penalized    PyTorch; the second with the two-step closure
@@ -31,6 +33,8 @@ import jax
 
 from benchmark import machine, options, timing
 from benchmark.jax.steps import (
+    ONE_PASS,
+    QUARTER_BATCH,
     Contender,
     build_model,
     image_side,
@@ -49,6 +53,14 @@ from gnp.training.throughput import train_flops
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
 _MODELS_ON_GPU = (*_MODELS, "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
+_OURS = ("standard", "penalized", "one_pass", "quarter_batch")
+_PASSES = {  # of the others: 2
+    "standard": 1,
+    "floor_standard": 1,
+    "torch_standard": 1,
+    "one_pass": 1,
+    "quarter_batch": QUARTER_BATCH.num_passes,
+}
 _COMPARED = {
     "optax_opaque": "penalized",
     "optax_transparent": "penalized",
@@ -85,6 +97,8 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
     runners = {
         "standard": Contender(*our_step(model, batch, penalized=False)),
         "penalized": Contender(*our_step(model, batch, penalized=True)),
+        "one_pass": Contender(*our_step(model, batch, penalized=True, form=ONE_PASS)),
+        "quarter_batch": Contender(*our_step(model, batch, penalized=True, form=QUARTER_BATCH)),
         "floor_standard": Contender(*step_by_hand(model, batch, penalized=False)),
         "floor_penalized": Contender(*step_by_hand(model, batch, penalized=True)),
         "optax_opaque": Contender(*optax_sam_opaque(model, batch)),
@@ -111,7 +125,10 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
             | _rates(contender, statistics.median(seconds), model_size, arguments.batch_size)
             for contender, seconds in times.items()
         },
-        "penalized/standard": timing.ratio(times["penalized"], times["standard"]),
+        **{
+            f"{step}/standard": timing.ratio(times[step], times["standard"])
+            for step in ("penalized", "one_pass", "quarter_batch")
+        },
         **counted,
         "standard/floor_standard": timing.ratio(times["standard"], times["floor_standard"]),
         "penalized/floor_penalized": timing.ratio(times["penalized"], times["floor_penalized"]),
@@ -125,9 +142,11 @@ def measure(name: str, torch: TorchProcess | None, arguments) -> dict:
     }
 
 
-def _counted(standard, penalized, floor_standard, floor_penalized, **_):
+def _counted(*, standard, penalized, one_pass, quarter_batch, floor_standard, floor_penalized, **_):
     ratios = {
         "operations_penalized/standard": penalized.operations / standard.operations,
+        "operations_one_pass/standard": one_pass.operations / standard.operations,
+        "operations_quarter_batch/standard": quarter_batch.operations / standard.operations,
         "traffic_standard/floor_standard": standard.traffic / floor_standard.traffic,
         "traffic_penalized/floor_penalized": penalized.traffic / floor_penalized.traffic,
     }
@@ -137,10 +156,10 @@ def _counted(standard, penalized, floor_standard, floor_penalized, **_):
 def _rates(contender, seconds, model_size, batch_size):
     """Returns the rates of a step; only this project's steps use all devices."""
     images_per_second = batch_size / seconds
-    passes = 1 if contender.endswith("standard") else 2
+    passes = _PASSES.get(contender, 2)
     operations = train_flops(2 * model_size.multiply_adds, passes) * images_per_second
     peak = peak_flops(jax.devices()[0].device_kind)
-    devices = jax.device_count() if contender in ("standard", "penalized") else 1
+    devices = jax.device_count() if contender in _OURS else 1
     return {
         "images_per_second": round(images_per_second, 1),
         "model_tflops": round(operations / devices / 1e12, 3),

@@ -89,7 +89,7 @@ def _images_per_epoch(source, config):
     return source.num_train_images // config.batch_size * config.batch_size
 
 
-def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, **_):
+def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, ascent="gradient", **_):
     if loader == "tfdata":  # without tensorflow, numpy would be measured in its place
         importlib.import_module("tensorflow")
     config = default_config.get_config()
@@ -103,7 +103,9 @@ def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, **_):
     config.opt.opt_params.update(momentum=steps.MOMENTUM, nesterov=False)
     config.gradient_clipping = steps.CLIPPING
     config.l2_regularization = steps.L2
-    config.gnp.update(r=steps.RADIUS, alpha=1.0)  # as in optax, which does not mix the gradients
+    if ascent is not None:  # else standard training
+        # As in optax, which does not mix the gradients.
+        config.gnp.update(r=steps.RADIUS, alpha=1.0, ascent=ascent)
     return config
 
 

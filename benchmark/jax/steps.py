@@ -18,6 +18,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from gnp.model import create_model
 from gnp.optimizer.build import build_optimizer
+from gnp.regularization.ascent import momentum
+from gnp.regularization.passes import PenaltyForm
 from gnp.training import parallel
 from gnp.training.gradient import Penalty
 from gnp.training.groups import PerturbationGroups
@@ -31,6 +33,10 @@ MOMENTUM = 0.9
 CLIPPING = 5.0
 RADIUS = 0.1
 ALPHA = 0.8
+
+TWO_PASS = PenaltyForm()
+ONE_PASS = PenaltyForm(ascent=momentum())
+QUARTER_BATCH = PenaltyForm(ascent_share=0.25)
 
 _LARGE_IMAGES = ("ResNet50", "Swin_Tiny_224")
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -109,6 +115,7 @@ def our_step(
     batch: dict,
     *,
     penalized: bool,
+    form: PenaltyForm = TWO_PASS,
     groups: PerturbationGroups | None = None,
     map_step: Callable = parallel.map_train_step,
 ):
@@ -116,7 +123,9 @@ def our_step(
     optimizer = build_optimizer("Momentum", {"momentum": MOMENTUM, "nesterov": False})
     penalty = None
     if penalized:
-        penalty = Penalty(optax.constant_schedule(RADIUS), optax.constant_schedule(ALPHA))
+        alpha = 1.0 if form.is_one_pass else ALPHA
+        strength = map(optax.constant_schedule, (RADIUS, alpha))
+        penalty = Penalty(*strength, form=form)
     step = make_train_step(
         Objective(model, l2=L2),
         optimizer,
@@ -126,7 +135,9 @@ def our_step(
         gradient_clipping=CLIPPING,
     )
     shape = batch["image"].shape[1:]
-    state = create_state(model, optimizer, image_shape=shape, init_seed=0, seed=0)
+    state = create_state(
+        model, optimizer, image_shape=shape, init_seed=0, seed=0, ascent=form.ascent
+    )
     return map_step(step), parallel.replicate(state), None, parallel.split(batch)
 
 
