@@ -8,7 +8,7 @@ import pytest
 
 from gnp.diagnostics.mistakes import as_csv, caption, find_mistakes
 
-PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.25, 0.35, 0.4]])
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.25, 0.45], [0.2, 0.5, 0.3], [0.25, 0.35, 0.4]])
 LABELS = np.array([0, 1, 0, 2])
 LOGITS = np.log(PROBABILITIES)
 NAMES = ["a cat", "b, dog", 'c"bird']
