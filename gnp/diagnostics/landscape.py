@@ -72,7 +72,8 @@ def grid(extent: float, num_points: int, num_directions: int) -> np.ndarray:
 
 
 def moved(params: PyTree, directions: list[PyTree], point: np.ndarray) -> PyTree:
-    """The parameters at a point of a slice."""
+    """The parameters at a point of a slice, in float32 or finer."""
+    params = tree.precise(params)
     for direction, distance in zip(directions, point, strict=True):
         params = tree.add(params, direction, np.float32(distance))
     return params

@@ -86,6 +86,7 @@ def measure_sharpness(
       sharpness) with `mean_rise_error` (standard error); and the `settings`.
     """
     key = jax.random.PRNGKey(settings.seed)
+    params = tree.precise(params)
     flat, unravel = ravel_pytree(params)
     with Counter(settings.num_passes, "passes over the data", show=show_progress) as counter:
 
@@ -134,12 +135,13 @@ def worst_case_sharpness(
 
     Args:
       loss_fn: `params -> loss`.
-      params: θ.
+      params: θ; moved in float32 or finer, whatever its type.
       r: the radius.
       num_steps: gradients taken, at least 1.
       key: of a random first direction where the gradient is zero.
     """
     value_and_gradient = jax.value_and_grad(loss_fn)
+    params = tree.precise(params)
     start, gradient = value_and_gradient(params)
 
     def step(carry, _):

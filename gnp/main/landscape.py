@@ -149,7 +149,7 @@ def _between(whole_set, first, last):
 
     def figures_at(point):
         share = np.float32(point[0])
-        params = tree.mix(first.params, last.params, share)
+        params = tree.mix(*map(tree.precise, (first.params, last.params)), share)
         return whole_set.loss_and_error(
             params, tree.mix(first.batch_stats, last.batch_stats, share)
         )

@@ -52,6 +52,12 @@ def test_directions_depend_on_their_number_and_seed():
     assert np.abs(np.corrcoef(kernels)[0, 2:]).max() < 0.9
 
 
+def test_narrow_parameters_are_moved_precisely():
+    """From 100 to 100.1 there is no number of bfloat16."""
+    moved = landscape.moved({"a": jnp.full(3, 100, jnp.bfloat16)}, [{"a": jnp.ones(3)}], [0.1])
+    np.testing.assert_allclose(moved["a"], 100.1, rtol=1e-6)
+
+
 def test_a_grid_goes_row_by_row_and_meets_zero():
     points = landscape.grid(2.0, 5, 2)
     assert points.shape == (25, 2)

@@ -52,6 +52,14 @@ def test_at_a_minimum_it_is_half_the_largest_eigenvalue_times_the_squared_radius
     assert found == pytest.approx(0.5 * 8 * 0.1**2, rel=1e-4)
 
 
+def test_narrow_parameters_are_moved_precisely():
+    """From 100 to 100.1 there is no number of bfloat16."""
+    x = np.array([100.0, -100.0, 100.0])
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params_at(*x))
+    found = worst_case_sharpness(loss_fn, narrow, 0.1, 2, KEY)
+    assert found == pytest.approx(largest_sharpness(x, 0.1), rel=1e-2)
+
+
 def test_noise_has_the_shape_of_the_parameters_and_variance_one():
     like = {"a": jnp.zeros(2), "b": jnp.zeros((3, 5))}
     samples = [tree.normal_like(jax.random.fold_in(KEY, n), like) for n in range(500)]

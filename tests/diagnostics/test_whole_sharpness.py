@@ -103,6 +103,16 @@ def test_figures_are_those_of_the_full_hessian(state, whole_set):
     assert figures["mean_rise_error"] < 0.2 * expected
 
 
+def test_narrow_parameters_are_measured_precisely(state, whole_set):
+    settings = SharpnessSettings(m=4, directions=1, lanczos_steps=3, trace_samples=1, sigma=1e-4)
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state.params)
+    figures = [
+        measure_sharpness(whole_set, params, state.batch_stats, settings, show_progress=False)
+        for params in (narrow, tree.precise(narrow))
+    ]
+    assert figures[0] == figures[1]
+
+
 def test_a_seed_gives_the_same_figures_again(state, whole_set):
     def measure(seed):
         settings = SharpnessSettings(m=4, directions=2, lanczos_steps=3, trace_samples=2, seed=seed)

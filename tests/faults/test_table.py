@@ -8,6 +8,7 @@ nothing and ends with one sentence.
 
 import contextlib
 import itertools
+import json
 import logging
 import shutil
 
@@ -234,7 +235,8 @@ def test_reporting(tmp_path, finished, undisturbed, capsys, name, damage):
     said = capsys.readouterr()
     assert (WARNED if str(run) in said.err else SAME) in outcomes
     assert len(said.err.splitlines()) <= 1
-    assert "91.94" in said.out
+    final = json.loads((undisturbed / "summary.json").read_text())["final"]
+    assert f"{100 * final['eval/error_rate']:.2f}" in said.out
     assert contents(folder) == before
 
 

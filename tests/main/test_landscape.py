@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gnp.main.landscape import compute
+from gnp.main.landscape import _between, compute
 from gnp.runs.metrics import read_metrics
 from gnp.training import progress
 
@@ -66,3 +68,18 @@ def test_a_log_says_how_many_points_are_done(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "_LONG_INTERVAL", 0)
     compute(tmp_path / "slice.json", {}, np.arange(3.0)[:, None], lambda point: (point[0], 0.0))
     assert "2 of 3 points, " in capsys.readouterr().err
+
+
+def test_between_narrow_parameters_points_are_precise():
+    """From 100 to 100.25 there is no number of bfloat16."""
+
+    class ParamsInPlaceOfLoss:
+        def loss_and_error(self, params, batch_stats):
+            return params["a"], 0.0
+
+    ends = [
+        types.SimpleNamespace(params={"a": jnp.array(x, jnp.bfloat16)}, batch_stats={})
+        for x in (100, 101)
+    ]
+    value, _ = _between(ParamsInPlaceOfLoss(), *ends)(np.array([0.25]))
+    assert value == pytest.approx(100.25)
