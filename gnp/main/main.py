@@ -29,7 +29,7 @@ from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import train
-from gnp.training.run_devices import with_groups_of_run
+from gnp.training.run_devices import fields_to_choose, with_groups_of_run
 from gnp.training.settings import read_settings
 
 _WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
@@ -67,6 +67,7 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
             folder,
             config,
             defaults=defaults_of_older_runs(config),
+            may_be_set=fields_to_choose(config, folder),
             retrain=config.retrain,
             is_writer=is_first,
         )

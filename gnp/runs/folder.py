@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gnp.errors import CannotWriteError, UserError
@@ -92,6 +92,7 @@ def claim_folder(
     config: Any,
     *,
     defaults: Any = None,
+    may_be_set: Collection[str] = (),
     retrain: bool = False,
     is_writer: bool = True,
 ) -> pathlib.Path:
@@ -106,6 +107,7 @@ def claim_folder(
       config: the whole resolved config, a `ConfigDict`.
       defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks; a warning
         lists them.
+      may_be_set: names of fields that may be set now, though the run in the folder has them unset.
       retrain: delete what is in the folder first.
       is_writer: False in all processes but one; they only compare.
 
@@ -124,7 +126,7 @@ def claim_folder(
     has_begun = not retrain and _has_begun(path)
     # Where no run has begun, the others leave the folder to the writer.
     if not retrain and path.exists() and (is_writer or has_begun):
-        changes = _changes(path, config, defaults, warn=is_writer and has_begun)
+        changes = _changes(path, config, defaults, may_be_set, warn=is_writer and has_begun)
         if changes and has_begun:
             raise UserError(
                 f"{path} holds a run with another config ({'; '.join(changes)}); set another "
@@ -204,14 +206,15 @@ def _has_begun(path):
     )
 
 
-def _changes(path, config, defaults, *, warn):
+def _changes(path, config, defaults, may_be_set, *, warn):
     """The fields of the config in the folder that are others now, as text."""
     new = _plain(config)
     if not (path / CONFIG_FILE).exists():
         kept = _read(path / _FINGERPRINT_FILE)
         if kept is None and warn:
             _log.warning("%s has no config; it is taken to be the same.", path)
-        return [] if kept in (None, _fingerprint(config, defaults)) else ["it was not kept there"]
+        same = {_fingerprint(config, defaults, unset) for unset in ((), may_be_set)}
+        return [] if kept in (None, *same) else ["it was not kept there"]
     old = flatten(read_json(path / CONFIG_FILE))
     missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
     found = missing | old
@@ -219,6 +222,7 @@ def _changes(path, config, defaults, *, warn):
         f"{field}: {found.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
         for field in sorted(found.keys() | new.keys())
         if found.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
+        if not (field in may_be_set and found.get(field) is None)
     ]
     if missing and warn and not changes:
         _log.warning(
@@ -229,11 +233,11 @@ def _changes(path, config, defaults, *, warn):
     return changes
 
 
-def _fingerprint(config, defaults):
+def _fingerprint(config, defaults, unset=()):
     """Of the fields that matter and have not their default, so that new fields change nothing."""
     fields = {
         field: value
-        for field, value in _plain(config).items()
+        for field, value in (_plain(config) | dict.fromkeys(unset)).items()
         if not _is_free(field) and value != defaults.get(field, _UNSET)
     }
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

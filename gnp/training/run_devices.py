@@ -9,12 +9,16 @@ import jax
 
 from gnp.errors import UserError, reason
 from gnp.files import json_text, read_json, write_atomically
+from gnp.runs.folder import SUMMARY_FILE
 from gnp.training import parallel
+from gnp.training.groups import plan_groups
 from gnp.training.saved_variables import find_checkpoints
 from gnp.training.settings import Settings
 from gnp.training.settings_groups import depend_on_devices, read_groups
 
 DEVICES_FILE = "devices.json"
+
+_GROUP_SIZE = "gnp.perturbation_batch"
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +33,36 @@ class RunDevices(NamedTuple):
 
     num_devices: int
     perturbation_batch: int
+
+
+def fields_to_choose(config: Any, folder: pathlib.Path) -> tuple[str, ...]:
+    """The fields that an unfinished run may set now, though it began without them.
+
+    That is the size of perturbation groups, where the devices that there are cannot form those of
+    before.
+
+    Args:
+      config: the resolved config.
+      folder: the run's folder, which may not exist.
+
+    Raises:
+      UserError: `devices.json` is damaged.
+    """
+    if config.retrain or config.gnp.perturbation_batch is None or _is_finished(folder):
+        return ()
+    began = _read(folder / DEVICES_FILE)
+    if began is None:
+        return ()
+    try:
+        plan_groups(
+            batch_size=config.batch_size,
+            num_devices=jax.device_count(),
+            accumulation_steps=config.gradient_accumulation_steps,
+            perturbation_batch=began.perturbation_batch,
+        )
+    except UserError:
+        return (_GROUP_SIZE,)
+    return ()
 
 
 def with_groups_of_run(settings: Settings, config: Any, folder: pathlib.Path) -> Settings:
@@ -53,7 +87,7 @@ def with_groups_of_run(settings: Settings, config: Any, folder: pathlib.Path) ->
         _write(folder / DEVICES_FILE, RunDevices(jax.device_count(), _group_size(settings)))
     elif began.num_devices != jax.device_count():
         if depend_on_devices(config):
-            standard, penalized = _groups(config, began)
+            standard, penalized = _groups(settings, config, began, folder)
             settings = dataclasses.replace(
                 settings, standard_groups=standard, penalized_groups=penalized
             )
@@ -61,19 +95,25 @@ def with_groups_of_run(settings: Settings, config: Any, folder: pathlib.Path) ->
     return settings
 
 
+def _is_finished(folder):
+    return (folder / SUMMARY_FILE).exists()
+
+
 def _group_size(settings):
     return settings.penalized_groups.size(settings.batch_size, jax.device_count())
 
 
-def _groups(config, began):
+def _groups(settings, config, began, folder):
     try:
         return read_groups(config, jax.device_count(), began.perturbation_batch)
     except UserError as error:
+        if _is_finished(folder):  # there is nothing to train
+            return settings.standard_groups, settings.penalized_groups
         raise UserError(
             f"The run began with {began.num_devices} devices and without gnp.perturbation_batch, "
             f"so {began.perturbation_batch} images share a perturbation, which the "
             f"{jax.device_count()} devices here cannot form; resume with {began.num_devices}, or "
-            "set gnp.perturbation_batch and --config.retrain=True to start over."
+            f"choose other groups for the steps to come by --config.{_GROUP_SIZE}."
         ) from error
 
 
@@ -81,10 +121,11 @@ def _warn(began, settings):
     if jax.process_index() == 0:
         _log.warning(
             "The run began with %d devices and resumes with %d, which changes its numbers: groups "
-            "that share a perturbation keep their %d images, but batch norm takes the statistics "
+            "that share a perturbation had %d images and have %d, batch norm takes the statistics "
             "of the %d images of a device, and each device has random numbers of its own.",
             began.num_devices,
             jax.device_count(),
+            began.perturbation_batch,
             _group_size(settings),
             settings.batch_size // jax.device_count(),
         )

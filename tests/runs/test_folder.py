@@ -145,6 +145,20 @@ def test_another_config_is_refused_where_none_is_kept(tmp_path):
             claim_folder(tmp_path, changed_config(**other))
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_field_that_may_be_set_later_is_no_other_config(tmp_path, is_kept):
+    kept = {"write_config_to_json": is_kept}
+    field = "gnp.perturbation_batch"
+    start_run(tmp_path, changed_config(**kept))
+    later = changed_config(**kept, **{field: 8})
+    with pytest.raises(UserError, match="holds a run with another config"):
+        claim_folder(tmp_path, later)
+    claim_folder(tmp_path, later, may_be_set=(field,))
+    claim_folder(tmp_path, later)
+    with pytest.raises(UserError, match="holds a run with another config"):
+        claim_folder(tmp_path, changed_config(**kept, **{field: 4}), may_be_set=(field,))
+
+
 def test_a_run_without_a_config_resumes_with_a_warning(tmp_path, caplog):
     start_run(tmp_path, digits.get_config())
     (tmp_path / "config.json").unlink()

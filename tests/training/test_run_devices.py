@@ -8,11 +8,12 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.training.groups import PerturbationGroups
-from gnp.training.run_devices import DEVICES_FILE, with_groups_of_run
+from gnp.training.run_devices import DEVICES_FILE, fields_to_choose, with_groups_of_run
 from gnp.training.settings import read_settings
 from tests.training.toy import toy_config
 
 BATCH = 16
+GROUP_SIZE = "gnp.perturbation_batch"
 
 
 def groups_on(devices, folder, monkeypatch, *, with_checkpoint=True, **fields):
@@ -64,6 +65,39 @@ def test_groups_that_the_devices_cannot_form_are_refused(tmp_path, monkeypatch):
     (tmp_path / DEVICES_FILE).write_text('{"num_devices": 3, "perturbation_batch": 3}')
     with pytest.raises(UserError, match=r"began with 3 devices .* so 3 images .* the 4 devices"):
         groups_on(4, tmp_path, monkeypatch, **fields)
+
+
+@pytest.mark.parametrize(
+    ("here", "m", "chosen"),
+    [
+        (4, 4, (GROUP_SIZE,)),  # 3 images fit neither into nor around the 4 of a device
+        (4, None, ()),
+        (16, 4, (GROUP_SIZE,)),
+        (1, 4, (GROUP_SIZE,)),
+    ],
+)
+def test_other_groups_may_be_chosen_where_those_of_the_run_cannot_be_formed(
+    tmp_path, monkeypatch, caplog, here, m, chosen
+):
+    (tmp_path / DEVICES_FILE).write_text('{"num_devices": 3, "perturbation_batch": 3}')
+    monkeypatch.setattr(jax, "device_count", lambda: here)
+    config = toy_config(batch_size=BATCH, **{GROUP_SIZE: m})
+    assert fields_to_choose(config, tmp_path) == chosen
+    if m:
+        assert groups_on(here, tmp_path, monkeypatch, **{GROUP_SIZE: m}).size(BATCH, here) == m
+        assert "had 3 images and have 4" in caplog.text
+
+
+def test_no_others_may_be_chosen_where_they_can_or_nothing_is_trained(tmp_path, monkeypatch):
+    config = toy_config(batch_size=BATCH, **{GROUP_SIZE: 4})
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert fields_to_choose(config, tmp_path) == ()
+    (tmp_path / DEVICES_FILE).write_text('{"num_devices": 4, "perturbation_batch": 2}')
+    assert fields_to_choose(config, tmp_path) == ()
+    (tmp_path / DEVICES_FILE).write_text('{"num_devices": 3, "perturbation_batch": 3}')
+    (tmp_path / "summary.json").touch()
+    assert fields_to_choose(config, tmp_path) == ()
+    assert groups_on(4, tmp_path, monkeypatch) == PerturbationGroups(1, 1)
 
 
 @pytest.mark.parametrize(
