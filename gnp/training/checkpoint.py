@@ -250,12 +250,14 @@ class Checkpoints:
         """Without a checkpoint a run starts from its first step, which overwrites what there is."""
         run = self._folder.parent
         damaged = run / DAMAGED_FOLDER
+        is_finished = (run / SUMMARY_FILE).exists()
         if damaged.is_dir() and any(damaged.iterdir()):
             raise UserError(
                 f"All checkpoints of {run} are damaged; they are in {damaged}. To train from the "
-                "first step again, move that folder away, or set --config.retrain=True."
+                f"first step again, {'' if is_finished else 'move that folder away, or '}set "
+                "--config.retrain=True."
             )
-        if (run / SUMMARY_FILE).exists():
+        if is_finished:
             raise UserError(
                 f"{run} is finished, but {self._folder} holds no checkpoint; put them back, or set "
                 "--config.retrain=True to train again."

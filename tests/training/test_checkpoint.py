@@ -189,6 +189,10 @@ def test_all_damaged_is_an_error_at_every_start_until_they_are_moved_away(folder
     for _ in range(3):
         with pytest.raises(UserError, match=r"All checkpoints of .* are damaged.*retrain=True"):
             restore(folder)
+    (folder.parent / "summary.json").touch()
+    with pytest.raises(UserError, match=r"are damaged.* from the first step again, set --config\."):
+        restore(folder)
+    (folder.parent / "summary.json").unlink()
     (folder.parent / "damaged").rename(folder.parent / "moved")
     assert restore(folder) is None
 
