@@ -26,7 +26,7 @@ from gnp.model.timm_weights import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
 from gnp.runs.folder import CONFIG_FILE
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("gnp.main.convert")  # __name__ is __main__ in the command
 
 _OUR_SUFFIX = ".npz"
 # Sets the tanh form of GELU in a model of timm; not every family takes act_layer.

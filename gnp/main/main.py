@@ -38,7 +38,7 @@ flags.adopt_module_key_flags(distributed)
 
 _NAMES_SHOWN = 3  # of each group of fields, in --help
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("gnp.main.main")  # __name__ is __main__ in the command
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """Fields that have no effect are said, or refused; every field of config/base.py is classified."""
 
 import logging
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +17,8 @@ from gnp.main.main import run
 from gnp.runs.folder import flatten
 from gnp.training.settings import read_settings
 from tests.training.test_settings import EXPERIMENTS
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 # The fields that have an effect whatever the others are. A new field of config/base.py belongs here
 # or into a rule of gnp/main/effect_rules.py or data_effect_rules.py.
@@ -303,6 +308,21 @@ def test_a_run_is_refused_before_it_has_a_folder(tmp_path):
     with pytest.raises(UserError, match=r"^gnp\.r is 0\.1, but gnp\.alpha is 0"):
         run(load_config("config/digits.py", ["gnp.r=0.1"]), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_warns_where_its_output_is_seen(tmp_path):
+    command = [sys.executable, "-m", "gnp.main.main", "--config=config/digits.py"]
+    command += [f"--working_dir={tmp_path}", "--config.gnp.every=2", "--config.total_epochs=1"]
+    command += ["--config.dataset.num_train_images=64"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "gnp.every is 2, but gnp.r and gnp.alpha are 0" in done.stderr
+
+
+def test_commands_log_under_the_name_of_their_module():
+    """Run as a command, a module is called __main__, and its log would be no part of gnp's."""
+    for file in (ROOT / "gnp/main").glob("*.py"):
+        text = file.read_text()
+        assert "app.run(main" not in text or "getLogger(__name__)" not in text, file
 
 
 def test_a_run_warns_in_its_log(tmp_path, caplog):
