@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from gnp.errors import UserError
-from gnp.main import cli, config
+from gnp.main import app, cli, config
 from gnp.main.effects import check_effects
 from gnp.training.settings import read_settings
 from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
@@ -68,7 +68,7 @@ def check_module(name, *arguments):
     # N and I stand for whole numbers.
     arguments = [re.sub(r"=[NI]$", "=1", argument) for argument in arguments]
     with flagsaver.flagsaver():
-        getattr(module, "define_flags", lambda: None)()
+        app.define(module.define_flags)
         takes_arguments = bool(inspect.signature(module.main).parameters)
         flags.FLAGS.set_gnu_getopt(takes_arguments)
         rest = flags.FLAGS([name, *config.as_plain_flags(arguments)])

@@ -31,7 +31,7 @@ _NO_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory")  # as JAX says it of GPUs a
 
 def run(
     main: Callable[..., None],
-    define_flags: Callable[[], None] | None = None,
+    define_flags: Callable[[], None],
     *,
     arguments: str = "",
     more_help: Callable[[], str] = lambda: "",
@@ -53,16 +53,21 @@ def run(
       arguments: what `main` takes as a list, besides the flags, such as "IMAGE"; "": nothing.
       more_help: what --help says after the flags.
     """
-    others = set(flags.FLAGS)
-    if define_flags is not None:
-        define_flags()
-    for name in set(flags.FLAGS) - others:  # whichever module defines it, --help shows it
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    define(define_flags)
 
     def call(argv):
         _call(functools.partial(main, argv[1:]) if arguments else main)
 
     app.run(call, flags_parser=functools.partial(_parse_flags, arguments=arguments, more=more_help))
+
+
+def define(define_flags: Callable[[], None]) -> None:
+    """Defines the flags of a command, and those that all have."""
+    config.define_flags()
+    others = set(flags.FLAGS)
+    define_flags()
+    for name in set(flags.FLAGS) - others:  # whichever module defines it, --help shows it
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def _call(main):

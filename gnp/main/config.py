@@ -19,12 +19,6 @@ from gnp.main.described_fields import DescribedField, described_fields
 from gnp.main.fields import resolve
 from gnp.main.values import CommandLineText, shortened, shown
 
-_CONFIG = flags.DEFINE_string(
-    "config", None, "The config, such as digits or mine.py; --config.FIELD=VALUE overrides it."
-)
-_FIELDS = flags.DEFINE_multi_string(
-    "config_field", [], "FIELD=VALUE, another way to write --config.FIELD=VALUE."
-)
 # Flags of the reference, and the field that each one sets.
 _FLAG_FIELDS = {
     "cutout_length": "dataset.cutout_length",
@@ -32,8 +26,6 @@ _FLAG_FIELDS = {
     "randaug_magnitude": "dataset.randaug_magnitude",
     "randaug_num_layers": "dataset.randaug_num_layers",
 }
-for _flag, _field in _FLAG_FIELDS.items():
-    flags.DEFINE_string(_flag, None, f"Another way to write --config.{_field}.")
 
 # The folder of the packages gnp and config, in a clone and in an installation.
 _ROOT = pathlib.Path(gnp.__file__).parents[1]
@@ -43,23 +35,35 @@ _FOLDER = "config"
 BASE = "config/base.py"
 
 
+def define_flags() -> None:
+    """The flags that name a config and override its fields; every command has them."""
+    flags.DEFINE_string(
+        "config", None, "The config, such as digits or mine.py; --config.FIELD=VALUE overrides it."
+    )
+    flags.DEFINE_multi_string(
+        "config_field", [], "FIELD=VALUE, another way to write --config.FIELD=VALUE."
+    )
+    for flag, field in _FLAG_FIELDS.items():
+        flags.DEFINE_string(flag, None, f"Another way to write --config.{field}.")
+
+
 def read_config(*fields: str) -> ml_collections.FrozenConfigDict:
     """The config that the command line asks for, and over it `fields`.
 
     Raises:
       UserError: the file or a field is missing, unknown or of the wrong type.
     """
-    if not _CONFIG.value:
+    if not flags.FLAGS.config:
         raise UserError(
             f"--config is missing; name a config ({', '.join(config_names())}), or the file of "
             "your own."
         )
-    return load_config(_CONFIG.value, [*overrides(), *fields])
+    return load_config(flags.FLAGS.config, [*overrides(), *fields])
 
 
 def overrides() -> list[str]:
     """The fields that the command line sets, as `FIELD=VALUE`."""
-    fields = list(_FIELDS.value)
+    fields = list(flags.FLAGS.config_field)
     for flag, field in _FLAG_FIELDS.items():
         if flags.FLAGS[flag].value is not None:
             fields.append(f"{field}={flags.FLAGS[flag].value}")

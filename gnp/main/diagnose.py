@@ -35,6 +35,7 @@ _FIELDS = (*FULL_PRECISION, "logging.layer_norms_every=1")
 
 def define_flags() -> None:
     """The flags of this command."""
+    flags.adopt_module_key_flags(config)
     saved_run.define_flags()
     saved_run.define_instrument_flags()
     flags.DEFINE_integer("seed", 0, "Seed of the starting vectors.")

@@ -11,14 +11,17 @@ from gnp.errors import UserError, reason
 from gnp.main import peers
 from gnp.main.values import shown
 
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator_address", None, "host:port of the first process; unset: as the cluster tells."
-)
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes train together.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
-
 _MOST_PROCESSES = 100_000
 _PATIENCE = 300.0  # seconds, as JAX has
+
+
+def define_flags() -> None:
+    """The flags of a command that several processes run together."""
+    flags.DEFINE_string(
+        "coordinator_address", None, "host:port of the first process; unset: as the cluster tells."
+    )
+    flags.DEFINE_integer("num_processes", None, "How many processes train together.")
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
 
 def initialize() -> None:
@@ -31,7 +34,8 @@ def initialize() -> None:
       UserError: only some of the flags are given, one of them is wrong, or a cluster is there but
         cannot be joined.
     """
-    given = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    values = flags.FLAGS
+    given = (values.coordinator_address, values.num_processes, values.process_id)
     if all(value is None for value in given):
         _join_detected_cluster()
     else:

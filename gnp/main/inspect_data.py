@@ -20,8 +20,6 @@ from gnp.main.shown_images import as_shown, completed
 from gnp.report.image_grid import save_image_grid
 from gnp.training.progress import Counter
 
-flags.adopt_module_key_flags(config)
-
 _IMAGES_SHOWN = 32
 _IMAGES_MEASURED = 2000
 _SECONDS_MEASURED = 5.0
@@ -29,6 +27,7 @@ _SECONDS_MEASURED = 5.0
 
 def define_flags() -> None:
     """The flags of this command."""
+    flags.adopt_module_key_flags(config)
     flags.DEFINE_string("out", "data.png", "Where the picture is saved.")
     flags.DEFINE_bool("verify", False, "Read every file once and list those that are bad.")
 

@@ -32,22 +32,26 @@ from gnp.training.loop import train
 from gnp.training.run_devices import fields_to_choose, with_groups_of_run
 from gnp.training.settings import read_settings
 
-_WORKING_DIR = flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
-flags.adopt_module_key_flags(config_flags)
-flags.adopt_module_key_flags(distributed)
-
 _NAMES_SHOWN = 3  # of each group of fields, in --help
 
 _log = logging.getLogger("gnp.main.main")  # __name__ is __main__ in the command
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
+    distributed.define_flags()
+    flags.adopt_module_key_flags(config_flags)
 
 
 def main() -> None:
     """Trains what the flags ask for."""
     distributed.initialize()
     config = config_flags.read_config()
-    if not _WORKING_DIR.value:
+    working_dir = flags.FLAGS.working_dir
+    if not working_dir:
         raise UserError("--working_dir is missing; name the folder that runs are put into.")
-    run(config, pathlib.Path(_WORKING_DIR.value))
+    run(config, pathlib.Path(working_dir))
 
 
 def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
@@ -151,4 +155,4 @@ def more_help() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, more_help=more_help)
+    app.run(main, define_flags, more_help=more_help)

@@ -19,10 +19,13 @@ from gnp.main import app, config
 from gnp.main.described_fields import DescribedField, nearest_fields
 from gnp.main.values import shown
 
-flags.adopt_module_key_flags(config)
-
 # Longer assignments push the meaning to the right.
 _WIDEST = 48
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.adopt_module_key_flags(config)
 
 
 def main(patterns: Sequence[str]) -> None:
@@ -71,4 +74,4 @@ def _matches(field, pattern):
 
 
 if __name__ == "__main__":
-    app.run(main, arguments="PATTERN")
+    app.run(main, define_flags, arguments="PATTERN")

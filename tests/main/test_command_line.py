@@ -71,7 +71,7 @@ def call(command, arguments):
         contextlib.redirect_stderr(io.StringIO()) as error_output,
     ):
         try:
-            getattr(command, "define_flags", lambda: None)()
+            app.define(command.define_flags)
             app._parse_flags(["command", *arguments])
             app._call(command.main)
             code = 0

@@ -14,6 +14,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from gnp.errors import UserError
+from gnp.main import app
 from gnp.main.config import load_config
 from gnp.main.convert import define_flags, main, weights_of_run
 from gnp.main.main import run
@@ -28,7 +29,7 @@ def call(**arguments):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver():
-        define_flags()
+        app.define(define_flags)
         for name, value in arguments.items():
             flags.FLAGS[name].value = str(value)
         main()

@@ -19,7 +19,10 @@ def _parsed():
 
 def initialize(address="127.0.0.1:1234", num_processes=2, process_id=1):
     given = {"coordinator_address": address, "num_processes": num_processes}
-    with flagsaver.flagsaver(**given, process_id=process_id):
+    with flagsaver.flagsaver():
+        distributed.define_flags()
+        for name, value in (given | {"process_id": process_id}).items():
+            flags.FLAGS[name].value = value
         distributed.initialize()
 
 

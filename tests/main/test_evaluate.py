@@ -253,7 +253,7 @@ def call(*arguments):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver():
-        evaluate.define_flags()
+        app.define(evaluate.define_flags)
         app._parse_flags(["evaluate", *map(str, arguments)])
         evaluate.main()
 

@@ -31,7 +31,7 @@ def call(*arguments):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver():
-        predict.define_flags()
+        app.define(predict.define_flags)
         predict.main(app._parse_flags(["predict", *map(str, arguments)], "IMAGE")[1:])
 
 

@@ -60,6 +60,18 @@ def test_the_gradient_has_a_short_name_and_needs_no_command():
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_program_may_have_flags_of_its_own():
+    code = (
+        "import gnp\n"
+        "from absl import flags\n"
+        "gnp.train, gnp.load_run, gnp.load_config\n"
+        "for name in ('config', 'working_dir', 'num_processes', 'run', 'out'):\n"
+        "    flags.DEFINE_string(name, None, '')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_every_short_name_is_there():
     for name in gnp.__all__:
         assert getattr(gnp, name) is not None

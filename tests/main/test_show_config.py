@@ -4,6 +4,7 @@ import re
 
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from config import base
 from gnp.errors import UserError
@@ -34,6 +35,9 @@ def test_each_line_has_name_value_and_meaning():
 def _no_flags():
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        config.define_flags()
+        yield
 
 
 def test_patterns_select_fields(capsys):

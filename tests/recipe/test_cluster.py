@@ -17,7 +17,7 @@ import yaml
 from absl import flags
 from absl.testing import flagsaver
 
-import gnp.main.main  # noqa: F401, for its flags
+from gnp.main import app, main
 from gnp.main.config import as_plain_flags, read_config
 from gnp.runs.metrics import read_metrics
 
@@ -57,6 +57,7 @@ def parsed(command):
     assert python.endswith("python")
     assert rest[:2] == ["-m", "gnp.main.main"]
     with flagsaver.flagsaver():
+        app.define(main.define_flags)
         assert flags.FLAGS(as_plain_flags(["main", *rest[2:]])) == ["main"]
         return read_config(), flags.FLAGS.flag_values_dict()
 
