@@ -4,7 +4,7 @@ An ascent is a small object of pure functions. A penalized step perturbs the par
 its direction, and afterwards updates its memory:
 
     gradient          g/‖g‖, g the gradient at θ: the steepest ascent     arXiv 2202.03599
-    adaptive          T²·g/‖T·g‖ with T = |θ| + 0.01                      ASAM, arXiv 2102.11600
+    adaptive          T²·g/‖T·g‖ with T = abs(θ) + 0.01                    ASAM, arXiv 2102.11600
     random            z/‖z‖, z normal: a control of the same length
     friendly          (g − m)/‖g − m‖, m a moving average of g            F-SAM, arXiv 2403.12350
     momentum          m/‖m‖, m a moving average of past gradients: one pass
