@@ -23,6 +23,7 @@ from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.files import json_text, make_folder, write_atomically
 from gnp.main import app, saved_run
+from gnp.main.chosen_checkpoint import is_average
 from gnp.main.shown_images import evaluation_images
 from gnp.report.image_grid import save_image_grid
 from gnp.report.table import aligned
@@ -89,7 +90,7 @@ def main() -> None:
         folder,
         config,
         values.checkpoint,
-        ema=values.ema or saved_run.is_average(config, values.weights),
+        ema=values.ema or is_average(config, values.weights),
         attack_radius=values.attack_radius,
     )
     print(format_figures(found.figures), flush=True)

@@ -15,6 +15,7 @@ from gnp.errors import UserError
 from gnp.files import read_json
 from gnp.main import main, saved_run, xla
 from gnp.main.build import as_run_did, build_model
+from gnp.main.chosen_checkpoint import is_average, read_run_variables
 from gnp.main.config import as_config, load_config
 from gnp.main.predictor import Predictions, Predictor
 from gnp.model.transfer import take_variables
@@ -55,8 +56,8 @@ class Run:
         self.model: nn.Module = build_model(config)
         size, channels = config.dataset.image_size, config.dataset.num_channels
         shapes = variable_shapes(self.model, (size, size, channels))
-        ema = saved_run.is_average(config, weights)
-        saved, self.step = saved_run.read_run_variables(folder, config, checkpoint, ema=ema)
+        ema = is_average(config, weights)
+        saved, self.step = read_run_variables(folder, config, checkpoint, ema=ema)
         origin = f"The checkpoint of step {self.step} in {folder}"
         self.variables: Mapping[str, Any]
         self.variables, _ = take_variables(shapes, saved, set(), origin)

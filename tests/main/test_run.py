@@ -141,6 +141,12 @@ def test_without_weights_those_that_the_best_metric_measures_are_taken(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, run.variables, average)
 
 
+def test_a_run_that_writes_no_config_is_returned_all_the_same(tmp_path):
+    run = gnp.train(gnp.load_config("digits", [*FIELDS, "write_config_to_json=False"]), tmp_path)
+    assert not (run.folder / "config.json").exists()
+    assert len(run.predict(TEST.images[:2]).classes) == 2
+
+
 @pytest.mark.parametrize("count", [1, 4, 7, 65])
 def test_images_are_predicted_in_any_number(trained, count):
     found = trained.predict(TEST.images[:count])
