@@ -62,7 +62,7 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         raise CannotWriteError(path, error) from error
 
 
-def require_utf_8(path: pathlib.Path, advice: str) -> None:
+def require_checkpoint_path(path: pathlib.Path, advice: str) -> None:
     """Makes sure that the library that writes and reads checkpoints can take a path.
 
     Args:
@@ -70,13 +70,14 @@ def require_utf_8(path: pathlib.Path, advice: str) -> None:
       advice: what to do otherwise.
 
     Raises:
-      UserError: the path has bytes that are not UTF-8.
+      UserError: the path has bytes that are not UTF-8, or backslashes, which are taken for slashes.
     """
     absolute = str(path.absolute())
-    if printable(absolute) != absolute:
+    if printable(absolute) != absolute or "\\" in absolute:
+        what = "backslashes" if "\\" in absolute else "bytes that are not UTF-8"
         raise UserError(
-            f"{printable(absolute)} has bytes that are not UTF-8, so checkpoints cannot be written "
-            f"or read there; {advice}."
+            f"{printable(absolute)} has {what}, so checkpoints cannot be written or read there; "
+            f"{advice}."
         )
 
 

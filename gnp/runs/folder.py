@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gnp.errors import CannotWriteError, UserError
-from gnp.files import kind, read_json, read_text, require_utf_8, write_atomically
+from gnp.files import kind, read_json, read_text, require_checkpoint_path, write_atomically
 from gnp.runs.lock import LOCK_FILE
 
 CONFIG_FILE = "config.json"
@@ -54,7 +54,7 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
     """The path of a run below `working_dir`: one folder level for each of its main fields.
 
     Raises:
-      UserError: the path is not UTF-8, which the library that writes checkpoints cannot take.
+      UserError: the library that writes checkpoints cannot take the path.
     """
     dataset, gnp = config["dataset"], config["gnp"]
     levels = [
@@ -75,7 +75,7 @@ def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathl
         f"seeds_{config['init_seeds']}_{config['seeds']}",
     ]
     path = pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
-    require_utf_8(path, "choose another --working_dir")
+    require_checkpoint_path(path, "choose another --working_dir")
     return path
 
 

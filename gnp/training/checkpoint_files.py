@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.errors import UserError
-from gnp.files import kind, read_json, require_utf_8
+from gnp.files import kind, read_json, require_checkpoint_path
 from gnp.runs.json_lines import Recorded
 from gnp.training.position import Position
 
@@ -46,11 +46,11 @@ def saved_steps(folder: pathlib.Path) -> list[int]:
     """The steps of the checkpoints in a folder, ascending; none if there is no folder.
 
     Raises:
-      UserError: the folder's path is not UTF-8.
+      UserError: the library that reads checkpoints cannot take the path.
     """
     if not folder.is_dir():
         return []
-    require_utf_8(folder, "move the run")
+    require_checkpoint_path(folder, "move the run")
     return sorted(int(entry.name) for entry in folder.iterdir() if is_step(entry.name))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from gnp.errors import UserError, reason
-from gnp.files import require_utf_8
+from gnp.files import require_checkpoint_path
 from gnp.runs.folder import CHECKPOINTS_FOLDER
 from gnp.training import checkpoint_files
 from gnp.training.state import fingerprint
@@ -39,7 +39,7 @@ def find_checkpoints(path: pathlib.Path) -> list[pathlib.Path]:
     """
     path = pathlib.Path(path).absolute()
     if (path / "state").is_dir():
-        require_utf_8(path, "move it")
+        require_checkpoint_path(path, "move it")
         return [path]
     folder = path / CHECKPOINTS_FOLDER
     return [folder / str(step) for step in checkpoint_files.saved_steps(folder)]

@@ -51,9 +51,12 @@ def test_wrong_labels_are_a_level_of_the_path(tmp_path, labels, level):
     assert len(levels) == len(run_path(changed_config(), tmp_path).relative_to(tmp_path).parts) + 1
 
 
-def test_a_path_that_checkpoints_cannot_take_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"not UTF-8.*choose another --working_dir") as error:
-        run_path(digits.get_config(), tmp_path / os.fsdecode(b"\xff"))
+@pytest.mark.parametrize(
+    ("name", "what"), [(b"\xff", "bytes that are not UTF-8"), (b"a\\b", "back")]
+)
+def test_a_path_that_checkpoints_cannot_take_is_refused(tmp_path, name, what):
+    with pytest.raises(UserError, match=rf"has {what}.*choose another --working_dir") as error:
+        run_path(digits.get_config(), tmp_path / os.fsdecode(name))
     str(error.value).encode()
 
 
