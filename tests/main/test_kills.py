@@ -27,8 +27,8 @@ FLAGS = [
     f"--config.dataset.num_train_images={32 * STEPS_PER_EPOCH}",
     "--config.batch_size=32",
     "--config.dataset.batch_level_augmentations=mixup",
+    "--config.dataset.label_noise=0.3",
     "--config.gnp.r=0.1",
-    "--config.gnp.alpha=0.8",
     "--config.warmup_epochs=3",
     "--config.use_hybrid_training",
     "--config.hybrid_config.p=0.6",
@@ -37,6 +37,12 @@ FLAGS = [
     "--config.save_ckpt_every_n_steps=3",
     "--config.save_ckpt_every_n_epochs=1",
 ]
+TWO_PASSES = ("--config.gnp.alpha=0.8",)
+FORMS = {
+    "warmup of r": (*TWO_PASSES, "--config.gr_warmup_strategy=r"),
+    "warmup of lambda": (*TWO_PASSES, "--config.gr_warmup_strategy=lambda"),
+    "one pass": ("--config.gnp.alpha=1", "--config.gnp.ascent=momentum"),
+}
 START_UP, EPOCH, EVALUATION, SAVING = "start-up", "in an epoch", "evaluation", "saving"
 TARGETS = [START_UP, EPOCH, EVALUATION, SAVING] * 2 + [EPOCH, SAVING]
 LONGEST_START = 300  # seconds
@@ -153,15 +159,15 @@ def state_of(folder, step):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("warmup", ["r", "lambda"])
-def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, warmup, capsys):
-    flag = f"--config.gr_warmup_strategy={warmup}"
-    whole, killed = Run(tmp_path / "whole", flag), Run(tmp_path / "killed", flag)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, form, capsys):
+    flags = FORMS[form]
+    whole, killed = Run(tmp_path / "whole", *flags), Run(tmp_path / "killed", *flags)
     whole.start()
     whole.finish()
-    start_up_seconds = time_of_start_up(Run(tmp_path / "timed", flag))
+    start_up_seconds = time_of_start_up(Run(tmp_path / "timed", *flags))
 
-    draw = random.Random(f"kills {warmup}")
+    draw = random.Random(f"kills {form}")
     targets = draw.sample(TARGETS, len(TARGETS))
     rows = []
     for target in targets:
@@ -176,7 +182,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path, warmup
 
     restarts = re.findall(r"Resuming after step (\d+) of", killed.text("log.txt"))
     with capsys.disabled():
-        print(f"\nwarmup of {warmup}; went on after steps {', '.join(restarts)}")
+        print(f"\n{form}; resumed after steps {', '.join(restarts)}")
         print(f"{'killed after':>12}  {'phase':<12}{'last step':>10}")
         for moment, phase, step in rows:
             print(f"{moment:>10.1f} s  {phase:<12}{step:>10}")

@@ -87,8 +87,10 @@ def train(folder, *flags, processes=1, devices=4):
         ["--config.gnp.sync_perturbations=True"],
         ["--config.gnp.perturbation_batch=4"],
         ["--config.gnp.perturbation_batch=16"],
+        ["--config.dataset.label_noise=0.4"],
+        ["--config.gnp.ascent=momentum", "--config.gnp.alpha=1"],
     ],
-    ids=["own", "synced", "groups within a device", "groups of devices"],
+    ids=["own", "synced", "groups within a device", "groups of devices", "noise", "one pass"],
 )
 def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path, flags):
     """Not bit for bit: processes add up in another order than the devices of one.
