@@ -32,6 +32,8 @@ _R, _ALPHA = "gnp.r", "gnp.alpha"
 _PENALTY = ("gnp.", "gr_warmup_strategy", "use_hybrid_training", "hybrid_config.")
 # The form of the penalty that the paper has; another form is named beside standard training.
 _USUAL_FORM = {"gnp.mode": "two_pass", "gnp.ascent": "gradient"}
+# Ascents whose α can only be 1, so that it is no news.
+_ONE_PASS = ("momentum", "momentum_descent", "stale")
 # Ends of the fields that switch another penalty on.
 _STRENGTHS = (".strength", ".strengths", ".limits")
 _OTHER_PENALTIES = "regularization."
@@ -229,7 +231,7 @@ def _method(run, fields, some_standard):
         for field, value in form.items()
         if some_standard and field not in fields and value != _USUAL_FORM[field]
     ]
-    if _ALPHA not in fields:
+    if _ALPHA not in fields or form["gnp.ascent"] in _ONE_PASS:
         return [*r, *unusual]
     if config[_ALPHA] == 1 and form["gnp.mode"] == "two_pass" and form["gnp.ascent"] != "random":
         return ["SAM", *r, *unusual]

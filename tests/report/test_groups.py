@@ -92,6 +92,8 @@ def test_sam_is_named_so_only_where_it_is_sam():
     random, adaptive = (penalized(0.5, 1.0, gnp__ascent=name) for name in ("random", "adaptive"))
     assert names(make_run(), random) == ["standard", "r=0.5 alpha=1 ascent=random"]
     assert names(make_run(), adaptive) == ["standard", "SAM r=0.5 ascent=adaptive"]
+    one_pass = penalized(1.0, 1.0, gnp__ascent="momentum")
+    assert names(make_run(), one_pass) == ["standard", "r=1 ascent=momentum"]
     assert names(random, adaptive) == ["ascent=adaptive", "ascent=random"]
 
 
