@@ -126,6 +126,20 @@ def test_without_a_radius_each_is_standard_training():
             np.testing.assert_allclose(gradient, MATRIX @ START, rtol=1e-6)
 
 
+def test_narrow_parameters_are_perturbed_and_remembered_in_float32():
+    """bfloat16 would round a perturbation of 0.3 at 100 away."""
+    start = jnp.full(3, 100, jnp.bfloat16)
+    penalized = gradient_norm.value_and_grad(
+        lambda p: jnp.sum(p.astype(jnp.float32) ** 3), 0.1, 1, ascent="stale"
+    )
+    memory = penalized.init(start)
+    (_, first), memory = penalized.apply(memory, start)
+    (loss, second), memory = penalized.apply(memory, start)
+    assert first.dtype == second.dtype == jnp.bfloat16
+    assert memory.dtype == jnp.float32
+    np.testing.assert_allclose(loss, 3 * (100 + 0.1 / 3**0.5) ** 3, rtol=1e-6)
+
+
 PARAMS = {"conv": {"kernel": jnp.array([1.0, -2.0])}, "norm": {"scale": jnp.array([0.5])}}
 
 

@@ -10,6 +10,7 @@ from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.main.build import build_model
 from gnp.optimizer.build import build_optimizer
+from gnp.regularization.ascent import momentum
 from gnp.runs.metrics import read_metrics
 from gnp.training.loop import train
 from gnp.training.objective import Objective
@@ -68,6 +69,7 @@ def test_what_lasts_is_float32_and_what_passes_is_bfloat16():
         image_shape=source.image_shape,
         init_seed=0,
         seed=0,
+        ascent=momentum(),
     )
     floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
