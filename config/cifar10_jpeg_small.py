@@ -11,7 +11,7 @@ Test error: 38.35 +- 0.31 % after eight epochs of 10,000 images, 35.98 +- 0.36 %
 Source: RESULTS.md.
 """
 
-from config import image_folder
+from gnp.configs import image_folder
 
 
 def get_config():

@@ -9,7 +9,7 @@ penalty not measured yet.
 Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

@@ -8,7 +8,7 @@ Test error: not measured yet; none is published for this model. Its first layer 
 Source: settings of the recipes at github.com/zhaoyang-0204/gnp.
 """
 
-from config import cifar10_wideresnet
+from gnp.configs import cifar10_wideresnet
 
 
 def get_config():

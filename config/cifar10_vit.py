@@ -9,7 +9,7 @@ and 14.82 %, with ViT_B16 12.36 and 10.83 %.
 Source: table and recipes at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

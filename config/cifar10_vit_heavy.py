@@ -8,7 +8,7 @@ Test error: under 5 % is claimed without a table; not measured yet.
 Source: settings and claim of the recipe vit_cifar_heavy.sh at github.com/zhaoyang-0204/gnp.
 """
 
-from config import cifar10_vit
+from gnp.configs import cifar10_vit
 
 
 def get_config():

@@ -8,7 +8,7 @@ Test error: 10.68 % (three seeds); with model.model_name=ViT_TI16 13.61 %, with 
 Source: table and recipes at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723.
 """
 
-from config import cifar10_vit
+from gnp.configs import cifar10_vit
 
 
 def get_config():

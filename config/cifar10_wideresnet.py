@@ -9,7 +9,7 @@ Test error: 2.7 +- 0.1 % with SAM (alpha = 1, other settings), 3.5 +- 0.1 % with
 Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

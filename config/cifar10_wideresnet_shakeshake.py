@@ -9,7 +9,7 @@ penalty not measured yet.
 Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
 """
 
-from config import cifar10_wideresnet
+from gnp.configs import cifar10_wideresnet
 
 
 def get_config():

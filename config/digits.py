@@ -8,7 +8,7 @@ Test error: 0.83 +- 0.37 % (ten seeds).
 Source: RESULTS.md, measured with these settings.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

@@ -8,7 +8,7 @@ Test error: 27.8 % of standard training, 1.6 % with r = 1 and alpha = 0.8 (five 
 Source: RESULTS.md, measured with these settings.
 """
 
-from config import digits
+from gnp.configs import digits
 
 
 def get_config():

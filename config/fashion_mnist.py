@@ -11,7 +11,7 @@ tensorflow-datasets downloads the images. --config.dataset.data_dir=FOLDER reads
 .gz files that the authors publish.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

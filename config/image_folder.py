@@ -13,7 +13,7 @@ a larger model and larger images: --config.model.model_name=WideResNet_28_10
 --config.dataset.image_size=128.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

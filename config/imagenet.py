@@ -13,7 +13,7 @@ Source: arXiv 2010.01412, table 2; settings of the recipes at github.com/zhaoyan
 Each folder holds <class>/*.JPEG. Set dataset.num_classes for another number of classes.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

@@ -9,7 +9,7 @@ Test error: not measured yet; none is published for this model.
 Source: settings of the recipes at github.com/zhaoyang-0204/gnp.
 """
 
-from config import imagenet
+from gnp.configs import imagenet
 
 
 def get_config():

@@ -11,7 +11,7 @@ tensorflow-datasets downloads the images. --config.dataset.data_dir=FOLDER reads
 train_32x32.mat, extra_32x32.mat and test_32x32.mat.
 """
 
-from config import base
+from gnp.configs import base
 
 
 def get_config():

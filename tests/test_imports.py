@@ -20,6 +20,7 @@ ALLOWED = {
     "optimizer": set(),
     "model": set(),
     "ds_pipeline": set(),
+    "configs": set(),
 }
 # Modules of other projects, and the one room that may import each.
 KEPT_IN_ONE_ROOM = {

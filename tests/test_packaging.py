@@ -32,13 +32,10 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_packages_the_configs_and_the_command(wheel):
     files = zipfile.ZipFile(wheel).namelist()
     packages = {name.partition("/")[0] for name in files}
-    info = f"gnp-{gnp.__version__}.dist-info"
-    assert packages == {"gnp", "config", info}
-    in_tree = {
-        path.relative_to(ROOT).as_posix()
-        for package in ("gnp", "config")
-        for path in (ROOT / package).rglob("*.py")
-    }
+    info = f"gnp_jax-{gnp.__version__}.dist-info"
+    assert packages == {"gnp", info}
+    in_tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gnp").rglob("*.py")}
+    in_tree |= {f"gnp/configs/{path.name}" for path in (ROOT / "config").glob("[!_]*.py")}
     assert in_tree == {name for name in files if name.endswith(".py")}
     assert {"gnp/py.typed", "gnp/model/sizes.json"} <= set(files)
     scripts = zipfile.ZipFile(wheel).read(f"{info}/entry_points.txt").decode()
@@ -67,6 +64,16 @@ def test_an_installation_from_the_wheel_trains_in_another_folder(wheel, tmp_path
     assert result.returncode == 0, result.stderr
     (summary,) = tmp_path.glob("runs/**/summary.json")
     assert json.loads(summary.read_text())["versions"]["gnp"] == gnp.__version__
+
+
+def test_no_text_tells_to_install_the_other_project_of_that_name():
+    """On package indexes, gnp belongs to somebody else."""
+    rooms = (ROOT / room for room in ("gnp", "config", "docs", "recipe"))
+    texts = [*ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / "Dockerfile"]
+    texts += [path for room in rooms for path in room.rglob("*") if path.suffix in (".md", ".py")]
+    for path in texts:
+        found = re.search(r"pip install [^\n]*\bgnp(?![-_\w])|\bgnp\[\w+\]", path.read_text())
+        assert found is None, f"{path}: {found[0]}"
 
 
 def test_the_version_is_the_same_everywhere():

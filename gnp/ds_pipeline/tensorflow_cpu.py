@@ -31,6 +31,6 @@ def load(name: str = "tensorflow", instead: str = "") -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"These data and augmentations need {name}, which cannot be imported "
-            f"({reason(error)}); install it with pip install 'gnp[data]'"
+            f"({reason(error)}); install it with pip install 'gnp-jax[data]'"
             f"{', or ' + instead if instead else ''}."
         ) from error

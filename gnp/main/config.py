@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-import gnp
+from gnp import configs
 from gnp.errors import UserError, reason, unknown_name
 from gnp.files import read_json, read_text
 from gnp.main.described_fields import DescribedField, described_fields
@@ -27,12 +27,11 @@ _FLAG_FIELDS = {
     "randaug_num_layers": "dataset.randaug_num_layers",
 }
 
-# The folder of the packages gnp and config, in a clone and in an installation.
-_ROOT = pathlib.Path(gnp.__file__).parents[1]
-_FOLDER = "config"
-
 # Every field with its default.
-BASE = "config/base.py"
+BASE = configs.FOLDER / "base.py"
+
+# How a clone calls the folder of the configs, and an installation too.
+_IN_CLONE = "config/"
 
 
 def define_flags() -> None:
@@ -77,8 +76,8 @@ def load_config(
 
     Args:
       path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
-        in the current folder, then next to the package. A name without an ending, such as `digits`,
-        is that of a file in their folder `config`.
+        in the current folder. A name without an ending, such as `digits`, and `config/digits.py`
+        are those of a config that comes with the package, too.
       overrides: as in `["gnp.r=0.1"]` or `{"gnp.r": 0.1}`.
 
     Raises:
@@ -110,19 +109,19 @@ def as_config(given: Any) -> ml_collections.FrozenConfigDict:
 
 def default_config() -> ml_collections.ConfigDict:
     """Every field with its default, from `config/base.py`."""
-    if not _is_file(_ROOT / BASE):
-        raise UserError(f"{_ROOT / BASE}, which holds all fields, is missing; install gnp again.")
-    return _run_config_file(_ROOT / BASE)
+    if not _is_file(BASE):
+        raise UserError(f"{BASE}, which holds all fields, is missing; install gnp again.")
+    return _run_config_file(BASE)
 
 
 def all_fields() -> list[DescribedField]:
     """Every field with its default and its meaning, from `config/base.py`."""
-    return described_fields(read_text(_ROOT / BASE))
+    return described_fields(read_text(BASE))
 
 
 def config_names() -> list[str]:
     """The configs that come with the package: names that --config takes."""
-    files = (_ROOT / _FOLDER).glob("*.py")
+    files = configs.FOLDER.glob("*.py")
     return sorted(file.stem for file in files if file.stem not in ("__init__", "base"))
 
 
@@ -170,8 +169,11 @@ def _nested(field, value):
 
 def _from_file(path: str) -> Mapping[str, Any]:
     is_name = re.fullmatch(r"\w+", path)
-    paths = [path, f"{_FOLDER}/{path}.py"] if is_name else [path]
-    candidates = [root / each for each in paths for root in (pathlib.Path.cwd(), _ROOT)]
+    candidates = [pathlib.Path.cwd() / path]
+    if is_name:
+        candidates += [pathlib.Path.cwd() / f"{_IN_CLONE}{path}.py", configs.FOLDER / f"{path}.py"]
+    elif path.startswith(_IN_CLONE):
+        candidates.append(configs.FOLDER / path.removeprefix(_IN_CLONE))
     file = next(filter(_is_file, candidates), None)
     if file is None and is_name:
         raise unknown_name("config", shortened(path), config_names() or ["files of your own"])
@@ -187,11 +189,22 @@ def _from_file(path: str) -> Mapping[str, Any]:
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:
+    except ModuleNotFoundError as error:
+        if error.name != "config":
+            raise _failed(file, error) from error
         raise UserError(
-            f"The config file {file} fails in line {line_of(error, file)}: "
-            f"{type(error).__name__}: {reason(error)}."
+            f"The config file {file} imports from config, which only a clone has; write "
+            "from gnp.configs import base."
         ) from error
+    except (Exception, SystemExit) as error:
+        raise _failed(file, error) from error
+
+
+def _failed(file, error):
+    return UserError(
+        f"The config file {file} fails in line {line_of(error, file)}: "
+        f"{type(error).__name__}: {reason(error)}."
+    )
 
 
 def _is_file(path):
@@ -202,13 +215,14 @@ def _is_file(path):
 
 
 def _run_config_file(file: pathlib.Path) -> Any:
-    """What `get_config` of a file returns; it may import `config.base` and its neighbours."""
+    """What `get_config` of a file returns; it may import its neighbours, and in a clone config."""
     if file.suffix != ".py":
         raise UserError(f"The config file {file} is neither a .py nor a .json file; name one.")
     spec = importlib.util.spec_from_file_location(f"gnp_config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     before = list(sys.path)
-    sys.path[:0] = [str(_ROOT), str(file.parent), str(file.parent.parent)]
+    clone = [str(configs.FOLDER.parent)] if configs.FOLDER.name == "config" else []
+    sys.path[:0] = [*clone, str(file.parent), str(file.parent.parent)]
     try:
         spec.loader.exec_module(module)
         return module.get_config()

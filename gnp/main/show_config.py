@@ -30,7 +30,7 @@ def define_flags() -> None:
 
 def main(patterns: Sequence[str]) -> None:
     """Prints the fields that match one of the patterns; without patterns all."""
-    values = config.load_config(flags.FLAGS.config or config.BASE, config.overrides())
+    values = config.load_config(flags.FLAGS.config or str(config.BASE), config.overrides())
     fields = config.all_fields()
     for pattern in patterns:
         if not any(_matches(field, pattern) for field in fields):

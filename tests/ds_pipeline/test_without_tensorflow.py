@@ -41,11 +41,13 @@ def fields(root, *more):
 
 
 def call(module, config, changes, *arguments):
+    flags = [f"--config={config}", *(f"--config.{change}" for change in changes)]
+    return run_blocked(module, *arguments, *flags)
+
+
+def run_blocked(module, *arguments):
     return subprocess.run(
-        [
-            *(sys.executable, "-c", BLOCKED, module, f"--config={config}", *arguments),
-            *(f"--config.{change}" for change in changes),
-        ],
+        [sys.executable, "-c", BLOCKED, module, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -62,7 +64,7 @@ def test_a_folder_of_images_is_shown(root, tmp_path):
     assert picture.exists()
 
 
-def test_a_folder_of_images_is_trained_on(root, tmp_path):
+def test_a_folder_of_images_is_trained_on_evaluated_and_predicted(root, tmp_path):
     changes = [*fields(root), "total_epochs=1", "model.model_name=NetToLookInto"]
     changes.append(f"model.model_module={ROOT / 'tests' / 'main' / 'small_models.py'}")
     done = call(
@@ -70,6 +72,23 @@ def test_a_folder_of_images_is_trained_on(root, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "after 3 steps" in done.stdout
+    (log,) = tmp_path.rglob("log.txt")
+    assert "numpy alone prepares them, without tensorflow" in log.read_text()
+    evaluated = run_blocked("gnp.main.evaluate", f"--run={log.parent}")
+    assert evaluated.returncode == 0, evaluated.stderr
+    predicted = run_blocked("gnp.main.predict", f"--run={log.parent}", str(root / "val" / "a"))
+    assert predicted.returncode == 0, predicted.stderr
+    assert "5.png" in predicted.stdout
+
+
+def test_a_folder_that_memory_does_not_hold_says_what_would(root):
+    changes = fields(root, "memory_limit_gb=1e-5")
+    done = call("gnp.main.inspect_data", "config/image_folder.py", changes)
+    assert done.returncode == 2
+    assert (
+        "or raise dataset.memory_limit_gb from 1e-05 to at least the 1.84e-05 that these images "
+        "take in memory." in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +111,7 @@ def test_what_needs_it_says_how_to_get_it(root, tmp_path, config, changes, modul
     assert done.returncode == 2, done.stderr
     sentence = done.stderr.strip().splitlines()[-1]
     assert sentence.startswith("These data and augmentations need tensorflow")
-    assert "install it with pip install 'gnp[data]'" in sentence
+    assert "install it with pip install 'gnp-jax[data]'" in sentence
     assert "Traceback" not in done.stderr
 
 

@@ -85,7 +85,7 @@ def test_a_config_is_found_by_its_name(tmp_path, monkeypatch):
 
 
 def test_without_the_configs_of_the_package_there_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(config, "_ROOT", tmp_path)
+    monkeypatch.setattr(config, "BASE", tmp_path / "base.py")
     with pytest.raises(UserError, match=r"base\.py, which holds all fields, is missing; install"):
         config.load_config("digits")
     with pytest.raises(UserError, match="There is no file"):
