@@ -181,6 +181,10 @@ def _read_files(data, config, run_dir, is_writer):
     pixels = (len(data.train) + len(data.test)) * form.size**2 * form.channels
     if pixels <= dataset.memory_limit_gb * 1e9:
         return decoded.read_into_memory(data, form)
+    tensorflow_cpu.load(
+        instead=f"raise dataset.memory_limit_gb from {dataset.memory_limit_gb:g} to at least the "
+        f"{pixels / 1e9:.3g} that these images take in memory"
+    )
     if data.mean:
         return data
     mean, std = decoded.estimated_statistics(data.train, form)
@@ -240,6 +244,7 @@ def _pipeline_class(data, pipeline, dataset):
     if data.in_memory and suits_numpy and pipeline.augmentation.policy is None:
         from gnp.ds_pipeline.numpy_source import NumpySource
 
+        _log.info("The images are in memory, and numpy alone prepares them, without tensorflow.")
         return NumpySource
     if data.in_memory:
         from gnp.ds_pipeline.tf_source import TfSource
