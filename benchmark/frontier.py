@@ -72,7 +72,12 @@ METHODS = {
     "F-SAM": Method((*_SAM, "gnp.ascent=friendly"), _RADII),
     "SAM-ON": Method((*_SAM, "gnp.perturb=('*Norm*',)"), _RADII),
     "every 2nd step": Method((*_PENALTY, "gnp.when.every=2"), _LARGE_RADII),
-    "LookSAM": Method((*_PENALTY, "gnp.when.every=2", "gnp.reuse=0.7"), _LARGE_RADII),
+    **{
+        f"LookSAM every {every}th": Method(
+            (*_PENALTY, f"gnp.when.every={every}", "gnp.reuse=0.7"), (0.5, 0.75, 1, 1.5)
+        )
+        for every in (4, 10, 20)
+    },
     "AE-SAM": Method((*_PENALTY, "gnp.when.steep=True"), _RADII),
     "late phase": Method((*_PENALTY, "gnp.when.first_epoch={late}"), _RADII),
     "quarter batch": Method(_QUARTER, _LARGE_RADII),
@@ -180,6 +185,7 @@ def _train(name, candidate, seed, arguments, folder, *more) -> Trained:
     folder = folder / name.replace(" ", "_") / str(candidate)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run = training.run(config, folder)
+    jax.clear_caches()  # or the programs of hundreds of runs fill the memory
     summary = json.loads((run / SUMMARY_FILE).read_text())
     return Trained(
         100 * summary["final"]["eval/error_rate"],
