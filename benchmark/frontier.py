@@ -78,6 +78,10 @@ METHODS = {
         )
         for every in (4, 10, 20)
     },
+    # A control: is what is reused more than noise?
+    "LookSAM of random ascent": Method(
+        (*_PENALTY, "gnp.ascent=random", "gnp.when.every=4", "gnp.reuse=0.7"), (0.5, 0.75, 1, 1.5)
+    ),
     "AE-SAM": Method((*_PENALTY, "gnp.when.steep=True"), _RADII),
     "late phase": Method((*_PENALTY, "gnp.when.first_epoch={late}"), _RADII),
     "quarter batch": Method(_QUARTER, _LARGE_RADII),
