@@ -115,7 +115,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     xla.use_all_cores()
     arguments = parse_arguments(command_line)
     flags.FLAGS.mark_as_parsed()
-    logging.getLogger().setLevel(logging.WARNING)
+    logging.basicConfig()
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.WARNING)  # of the many runs
     with tempfile.TemporaryDirectory() as folder:
         runs = pathlib.Path(arguments.working_dir or folder)
         rows = list(_rows(arguments, runs))
