@@ -129,13 +129,13 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.dataset = ml_collections.ConfigDict()
     config.dataset.dataset_name = "cifar10"  # a data source
-    config.dataset.data_dir = ""  # folder of images, or of a data set's published files
+    config.dataset.data_dir = ""  # folder or file of the images, or a data set's published files
     config.dataset.fake_kind = "random"  # images of "fake": random or memorizable
     config.dataset.loader = "tfdata"  # tfdata, or device: all images stay on the accelerator
     config.dataset.on_bad_image = "error"  # unreadable image files: error or skip
-    config.dataset.memory_limit_gb = 8.0  # image folders up to this are kept in memory, decoded
+    config.dataset.memory_limit_gb = 8.0  # images of your own up to this are kept in memory
     config.dataset.recursive = False  # True: also read the folders within a class folder
-    # How images of image_folder become squares: crop (the centred square), squash or pad (black).
+    # How images of your own become squares: crop (the centred square), squash or pad (black).
     config.dataset.resize = "crop"
     # True: filter photos of imagenet that are made smaller; False: the reference's aliased resize.
     config.dataset.antialias = True
@@ -152,8 +152,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.imagenet_mixup_alpha = 0.0  # mixup's alpha on imagenet; above 0: on
     config.dataset.cutout_length = 16  # side of the square that cutout blanks, in pixels
     config.dataset.image_size = 32  # height and width of the model's input, in pixels
-    config.dataset.num_classes = 10  # number of classes
-    config.dataset.num_channels = 3  # 1: grayscale, 3: RGB
+    config.dataset.num_classes = config_dict.placeholder(int)  # unset: that of the data
+    # 1: grayscale, 3: RGB; unset: that of the data
+    config.dataset.num_channels = config_dict.placeholder(int)
     config.dataset.num_train_images = 0  # train on a fixed subset of n images; 0: all
     config.dataset.label_noise = 0.0  # share of the training labels that are replaced; 0: none
     # symmetric: by labels uniform over all classes; asymmetric: by that of a similar class

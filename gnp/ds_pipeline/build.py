@@ -5,10 +5,13 @@ import importlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import ml_collections
 import numpy as np
 
 from gnp.ds_pipeline import (
+    checks,
     decoded,
     label_noise,
     partition,
@@ -21,15 +24,19 @@ from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 
-# Name -> the module whose `load(config)` returns a LabelledData.
+# Name -> the module whose `load(config)` returns a LabelledData. Its `num_classes(config)` and
+# `num_channels(config)`, if it has them, say what the data have.
 _SOURCES = {
     "cifar10": "published",
     "cifar100": "published",
+    "csv": "table",
     "digits": "digits",
     "fake": "fake",
     "fashion_mnist": "published",
     "image_folder": "image_folder",
     "imagenet": "imagenet",
+    "npz": "npz",
+    "python": "given",
     "svhn": "published",
 }
 
@@ -38,7 +45,7 @@ _LOADERS = ("tfdata", "device")
 # These need tensorflow only if the augmentation does.
 _NUMPY_SOURCES = ("digits", "fake")
 
-_CLASSES_NAMED = 10  # in a warning
+_Config = TypeVar("_Config", ml_collections.ConfigDict, ml_collections.FrozenConfigDict)
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +92,7 @@ def build_source(
     Raises:
       UserError: a name is unknown, or the data do not match the config.
     """
+    config = filled_in(config)
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     data = load_data(config)
@@ -94,12 +102,31 @@ def build_source(
         data = dataclasses.replace(data, mean=tuple(normalization[0]), std=tuple(normalization[1]))
     if evaluate_on_train:
         data = dataclasses.replace(data, test=_shuffled(data.train))
-    _check_classes(data, config.dataset)
+    checks.check_classes(data, config.dataset)
     if not data.in_memory:
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
-    _name_absent_classes(data)
-    _check_shape(data, config)
+    checks.name_absent_classes(data)
+    checks.check_shape(data, config)
     return _pipeline_class(data, pipeline, config.dataset)(data, pipeline)
+
+
+def filled_in(config: _Config) -> _Config:
+    """The config with `dataset.num_classes` and `num_channels` of the data where they are unset.
+
+    Raises:
+      UserError: the name of the data set is unknown, or the data are missing or damaged.
+    """
+    unset = [name for name in ("num_classes", "num_channels") if config.dataset[name] is None]
+    if not unset:
+        return config
+    filled = ml_collections.ConfigDict(config.to_dict())
+    for name in unset:
+        find = getattr(_module(config), name, None)
+        if find is None:
+            given = config.dataset.dataset_name
+            raise UserError(f"dataset.{name} is unset, and {given} does not say it; set it.")
+        filled.dataset[name] = find(config)
+    return type(config)(filled)
 
 
 def load_data(config) -> LabelledData:
@@ -108,10 +135,8 @@ def load_data(config) -> LabelledData:
     Raises:
       UserError: the name is unknown, or the data are missing or damaged.
     """
-    name = config.dataset.dataset_name
-    if name not in _SOURCES:
-        raise unknown_name("data set", name, _SOURCES)
-    data = importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}").load(config)
+    config = filled_in(config)
+    data = _module(config).load(config)
     if data.missing:
         return dataclasses.replace(data, test=_shuffled(data.test))
     true_labels = data.train.labels
@@ -134,6 +159,13 @@ def load_data(config) -> LabelledData:
             )
     train = partition.first_images(train, config.dataset.num_train_images)
     return dataclasses.replace(data, train=train, test=_shuffled(test))
+
+
+def _module(config):
+    name = config.dataset.dataset_name
+    if name not in _SOURCES:
+        raise unknown_name("data set", name, _SOURCES)
+    return importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}")
 
 
 def _shuffled(examples):
@@ -172,7 +204,7 @@ def _read_files(data, config, run_dir, is_writer):
         data = verify.without_bad_images(data, dataset.num_channels, run_dir, is_writer)
     elif dataset.on_bad_image != "error":
         raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
-    form = decoded.Form(dataset.image_size, dataset.num_channels, dataset.resize)
+    form = decoded.Form.of(dataset)
     if dataset.loader == "device":
         cache = run_dir / decoded.CACHE_FILE if run_dir else None
         return decoded.read_into_memory(data, form, cache, is_writer)
@@ -189,50 +221,6 @@ def _read_files(data, config, run_dir, is_writer):
         return data
     mean, std = decoded.estimated_statistics(data.train, form)
     return dataclasses.replace(data, mean=mean, std=std)
-
-
-def _check_classes(data, dataset):
-    if len(data.class_names) < 2:
-        raise UserError(
-            f"{dataset.dataset_name} has the one class {data.class_names[0]!r}; a classifier needs "
-            "images of at least two."
-        )
-    if len(data.class_names) != dataset.num_classes:
-        raise UserError(
-            f"dataset.num_classes is {dataset.num_classes}, but {dataset.dataset_name} has "
-            f"{len(data.class_names)} classes; set it to that."
-        )
-
-
-def _name_absent_classes(data):
-    for part, examples in (("training", data.train), ("evaluation", data.test)):
-        present = np.unique(examples.labels)
-        absent = [name for label, name in enumerate(data.class_names) if label not in present]
-        if len(examples) and absent:
-            _log.warning(
-                "%d of %d classes have no image in the %s set: %s%s.",
-                len(absent),
-                len(data.class_names),
-                part,
-                ", ".join(map(repr, absent[:_CLASSES_NAMED])),
-                ", …" if len(absent) > _CLASSES_NAMED else "",
-            )
-
-
-def _check_shape(data, config):
-    dataset = config.dataset
-    name, shape = dataset.dataset_name, (*[dataset.image_size] * 2, dataset.num_channels)
-    if data.in_memory and data.train.images.shape[1:] != shape:
-        height, width, channels = data.train.images.shape[1:]
-        raise UserError(
-            f"The images of {name} are {height}x{width}x{channels}; set dataset.image_size to "
-            f"{height} and dataset.num_channels to {channels}."
-        )
-    if len(data.mean) != dataset.num_channels:
-        raise UserError(
-            f"dataset.num_channels is {dataset.num_channels}, but the images of {name} have "
-            f"{len(data.mean)}; set it to that."
-        )
 
 
 def _pipeline_class(data, pipeline, dataset):

@@ -3,8 +3,10 @@
 import functools
 import io
 import logging
+import os
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -168,6 +170,20 @@ def is_image(path: str) -> bool:
             return True
     except Exception:  # of many types, see `decode`
         return False
+
+
+def is_gray(file: str | os.PathLike | BinaryIO) -> bool:
+    """Whether an image has one channel, by its beginning; False for one that cannot be used."""
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            return has_gray_mode(image)
+    except Exception:  # decoding it will raise and say why
+        return False
+
+
+def has_gray_mode(image: Image.Image) -> bool:
+    """Whether an image of Pillow has one channel, besides that of its opacity."""
+    return image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
 
 
 def is_turned(encoded: bytes) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 from concurrent import futures
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,11 @@ class Form(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         """Of one image."""
         return self.size, self.size, self.channels
+
+    @classmethod
+    def of(cls, dataset: Any) -> "Form":
+        """That which the block `dataset` of a config asks for."""
+        return cls(dataset.image_size, dataset.num_channels, dataset.resize)
 
 
 def read_into_memory(
@@ -98,6 +103,23 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(means), tuple(stds)
 
 
+def warn_of_cut(cut: np.ndarray, form: Form) -> None:
+    """Says how much of the images becoming squares cuts off.
+
+    Args:
+      cut: the share of each image that does, from `decode.share_cut`.
+      form: of the decoded images.
+    """
+    if form.resize == "crop" and (count := np.count_nonzero(cut)):
+        _log.warning(
+            "%d of %d images are not square. What lies beyond their centred squares, %.1f %% of "
+            "their pixels, is cut off. dataset.resize=squash and pad keep it.",
+            count,
+            len(cut),
+            100 * cut[cut > 0].mean(),
+        )
+
+
 def _decode(paths, form):
     images = np.empty((len(paths), *form.shape), np.uint8)
     cut = np.zeros(len(paths))
@@ -111,14 +133,7 @@ def _decode(paths, form):
     with futures.ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(0, len(paths), _CHUNK)):
             pass
-    if form.resize == "crop" and (count := np.count_nonzero(cut)):
-        _log.warning(
-            "%d of %d images are not square. What lies beyond their centred squares, %.1f %% of "
-            "their pixels, is cut off. dataset.resize=squash and pad keep it.",
-            count,
-            len(paths),
-            100 * cut[cut > 0].mean(),
-        )
+    warn_of_cut(cut, form)
     return images
 
 

@@ -32,6 +32,18 @@ def load(config) -> LabelledData:
     )
 
 
+def num_classes(config) -> int:
+    """Ten."""
+    del config
+    return 10
+
+
+def num_channels(config) -> int:
+    """One: gray."""
+    del config
+    return 1
+
+
 def read_digits() -> tuple[np.ndarray, np.ndarray]:
     """Reads the data of `sklearn.datasets.load_digits` without the slow import of sklearn.
 

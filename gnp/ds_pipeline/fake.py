@@ -42,6 +42,18 @@ def load(config) -> LabelledData:
     )
 
 
+def num_classes(config) -> int:
+    """Any number of classes can be made; unless it is set, ten."""
+    del config
+    return 10
+
+
+def num_channels(config) -> int:
+    """Any images can be made; unless it is set, RGB."""
+    del config
+    return 3
+
+
 def _with_held_out(count, use_test_set):
     """Number of images, so that `count` remain after a tenth is held out, if it is."""
     return count if use_test_set else -(-count * 10 // 9)

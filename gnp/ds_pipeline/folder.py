@@ -77,6 +77,19 @@ def class_names(directory: Directory) -> list[str]:
     return names
 
 
+def first_images(directory: Directory, *, recursive: bool) -> list[str]:
+    """The first image file of each class that has one.
+
+    Raises:
+      UserError: there are no class folders.
+    """
+    files = (
+        min(_images(directory.path / name, recursive, collections.Counter()), default=None)
+        for name in class_names(directory)
+    )
+    return [file for file in files if file is not None]
+
+
 def images_below(folder: Path) -> list[str]:
     """The sorted image files in a folder and in the folders within; a warning counts all others.
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from gnp.ds_pipeline import folder
+from gnp.ds_pipeline import decode, folder
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.errors import UserError
 
@@ -20,17 +20,36 @@ def load(config) -> LabelledData:
 
     With use_test_set=False only `train` is needed. To evaluate, only the other one is needed.
     """
-    if not config.dataset.data_dir:
-        raise UserError(
-            f"{_FLAG} is empty; set it to a folder with train/<class>/* and val/<class>/* "
-            f"({_alternatives()})."
-        )
-    root = Path(config.dataset.data_dir)
+    root = _root(config)
     train = root / "train"
     is_for_evaluation_alone = not train.is_dir() and bool(_evaluation_folders(root))
     needs_test = config.use_test_set or is_for_evaluation_alone
     test = _evaluation_folder(root) if needs_test else None
     return folder.load(folder.Directory(train, _FLAG), test, recursive=config.dataset.recursive)
+
+
+def num_classes(config) -> int:
+    """The number of folders below train."""
+    return len(folder.class_names(_train_directory(config)))
+
+
+def num_channels(config) -> int:
+    """1 if the first image of each class is gray, else 3."""
+    firsts = folder.first_images(_train_directory(config), recursive=config.dataset.recursive)
+    return 1 if firsts and all(map(decode.is_gray, firsts)) else 3
+
+
+def _train_directory(config):
+    return folder.Directory(_root(config) / "train", _FLAG)
+
+
+def _root(config):
+    if not config.dataset.data_dir:
+        raise UserError(
+            f"{_FLAG} is empty; set it to a folder with train/<class>/* and val/<class>/* "
+            f"({_alternatives()})."
+        )
+    return Path(config.dataset.data_dir)
 
 
 def _evaluation_folders(root):

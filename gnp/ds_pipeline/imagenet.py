@@ -12,11 +12,23 @@ def load(config) -> LabelledData:
 
     With use_test_set=False only the first is needed. To evaluate, only the second one is needed.
     """
-    train, val = (
-        folder.Directory(Path(config[field]) if config[field] else None, field)
-        for field in ("imagenet_train_dir", "imagenet_val_dir")
-    )
+    train, val = _directory(config, "imagenet_train_dir"), _directory(config, "imagenet_val_dir")
     is_for_evaluation_alone = train.path is None or not train.path.is_dir()
     needs_test = config.use_test_set or is_for_evaluation_alone
     data = folder.load(train, val if needs_test else None, recursive=config.dataset.recursive)
     return dataclasses.replace(data, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def num_classes(config) -> int:
+    """The number of folders below imagenet_train_dir."""
+    return len(folder.class_names(_directory(config, "imagenet_train_dir")))
+
+
+def num_channels(config) -> int:
+    """Three: photos are RGB."""
+    del config
+    return 3
+
+
+def _directory(config, field):
+    return folder.Directory(Path(config[field]) if config[field] else None, field)

@@ -17,6 +17,7 @@ from gnp.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class _Published:
+    num_classes: int
     tfds_name: str
     train_split: str
     read_train: Callable[[Path], Examples]
@@ -28,6 +29,7 @@ class _Published:
 
 _SETS = {
     "cifar10": _Published(
+        num_classes=10,
         tfds_name="cifar10",
         train_split="train",
         read_train=published_files.cifar10_train,
@@ -37,6 +39,7 @@ _SETS = {
         std=(0.24703223, 0.24348513, 0.26158784),
     ),
     "cifar100": _Published(
+        num_classes=100,
         tfds_name="cifar100",
         train_split="train",
         read_train=published_files.cifar100_train,
@@ -46,6 +49,7 @@ _SETS = {
         std=(0.26733429, 0.25643846, 0.27615047),
     ),
     "svhn": _Published(
+        num_classes=10,
         tfds_name="svhn_cropped",
         train_split="train+extra",
         read_train=published_files.svhn_train,
@@ -55,6 +59,7 @@ _SETS = {
         std=(0.19759192, 0.20029082, 0.19811132),
     ),
     "fashion_mnist": _Published(
+        num_classes=10,
         tfds_name="fashion_mnist",
         train_split="train",
         read_train=published_files.fashion_mnist_train,
@@ -83,6 +88,16 @@ def load(config) -> LabelledData:
             *tfds_data.load(name, published.tfds_name, published.train_split, config.tfds_dir)
         )
     return dataclasses.replace(data, mean=published.mean, std=published.std)
+
+
+def num_classes(config) -> int:
+    """As published."""
+    return _SETS[config.dataset.dataset_name].num_classes
+
+
+def num_channels(config) -> int:
+    """As published."""
+    return len(_SETS[config.dataset.dataset_name].mean)
 
 
 def _read_files(published, root, use_test_set):

@@ -59,6 +59,7 @@ def build_model(config: Any) -> nn.Module:
         a user's own model fails.
     """
     import_model_module(config.model.model_module)
+    config = data.filled_in(config)
     params = model_params(config.to_dict())
     if config.compute_dtype not in DTYPES:
         raise unknown_name("compute_dtype", config.compute_dtype, DTYPES)

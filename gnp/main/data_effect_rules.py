@@ -3,11 +3,15 @@
 from gnp.ds_pipeline.augment import levels
 from gnp.main.effect_rules import Rule
 
-# Data sets whose images are made, or come with a package; of these, of one's own files, and others.
+# Data sets whose images are made, or come with a package; files of one's own; images of one's own
+# that are read into memory in any case; and others.
 _WITHOUT_FILES = ("digits", "fake")
 _FOLDERS = ("image_folder", "imagenet")
+_FILES = ("csv", "image_folder")
+_IN_DATA_DIR = ("npz",)
+_IN_MEMORY = (*_IN_DATA_DIR, "python")
 _PUBLISHED = ("cifar10", "cifar100", "fashion_mnist", "svhn")
-BUILT_IN = (*_WITHOUT_FILES, *_FOLDERS, *_PUBLISHED)
+BUILT_IN = tuple({*_WITHOUT_FILES, *_FOLDERS, *_FILES, *_IN_MEMORY, *_PUBLISHED})
 
 
 def _data_is(*names):
@@ -37,7 +41,7 @@ def _uses_tensorflow(config):
 DATA_RULES = (
     Rule(
         "dataset.data_dir",
-        _data_is("image_folder", *_PUBLISHED),
+        _data_is(*_FILES, *_IN_DATA_DIR, *_PUBLISHED),
         "dataset.dataset_name does not read it",
     ),
     Rule(
@@ -52,12 +56,19 @@ DATA_RULES = (
     ),
     Rule("dataset.fake_kind", _data_is("fake"), "dataset.dataset_name is not fake"),
     Rule(
-        "dataset.on_bad_image dataset.recursive",
+        "dataset.on_bad_image",
+        _data_is(*_FOLDERS, *_FILES),
+        "the images are not files of your own",
+    ),
+    Rule(
+        "dataset.recursive",
         _data_is(*_FOLDERS),
         "the images are not files of a folder",
     ),
     Rule(
-        "dataset.resize", _data_is("image_folder"), "only the images of an image_folder are resized"
+        "dataset.resize",
+        _data_is(*_FILES, *_IN_MEMORY),
+        "only images of your own are resized",
     ),
     Rule("dataset.antialias", _data_is("imagenet"), "dataset.dataset_name is not imagenet"),
     Rule(
@@ -67,8 +78,10 @@ DATA_RULES = (
     ),
     Rule(
         "dataset.memory_limit_gb",
-        lambda c: _data_is("image_folder")(c) and c.dataset.loader == "tfdata",
-        "only dataset_name=image_folder with loader=tfdata keeps images in memory up to a limit",
+        lambda c: (
+            _data_is(*_IN_MEMORY)(c) or (_data_is(*_FILES)(c) and c.dataset.loader == "tfdata")
+        ),
+        "only images of your own with loader=tfdata are kept in memory up to a limit",
     ),
     Rule(
         "dataset.num_parallel_calls",

@@ -76,6 +76,7 @@ def verify_files(settings) -> None:
     Raises:
       UserError: some files cannot be used.
     """
+    settings = data.filled_in(settings)
     found = data.load_data(settings)
     if found.in_memory:
         print(f"{settings.dataset.dataset_name}: all {len(found.train) + len(found.test)} read.")

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from absl import flags
 
+from gnp.ds_pipeline.build import filled_in
 from gnp.errors import NotSavedError, UserError
 from gnp.main import app, distributed
 from gnp.main import config as config_flags
@@ -63,6 +64,7 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
     check_names(config)
     settings = read_settings(config, num_devices=jax.device_count())
     remarks = check_effects(config, default_config())
+    config = filled_in(config)
     model = build_model(config)
     is_first = jax.process_index() == 0
     folder = run_path(config, working_dir)

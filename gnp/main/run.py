@@ -1,5 +1,6 @@
 """A run as Python code uses it: its model, config, metrics and predictions; and training one."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -10,6 +11,8 @@ import ml_collections
 import numpy as np
 from flax import linen as nn
 
+from gnp.ds_pipeline import given
+from gnp.ds_pipeline.build import filled_in
 from gnp.ds_pipeline.eval_image import EvalImage
 from gnp.errors import UserError
 from gnp.files import read_json
@@ -150,7 +153,9 @@ def load_run(
     return Run(folder, load_config(str(folder / CONFIG_FILE)), str(checkpoint), weights)
 
 
-def train(config: Any, working_dir: str | os.PathLike) -> Run:
+def train(
+    config: Any, working_dir: str | os.PathLike, source: Mapping[str, Any] | None = None
+) -> Run:
     """Trains what a config asks for, as the command `gnp train` does, and resumes likewise.
 
         >>> config = gnp.load_config("digits", {"total_epochs": 3})
@@ -160,6 +165,12 @@ def train(config: Any, working_dir: str | os.PathLike) -> Run:
       config: of `load_config`; or its name or file; or fields with values, a dictionary or a
         `ConfigDict`, over the defaults.
       working_dir: the folder that runs are put into.
+      source: images of your own, `{"train": …, "test": …, "class_names": […]}`, in the place of the
+        data set that the config names; None: that one. A part is anything with `len` and
+        `[i] -> image, label`, such as a list, a dataset of PyTorch or a source of Grain; or
+        `(images, labels)`, two arrays. An image is a path, the bytes of a file, an image of Pillow
+        or uint8 of height x width [x channels]; a label is the number of a class, from 0.
+        Without names the classes are numbered.
 
     Returns:
       The run, with its best checkpoint.
@@ -171,9 +182,14 @@ def train(config: Any, working_dir: str | os.PathLike) -> Run:
       KeyboardInterrupt: it was asked to stop. Its state is saved; the same call resumes.
     """
     config = as_config(config)
+    if source is not None:
+        fields = config.to_dict()
+        config = as_config(fields | {"dataset": fields["dataset"] | {"dataset_name": given.NAME}})
     xla.use_all_cores()
     try:
-        folder = main.run(config, pathlib.Path(working_dir))
+        with given.given(source) if source is not None else contextlib.nullcontext():
+            config = filled_in(config)
+            folder = main.run(config, pathlib.Path(working_dir))
     except Interrupted as stop:  # which would end Python
         raise KeyboardInterrupt(str(stop)) from None
     return Run(folder.absolute(), config)

@@ -64,6 +64,7 @@ def defaults_of_older_runs(config: Any) -> ml_collections.ConfigDict:
     They are the defaults, unless runs did otherwise before the field existed.
     """
     defaults = default_config()
+    defaults.dataset.update(num_classes=10, num_channels=3)
     if config.dataset.dataset_name in PHOTO_SETS:
         defaults.dataset.antialias = False
     return defaults

@@ -283,7 +283,7 @@ def test_what_would_not_be_trained_as_said_is_refused(overrides, sentence):
         (["lr_schedule_type=stepped"], "training ends before the first milestone"),
         ([*L1, "regularization.weight.l1.first_epoch=30"], "training ends before that epoch"),
         ([*THRESHOLD, "regularization.weight.threshold.release_epoch=40"], "ends before that"),
-        ([*FILES, "dataset.loader=device", "dataset.memory_limit_gb=1"], "loader=tfdata keeps"),
+        ([*FILES, "dataset.loader=device", "dataset.memory_limit_gb=1"], "loader=tfdata are"),
         ([*PUBLISHED, "dataset.data_dir=a", "tfds_dir=b"], "do not come from tensorflow-datasets"),
         (
             [
