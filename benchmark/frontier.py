@@ -45,7 +45,7 @@ class Method(NamedTuple):
 
     Attributes:
       fields: of the config; {x} stands for the candidate, {late} and {end} for the epochs that
-        begin the last quarter and the last tenth.
+        begin the last quarter and the last tenth, {warmup} for a sixth of the epochs.
       candidates: what {x} may be, most often the radius.
     """
 
@@ -57,6 +57,8 @@ _OFF = ("gnp.r=0", "gnp.alpha=0")
 _PENALTY = ("gnp.r={x}", "gnp.alpha=0.8")
 _SAM = ("gnp.r={x}", "gnp.alpha=1")
 _QUARTER = (*_SAM, "gnp.ascent_share=0.25")
+_MOMENTUM = (*_SAM, "gnp.ascent=momentum")
+_WARMUP = ("gr_warmup_strategy=r", "gnp.warmup_epochs={warmup}")
 _PLAIN_END = ("gnp.when.last_epoch={end}",)
 
 # Each has four candidates, so that none is tuned more than another.
@@ -88,11 +90,15 @@ METHODS = {
     "quarter batch + plain end": Method((*_QUARTER, *_PLAIN_END), _LARGE_RADII),
     "stale": Method((*_SAM, "gnp.ascent=stale"), _LARGE_RADII),
     "MSAM": Method((*_SAM, "gnp.ascent=momentum_descent"), _RADII),
-    "momentum": Method((*_SAM, "gnp.ascent=momentum"), _LARGE_RADII),
-    "momentum + plain end": Method((*_SAM, "gnp.ascent=momentum", *_PLAIN_END), _LARGE_RADII),
+    "momentum": Method(_MOMENTUM, _LARGE_RADII),
+    "momentum + plain end": Method((*_MOMENTUM, *_PLAIN_END), _LARGE_RADII),
     "momentum 0.5 + plain end": Method(
-        (*_SAM, "gnp.ascent=momentum", "gnp.ascent_decay=0.5", *_PLAIN_END), _LARGE_RADII
+        (*_MOMENTUM, "gnp.ascent_decay=0.5", *_PLAIN_END), _LARGE_RADII
     ),
+    "momentum 0.5 + warmup + plain end": Method(
+        (*_MOMENTUM, "gnp.ascent_decay=0.5", *_WARMUP, *_PLAIN_END), (1, 1.25, 1.5, 2)
+    ),
+    "twentieth of the batch": Method((*_SAM, "gnp.ascent_share=0.046875"), (2, 3, 4, 6)),
 }
 
 
@@ -203,7 +209,12 @@ def _train(name, candidate, seed, arguments, folder, *more) -> Trained:
 def _config(name, candidate, arguments, *more):
     given = [*filter(None, arguments.fields.split(";")), *more]
     epochs = load_config(arguments.config, given).total_epochs
-    values = {"x": candidate, "late": epochs * 3 // 4, "end": epochs - max(epochs // 10, 1)}
+    values = {
+        "x": candidate,
+        "late": epochs * 3 // 4,
+        "end": epochs - max(epochs // 10, 1),
+        "warmup": epochs / 6,
+    }
     return load_config(
         arguments.config, [*given, *(field.format(**values) for field in METHODS[name].fields)]
     )
