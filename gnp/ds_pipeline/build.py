@@ -92,9 +92,10 @@ def build_source(
     Raises:
       UserError: a name is unknown, or the data do not match the config.
     """
-    config = filled_in(config)
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
+    config = filled_in(config)
+    pipeline = dataclasses.replace(pipeline, image_shape=decoded.Form.of(config.dataset).shape)
     data = load_data(config)
     if data.missing:
         data = _labelled_as(data, None if evaluate_on_train else evaluate_as)

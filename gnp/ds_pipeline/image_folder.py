@@ -29,18 +29,24 @@ def load(config) -> LabelledData:
 
 
 def num_classes(config) -> int:
-    """The number of folders below train."""
-    return len(folder.class_names(_train_directory(config)))
+    """The number of class folders."""
+    return len(folder.class_names(_directory_of_classes(config)))
 
 
 def num_channels(config) -> int:
     """1 if the first image of each class is gray, else 3."""
-    firsts = folder.first_images(_train_directory(config), recursive=config.dataset.recursive)
+    directory = _directory_of_classes(config)
+    firsts = folder.first_images(directory, recursive=config.dataset.recursive)
     return 1 if firsts and all(map(decode.is_gray, firsts)) else 3
 
 
-def _train_directory(config):
-    return folder.Directory(_root(config) / "train", _FLAG)
+def _directory_of_classes(config):
+    """That of training, or where there is none that of evaluation."""
+    root = _root(config)
+    name = next(
+        filter(lambda name: (root / name).is_dir(), ("train", *EVALUATION_FOLDERS)), "train"
+    )
+    return folder.Directory(root / name, _FLAG)
 
 
 def _root(config):

@@ -51,7 +51,7 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
     _at_least(0, "dataset.num_parallel_calls", dataset.num_parallel_calls)
     _at_least(1, "dataset.image_size", dataset.image_size)
     _check_resize(dataset)
-    if dataset.num_channels not in (1, 3):
+    if dataset.num_channels not in (None, 1, 3):
         raise UserError(f"dataset.num_channels is {dataset.num_channels}; choose 1 or 3.")
     batch_level = _named(
         "batch-level augmentation", dataset.batch_level_augmentations, levels.BATCH_LEVEL

@@ -45,7 +45,7 @@ def test_erasing_leaves_something_of_every_image_but_a_pixel(size):
 def test_erasing_of_single_pixels_is_refused():
     config = base.get_config()
     config.dataset.update(dataset_name="fake", image_size=1, image_level_augmentations="none")
-    assert settings.from_config(config).image_shape == (1, 1, 3)
+    assert settings.from_config(config).image_shape[:2] == (1, 1)
     config.dataset.random_erasing = 0.5
     with pytest.raises(UserError, match="would erase whole images of 1 pixel"):
         settings.from_config(config)

@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from gnp.ds_pipeline import build, settings
+from gnp.ds_pipeline import build, checks, settings
 from gnp.ds_pipeline.labelled_data import Examples, LabelledData
 
 SHAPES = {
@@ -19,13 +19,13 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_config_fits_its_images(name):
-    config = importlib.import_module(f"config.{name}").get_config()
+    config = build.filled_in(importlib.import_module(f"config.{name}").get_config())
     shape, classes = SHAPES[name]
     examples = Examples(np.zeros((2, *shape), np.uint8), np.zeros(2, np.int64))
     names = [str(label) for label in range(classes)]
     data = LabelledData(examples, examples, names, (0.5,) * shape[-1], (0.5,) * shape[-1])
-    build._check_classes(data, config.dataset)
-    build._check_shape(data, config)
+    checks.check_classes(data, config.dataset)
+    checks.check_shape(data, config)
     assert settings.from_config(config).image_shape == shape
 
 

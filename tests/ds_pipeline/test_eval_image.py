@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gnp.ds_pipeline.build import build_source
+from gnp.ds_pipeline.build import build_source, filled_in
 from gnp.ds_pipeline.decode import read
 from gnp.ds_pipeline.eval_image import EvalImage, centre, resized_photo
 from gnp.main.config import load_config
@@ -88,6 +88,7 @@ def test_photos_equal_those_of_the_evaluation(tmp_path, antialias, tf_file_sourc
 
 
 def check(config):
+    config = filled_in(config)
     source = build_source(config)
     (batch,) = source.eval_batches()
     prepare = EvalImage.from_config(config.dataset, source.mean, source.std)
