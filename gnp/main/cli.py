@@ -11,6 +11,7 @@ COMMANDS = {
     "train": ("main", "Trains a model, or resumes its training."),
     "evaluate": ("evaluate", "Measures errors, loss and calibration of a run on its test images."),
     "predict": ("predict", "Names the classes of image files."),
+    "export": ("export", "Writes a trained model for jax.export, ONNX or safetensors."),
     "report": ("report", "Compares runs: a table with verdicts, pictures and a page."),
     "diagnose": ("diagnose", "Finds exploding and vanishing gradients, layer by layer."),
     "sharpness": ("sharpness", "Measures the sharpness of the minimum that a run has found."),

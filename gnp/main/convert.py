@@ -11,6 +11,8 @@ import contextlib
 import logging
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -114,14 +116,21 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     trained = read_trained(folder)
     if trained.is_average:
         _log.warning("These are the moving averages, as best_metric is %s.", config.best_metric)
+    return as_weights(config, trained.variables, trained.class_names)
+
+
+def as_weights(
+    config: Any, variables: Mapping[str, Any], class_names: Sequence[str] | None
+) -> Weights:
+    """The model that a config names, with these variables."""
     size, channels = config.dataset.image_size, config.dataset.num_channels
     return Weights(
         name=config.model.model_name,
         num_outputs=config.dataset.num_classes,
         image_shape=(size, size, channels),
         model_params=model_params(config.to_dict()),
-        variables={name: tree for name, tree in trained.variables.items() if tree},
-        class_names=trained.class_names,
+        variables={name: tree for name, tree in variables.items() if tree},
+        class_names=class_names,
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import flags
-from flax import linen as nn
 
 from gnp.diagnostics.activations import activation_statistics, batch_statistics
 from gnp.diagnostics.gradient_flow import chain_health, draw_diagnosis
@@ -24,7 +23,7 @@ from gnp.main import app, config, saved_run
 from gnp.main.build import build_model, check_names
 from gnp.main.device_memory import check_fits
 from gnp.main.sharpness import FULL_PRECISION, check_data
-from gnp.model.scanned_blocks import unstack_params
+from gnp.model.scanned_blocks import in_plain_layers
 from gnp.model.size import measure
 from gnp.report.table import aligned
 from gnp.runs.folder import DIAGNOSE_FILE, DIAGNOSE_PICTURE
@@ -110,14 +109,6 @@ def diagnose(run: saved_run.SavedRun, seed: int = 0) -> dict[str, Any]:
         "layers": next_step_norms(run.settings, run.model, run.source, run.state),
         "activations": activations,
     }
-
-
-def in_plain_layers(model: nn.Module, params: Any) -> tuple[nn.Module, Any]:
-    """The same model with every layer a module of its own, and its parameters."""
-    switched_on = [name for name in ("scan_layers", "remat") if getattr(model, name, False)]
-    if "scan_layers" in switched_on:
-        params = unstack_params(params)
-    return model.clone(**dict.fromkeys(switched_on, False)), params
 
 
 def format_figures(figures: dict[str, Any]) -> str:

@@ -224,7 +224,7 @@ class CaiT(nn.Module):
     def _patches(self, images):
         """Patches with position embeddings: batch x tokens x width."""
         x = parts.embed_patches(images, self.embed_dim, self.patch_size, self.dtype)
-        x = x.reshape(len(x), -1, self.embed_dim)
+        x = x.reshape(x.shape[0], -1, self.embed_dim)
         positions = self.param("pos_embed", nn.initializers.zeros, (1, *x.shape[1:]))
         return x + positions.astype(x.dtype)
 

@@ -37,7 +37,9 @@ def pool_and_pad(x: jax.Array, channels: int, stride: int) -> jax.Array:
         # If it divides them, there is no padding, and no need to count the pixels of each window.
         divides = all(side % stride == 0 for side in x.shape[1:3])
         window = (stride, stride)
-        x = nn.avg_pool(x, window, strides=window, padding="SAME", count_include_pad=divides)
+        x = nn.avg_pool(
+            x, window_shape=window, strides=window, padding="SAME", count_include_pad=divides
+        )
     return jnp.pad(x, [(0, 0)] * 3 + [(0, channels - x.shape[-1])])
 
 
@@ -76,7 +78,7 @@ shake.defvjp(
 
 def per_example(x: jax.Array) -> tuple[int, ...]:
     """The shape of one number per example, which broadcasts to the batch x."""
-    return (len(x),) + (1,) * (x.ndim - 1)
+    return (x.shape[0],) + (1,) * (x.ndim - 1)
 
 
 def uniform_per_example(

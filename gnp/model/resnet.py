@@ -137,7 +137,7 @@ class ResNet(nn.Module):
         x = norm()(conv(64, 7, 2)(inputs))
         x = nn.relu(x) if self.stem_relu else x
         padding = [(1, 1), (1, 1)] if self.symmetric_padding else "SAME"
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
+        return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=padding)
 
 
 for _name, _block, _depths in (

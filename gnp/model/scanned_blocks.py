@@ -85,3 +85,11 @@ def unstack_params(params: Mapping) -> dict:
     blocks = params[_SCANNED]
     depth = len(jax.tree.leaves(blocks)[0])
     return {str(i): jax.tree.map(lambda leaf: leaf[i], blocks) for i in range(depth)}
+
+
+def in_plain_layers(model: nn.Module, params: Mapping) -> tuple[nn.Module, Mapping]:
+    """The same model with every layer a module of its own, and its parameters."""
+    switched_on = [name for name in ("scan_layers", "remat") if getattr(model, name, False)]
+    if "scan_layers" in switched_on:
+        params = unstack_params(params)
+    return model.clone(**dict.fromkeys(switched_on, False)), params

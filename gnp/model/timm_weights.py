@@ -58,6 +58,12 @@ def from_timm(arrays: Arrays, name: str, *, approximate_gelu: bool = False) -> W
     return Weights(name, num_outputs, image_shape, params, variables)
 
 
+def is_of_timm(weights: Weights) -> bool:
+    """Whether the model is of a family that timm has too."""
+    is_ours = type(weights.model()).__module__.startswith("gnp.model.")
+    return is_ours and weights.name.startswith(tuple(FAMILIES))
+
+
 def to_timm(weights: Weights) -> Arrays:
     """Converts weights to the state dictionary of timm's model.
 

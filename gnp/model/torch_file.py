@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 import pathlib
 from collections.abc import Mapping
 
@@ -67,6 +68,17 @@ def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     else:
         torch = _library("torch")
         torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+
+
+def as_safetensors(arrays: Mapping[str, np.ndarray], about: Mapping[str, object]) -> bytes:
+    """Named tensors in the format safetensors, and what `about` holds, as JSON, in its metadata.
+
+    Raises:
+      UserError: the library that writes the format is not installed.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    about = {name: json.dumps(value) for name, value in about.items()}
+    return _library("safetensors.numpy").save(arrays, metadata=about)
 
 
 def _library(module):

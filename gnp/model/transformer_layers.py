@@ -207,7 +207,7 @@ def embed_patches(
 
 def for_each_sample(token: jax.Array, x: jax.Array) -> jax.Array:
     """Repeats a trained token, 1 x 1 x width, for each sample of `x`, and casts it to its type."""
-    return jnp.broadcast_to(token.astype(x.dtype), (len(x), *token.shape[1:]))
+    return jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], *token.shape[1:]))
 
 
 def _at_least_float32(dtype):

@@ -34,7 +34,7 @@ class VGGBlock(nn.Module):
             if self.use_batch_norm:
                 x = batch_norm(use_running_average=not train, dtype=self.dtype)(x)
             x = nn.relu(x)
-        return nn.max_pool(x, (2, 2), strides=(2, 2))
+        return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
 
 
 class VGG(nn.Module):
@@ -68,7 +68,7 @@ class VGG(nn.Module):
         for depth, channels in zip(self.depths, self.widths, strict=True):
             block = VGGBlock(channels, depth, self.use_batch_norm, self.dtype)
             x = run_block(block, x, train, remat=self.remat)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         init = uniform(1 / math.sqrt(self.dense_width))
         for _ in range(2):
             x = nn.relu(nn.Dense(self.dense_width, kernel_init=init, dtype=self.dtype)(x))

@@ -153,7 +153,7 @@ class ViTBase(nn.Module):
     def _tokens(self, images):
         """Class token and patches with position embeddings: batch x tokens x width."""
         x = parts.embed_patches(images, self.hidden_size, self.patches["size"], self.dtype)
-        x = x.reshape(len(x), -1, self.hidden_size)
+        x = x.reshape(x.shape[0], -1, self.hidden_size)
         token = self.param("cls_token", nn.initializers.zeros, (1, 1, self.hidden_size))
         x = jnp.concatenate([parts.for_each_sample(token, x), x], axis=1)
         positions = self.param("pos_embed", nn.initializers.normal(0.02), (1, *x.shape[1:]))

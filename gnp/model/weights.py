@@ -70,9 +70,14 @@ def variable_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> dict
         return jax.eval_shape(lambda key, images: model.init(key, images, train=False), key, images)
 
 
+def flat_arrays(weights: Weights) -> dict[str, Any]:
+    """The variables by their paths, such as `params/head/kernel`."""
+    return traverse_util.flatten_dict(weights.variables, sep="/")
+
+
 def save_weights(path: pathlib.Path, weights: Weights) -> None:
     """Writes a .npz file with one array per variable, named by its path: `params/head/kernel`."""
-    arrays = traverse_util.flatten_dict(weights.variables, sep="/")
+    arrays = flat_arrays(weights)
     about = {
         "name": weights.name,
         "num_outputs": weights.num_outputs,

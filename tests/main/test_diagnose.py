@@ -11,8 +11,9 @@ import pytest
 from gnp.diagnostics.layer_chain import find_layers
 from gnp.main import saved_run
 from gnp.main.config import load_config
-from gnp.main.diagnose import diagnose, in_plain_layers
+from gnp.main.diagnose import diagnose
 from gnp.model import create_model
+from gnp.model.scanned_blocks import in_plain_layers
 from gnp.regularization import tree
 from gnp.runs.metrics import read_metrics
 from gnp.training import progress
