@@ -155,6 +155,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.num_classes = config_dict.placeholder(int)  # unset: that of the data
     # 1: grayscale, 3: RGB; unset: that of the data
     config.dataset.num_channels = config_dict.placeholder(int)
+    # Weights of the classes in the training loss: balanced, or a list of numbers; unset: all 1.
+    config.dataset.class_weights = config_dict.placeholder(object)
+    # shuffled: each image once per epoch; balanced: each class as often as the others
+    config.dataset.sampling = "shuffled"
     config.dataset.num_train_images = 0  # train on a fixed subset of n images; 0: all
     config.dataset.label_noise = 0.0  # share of the training labels that are replaced; 0: none
     # symmetric: by labels uniform over all classes; asymmetric: by that of a similar class

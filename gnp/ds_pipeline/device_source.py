@@ -42,7 +42,7 @@ class DeviceSource(PlannedSource):
     def wrong_label_batches(self) -> Iterator[dict]:
         return self._wrong_label_steps()
 
-    def prepare(self, device_data, batch) -> Batch:
+    def _loaded(self, device_data, batch) -> Batch:
         train = device_data["train"]
         images, labels = self._augmented(train, batch["own"])
         partners = self._augmented(train, batch["partner"]) if "partner" in batch else (None, None)

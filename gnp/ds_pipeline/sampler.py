@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from gnp.ds_pipeline import label_noise, partition, rng, source
+from gnp.ds_pipeline import class_balance, label_noise, partition, rng, source
 from gnp.ds_pipeline.augment import batch_level
 from gnp.ds_pipeline.fingerprint import fingerprint
 from gnp.ds_pipeline.labelled_data import LabelledData
@@ -19,13 +20,21 @@ class Plan:
     Args:
       settings: of the pipeline.
       num_train_images, num_eval_images: over all processes.
+      train_labels: int64, of the training images; needed for balanced sampling alone.
 
     Raises:
       UserError: the batch size does not fit the data or the number of processes.
     """
 
-    def __init__(self, settings: Settings, num_train_images: int, num_eval_images: int):
+    def __init__(
+        self,
+        settings: Settings,
+        num_train_images: int,
+        num_eval_images: int,
+        train_labels: np.ndarray | None = None,
+    ):
         self._settings = settings
+        self._labels = train_labels
         self._num_train = num_train_images
         self._num_eval = num_eval_images
         self._rows = partition.share(
@@ -52,10 +61,15 @@ class Plan:
           - the entries of `batch_level.sample`.
         """
         settings = self._settings
-        generator = rng.generator(rng.ORDER, settings.seed, epoch)
-        order = generator.permutation(self._num_train).astype(np.int32)
+        order = self._order(rng.generator(rng.ORDER, settings.seed, epoch)).astype(np.int32)
         for step in range(first_step, self._num_train // settings.batch_size):
             yield self._train_step(order, epoch, step)
+
+    def _order(self, generator):
+        """The places of the images of an epoch."""
+        if self._settings.sampling == "balanced":
+            return class_balance.balanced_order(self._labels, generator)
+        return generator.permutation(self._num_train)
 
     def _train_step(self, order, epoch, step):
         settings = self._settings
@@ -115,12 +129,27 @@ class PlannedSource(source.DataSource):
         self._wrong_labels = wrong[partition.split_order(len(wrong))]  # not sorted by class
         self._data = data
         self._augmentation = settings.augmentation
-        self._plan = Plan(settings, self.num_train_images, self.num_eval_images)
+        self._plan = Plan(settings, self.num_train_images, self.num_eval_images, data.train.labels)
+        self.class_weights = class_balance.class_weights(
+            settings.class_weights, data.train.labels, len(data.class_names)
+        )
         # (pixel / 255 - mean) / std as one multiplication and one addition. Both have the shape of
         # an image, because broadcasting over so few channels is slow.
         std = np.broadcast_to(np.asarray(data.std, np.float32), self.image_shape)
         self._scale = 1 / (255 * std)
         self._shift = -np.asarray(data.mean, np.float32) / std
+
+    def prepare(self, device_data: Any, batch: Any) -> source.Batch:
+        """The batch that was loaded; with class weights also `weight`, one per image."""
+        batch = self._loaded(device_data, batch)
+        if self.class_weights is None:
+            return batch
+        return batch | {"weight": batch["label"] @ self.class_weights}
+
+    def _loaded(self, device_data, batch):
+        """Completes a batch from `train_batches` on the device."""
+        del device_data
+        return batch
 
     def _wrong_label_steps(self) -> Iterator[dict[str, np.ndarray]]:
         """Steps like those of `Plan.eval_steps` over the training images with wrong labels.

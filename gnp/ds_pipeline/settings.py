@@ -3,7 +3,9 @@
 import dataclasses
 import logging
 import math
+from typing import Any
 
+from gnp.ds_pipeline import class_balance
 from gnp.ds_pipeline.augment import levels, policies
 from gnp.ds_pipeline.augment.image_level import ImageAugmentation
 from gnp.errors import UserError, unknown_name
@@ -38,6 +40,8 @@ class Settings:
     parallel_calls: int  # of tf.data; 0: chosen by tf.data
     resize: str = "crop"  # how files of another shape become squares
     antialias: bool = True  # whether photos are filtered when they are made smaller
+    sampling: str = "shuffled"  # or "balanced": each class as often as the others
+    class_weights: Any = None  # see `gnp.ds_pipeline.class_balance`
 
 
 def from_config(config, process_index: int = 0, process_count: int = 1) -> Settings:
@@ -51,6 +55,7 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
     _at_least(0, "dataset.num_parallel_calls", dataset.num_parallel_calls)
     _at_least(1, "dataset.image_size", dataset.image_size)
     _check_resize(dataset)
+    _check_balance(dataset)
     if dataset.num_channels not in (None, 1, 3):
         raise UserError(f"dataset.num_channels is {dataset.num_channels}; choose 1 or 3.")
     batch_level = _named(
@@ -72,6 +77,8 @@ def from_config(config, process_index: int = 0, process_count: int = 1) -> Setti
         parallel_calls=dataset.num_parallel_calls,
         resize=dataset.resize,
         antialias=dataset.antialias,
+        sampling=dataset.sampling,
+        class_weights=dataset.class_weights,
     )
 
 
@@ -132,6 +139,17 @@ def _mixing(dataset, batch_level):
     if not dataset.mixup_alpha > 0:
         raise UserError(f"dataset.mixup_alpha is {dataset.mixup_alpha}; choose a number above 0.")
     return batch_level, dataset.mixup_alpha
+
+
+def _check_balance(dataset):
+    if dataset.sampling not in class_balance.SAMPLING:
+        raise unknown_name("dataset.sampling", dataset.sampling, class_balance.SAMPLING)
+    class_balance.check_weights(dataset.class_weights)
+    if dataset.sampling == dataset.class_weights == "balanced":
+        raise UserError(
+            "dataset.sampling and dataset.class_weights are both balanced, so that small classes "
+            "would count twice; choose one of them."
+        )
 
 
 def _check_resize(dataset):

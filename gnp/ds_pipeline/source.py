@@ -12,6 +12,7 @@ class Batch(TypedDict):
 
     image: np.ndarray  # float32, batch x height x width x channels, normalized
     label: np.ndarray  # float32, batch x classes; one-hot, or mixed by a batch-level augmentation
+    weight: NotRequired[np.ndarray]  # float32, batch; of each image in the loss; absent: 1
     mask: NotRequired[np.ndarray]  # float32, batch; evaluation only: 1 for an image, 0 for padding
     true_label: NotRequired[np.ndarray]  # like label, one-hot; from `wrong_label_batches` alone
 
@@ -37,6 +38,7 @@ class DataSource(abc.ABC):
         None: they are no files.
       fingerprints: of the images with their labels in `train` and `eval`, see
         `gnp.ds_pipeline.fingerprint`; None: unknown.
+      class_weights: float32, one per class, of its images in the training loss; None: all 1.
       device_data: tree of arrays that the training loop copies to every device once and passes to
         `prepare` and `prepare_eval`; None if the host yields complete batches.
     """
@@ -51,6 +53,7 @@ class DataSource(abc.ABC):
     label_noise: dict[str, Any] | None = None
     eval_files: np.ndarray | None = None
     fingerprints: dict[str, str] | None = None
+    class_weights: np.ndarray | None = None
     device_data: Any = None
 
     @abc.abstractmethod

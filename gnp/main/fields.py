@@ -109,6 +109,8 @@ def _convert(field, value, known, set_by):
     check_plain(field, value, set_by)
     if value is None and default is None:
         return None
+    if kind is object:  # of several types, which its reader checks
+        return tuple(value) if isinstance(value, list) else value
     if kind is bool and value in (0, 1):
         return bool(value)
     if kind is tuple and isinstance(value, (list, tuple)):

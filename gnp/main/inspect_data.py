@@ -115,6 +115,9 @@ def _print_counts(source):
     for part, counts in source.class_counts().items():
         named = ", ".join(f"{n} {c}" for n, c in zip(source.class_names, counts, strict=True))
         print(f"{part}: {counts.sum()} images ({named})")
+    if source.class_weights is not None:
+        weights = zip(source.class_names, source.class_weights, strict=True)
+        print(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
     if noise := source.label_noise:
         named = ", ".join(f"{n} {c}" for n, c in noise["changed_per_class"].items())
         print(

@@ -55,7 +55,7 @@ class Objective:
         Args:
           params: the model's parameters.
           batch_stats: its batch statistics.
-          batch: `image` and `label`.
+          batch: `image` and `label`; `weight`, if the images have different weights in the loss.
           rngs: a key for each of `STREAMS`.
           step: the number of the step, from 0.
           average: averages a gradient over the devices of a perturbation group.
@@ -78,7 +78,7 @@ class Objective:
         def loss_fn(point, **arguments):
             with activation_gradient.added(point["activations"]):
                 logits, updated = apply(point, **arguments)
-            loss, aux = self._loss(logits, batch["label"], point["params"], step)
+            loss, aux = self._loss(logits, batch, point["params"], step)
             return loss, aux | {"batch_stats": updated.get("batch_stats", {})}
 
         point = {"params": params, "inputs": batch["image"], "activations": {}}
@@ -101,9 +101,10 @@ class Objective:
         )
         return loss, aux | {"penalties": aux["penalties"] | terms}
 
-    def _loss(self, logits, labels, params, step):
-        smoothed = losses.smooth_labels(labels, self.label_smoothing)
-        loss = cross_entropy = jnp.mean(losses.cross_entropy(logits, smoothed))
+    def _loss(self, logits, batch, params, step):
+        smoothed = losses.smooth_labels(batch["label"], self.label_smoothing)
+        of_images = losses.cross_entropy(logits, smoothed) * batch.get("weight", 1)
+        loss = cross_entropy = jnp.mean(of_images)
         if self.l2:
             loss += self.l2 * losses.l2_penalty(params, kernels_only=self.l2_on_kernels_only)
         penalties = {}
@@ -113,7 +114,7 @@ class Objective:
             loss += penalties["weight"]
         return loss, {
             "loss": cross_entropy,
-            "error_rate": jnp.mean(losses.top_k_errors(logits, labels)),
+            "error_rate": jnp.mean(losses.top_k_errors(logits, batch["label"])),
             "penalties": penalties,
         }
 

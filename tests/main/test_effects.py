@@ -51,6 +51,8 @@ ALWAYS = {
     "dataset.num_classes",
     "dataset.num_channels",
     "dataset.num_train_images",
+    "dataset.class_weights",
+    "dataset.sampling",
     "dataset.label_noise",
     "dataset.train_labels",
     "use_test_set",
