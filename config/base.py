@@ -32,6 +32,8 @@ def get_config() -> ml_collections.ConfigDict:
 
     # Weights to start from: a run's folder, RUN/checkpoints/STEP or a .npz file; "": random.
     config.init_from = ""
+    # Which weights of that run: raw, or ema, their moving averages; "": those of its best_metric.
+    config.init_from_weights = ""
     # Decay of the moving average of parameters and batch statistics, such as 0.999; 0: off.
     config.ema_decay = 0.0
 

@@ -186,6 +186,12 @@ def _has_decay(config):
 
 
 TRAINING_RULES = (
+    Rule(
+        "init_from_weights",
+        lambda c: c.init_from != "",
+        "init_from is empty, so there are no weights to start from; name a run",
+        is_error=True,
+    ),
     Rule("max_rollbacks", lambda c: c.on_nonfinite == "rollback", "on_nonfinite is not rollback"),
     Rule(
         "lr_schedule_type",

@@ -15,16 +15,17 @@ _log = logging.getLogger(__name__)
 
 
 def starting_point(
-    init_from: str, model: nn.Module, source: DataSource
+    init_from: str, weights: str, model: nn.Module, source: DataSource
 ) -> Callable[[dict], dict] | None:
     """What puts the variables that `init_from` names in the place of fresh ones.
 
-    The head stays fresh if it is for another number of classes or for other classes; the log says
-    so.
+    The head stays fresh if it is for another number of classes or for other classes, and what
+    depends on the size of images and patches is resized; the log says so.
 
     Args:
       init_from: a run's folder (its newest checkpoint), the folder of a checkpoint, or a .npz file
         that `gnp.main.convert` has written; "": nothing.
+      weights: which of a run's: `raw`, `ema`, or "" for those that its `best_metric` measures.
       model: the new model.
       source: its data.
 
@@ -36,7 +37,7 @@ def starting_point(
         return None
 
     def start_from(fresh):
-        trained = _read(pathlib.Path(init_from))
+        trained = _read(pathlib.Path(init_from), weights)
         head = head_parameters(model, source.image_shape)
         difference = _difference(trained.class_names, source.class_names)
         if difference and not head:
@@ -45,31 +46,47 @@ def starting_point(
                 "model without num_outputs has no head that could start afresh; choose weights of "
                 "the same classes."
             )
-        variables, left_fresh = take_variables(
-            fresh, trained.variables, head, f"init_from {init_from!r}", keeps_head=not difference
+        taken = take_variables(
+            fresh,
+            trained.variables,
+            head,
+            f"init_from {init_from!r}",
+            keeps_head=not difference,
+            resizes=True,
         )
         what = "moving averages" if trained.is_average else "parameters"
         _log.info("Starting from the %s of %s.", what, init_from)
-        if left_fresh:
-            classes = f"it was trained with other classes ({difference})"
+        _log_changes(taken, init_from, difference)
+        if head and trained.class_names is None and not taken.left_fresh:
             _log.warning(
-                "Not taken from %s, as %s: %s; they start afresh.",
+                "%s does not say which classes it is for; its head is taken as that of these.",
                 init_from,
-                classes if difference else "their shapes differ",
-                ", ".join(left_fresh),
             )
-        return variables
+        return taken.variables
 
     return start_from
 
 
-def _read(path: pathlib.Path) -> Trained:
+def _log_changes(taken, init_from, difference):
+    if taken.left_fresh:
+        classes = f"it was trained with other classes ({difference})"
+        _log.warning(
+            "Not taken from %s, as %s: %s; they start afresh.",
+            init_from,
+            classes if difference else "their shapes differ",
+            ", ".join(taken.left_fresh),
+        )
+    for path, (before, after) in taken.resized.items():
+        _log.warning("Resized, from %s to %s: %s of %s.", before, after, path, init_from)
+
+
+def _read(path: pathlib.Path, weights: str) -> Trained:
     if not path.exists():
         raise UserError(
             f"init_from names {path}, which does not exist; name a run's folder, "
             "RUN/checkpoints/STEP or a .npz file of gnp.main.convert."
         )
-    return read_trained(path)
+    return read_trained(path, weights)
 
 
 def _difference(theirs: Sequence[str] | None, ours: Sequence[str]) -> str:

@@ -89,7 +89,9 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
                 model=model,
                 source=source,
                 folder=folder,
-                start_from=starting_point(config.init_from, model, source),
+                start_from=starting_point(
+                    config.init_from, config.init_from_weights, model, source
+                ),
                 forward_flops=2 * size.multiply_adds,  # a multiplication and an addition
                 check_folder=lock.check if is_first else lambda: None,
             )

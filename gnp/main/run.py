@@ -63,7 +63,7 @@ class Run:
         saved, self.step = read_run_variables(folder, config, checkpoint, ema=ema)
         origin = f"The checkpoint of step {self.step} in {folder}"
         self.variables: Mapping[str, Any]
-        self.variables, _ = take_variables(shapes, saved, set(), origin)
+        self.variables = take_variables(shapes, saved, set(), origin).variables
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}, step {self.step}>"

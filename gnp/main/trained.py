@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gnp.errors import UserError
 from gnp.files import read_json
 from gnp.model.weights import load_weights
 from gnp.runs.data_file import read_run_data
@@ -27,22 +28,28 @@ class Trained(NamedTuple):
     is_average: bool = False
 
 
-def read_trained(path: pathlib.Path) -> Trained:
+def read_trained(path: pathlib.Path, which: str = "") -> Trained:
     """Reads a run's newest checkpoint, a checkpoint, or a .npz file of `gnp.main.convert`.
-
-    Of a run whose `best_metric` is that of the moving averages it takes these.
 
     Args:
       path: the run's folder, the checkpoint's folder, or the file.
+      which: `raw`, the parameters as training left them, or `ema`, their moving averages; "":
+        those that `best_metric` of the run measures.
 
     Raises:
-      UserError: it is damaged.
+      UserError: it is damaged, or has no such parameters.
     """
     if not path.is_dir():
+        if which:
+            raise UserError(
+                f"{path} holds one set of weights; leave init_from_weights empty, or name a run."
+            )
         weights = load_weights(path)
         return Trained(weights.variables, weights.class_names)
     run = _run_of(path.absolute())
-    is_average = run is not None and _is_measured_by_averages(run)
+    is_average = which == "ema"
+    if not which:
+        is_average = run is not None and _is_measured_by_averages(run)
     data = run and read_run_data(run)
     variables = read_newest_variables(path, ema=is_average)
     return Trained(variables, data and data.class_names, is_average)

@@ -1,15 +1,30 @@
 """Initializing a model from the variables of another, perhaps with other classes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
+from gnp.model.resized import resized
 from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.model.weights import variable_shapes
+
+
+class Taken(NamedTuple):
+    """What a model starts from.
+
+    Attributes:
+      variables: `params` and `batch_stats`.
+      left_fresh: paths of those that are not the given ones.
+      resized: paths of those that were resized, with their shapes before and after.
+    """
+
+    variables: dict[str, Any]
+    left_fresh: list[str]
+    resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def take_variables(
@@ -19,7 +34,8 @@ def take_variables(
     origin: str,
     *,
     keeps_head: bool = True,
-) -> tuple[dict[str, Any], list[str]]:
+    resizes: bool = False,
+) -> Taken:
     """Replaces fresh variables by given ones.
 
     Blocks may be stacked (`scan_layers`) in one of the models and not in the other.
@@ -31,34 +47,39 @@ def take_variables(
         from `head_parameters`.
       origin: source of the given variables, for the message.
       keeps_head: False: the head stays fresh whatever its shape, as its outputs mean other classes.
-
-    Returns:
-      The variables, and the paths of those that stayed fresh.
+      resizes: whether parameters that depend on the size of images and patches are resized.
 
     Raises:
-      UserError: the variables differ in more than the head; the message names the first one.
+      UserError: the variables differ in more than that; the message names the first one.
     """
     rearrange = stack_params if is_stacked(fresh["params"]) else unstack_params
     ours = _flat(fresh)
     theirs = _flat({**given, "params": rearrange(given["params"])})
-    paths = sorted(ours | theirs)
-    different = [
-        path
-        for path in paths
-        if _shape(ours, path) != _shape(theirs, path) or (path in head and not keeps_head)
-    ]
-    for path in different:
-        if path not in head:
-            raise UserError(
-                f"{origin} is of another model: {path} is {_shape(theirs, path)} there and "
-                f"{_shape(ours, path)} here; name weights of this model, with any classes."
-            )
-    taken = {
-        path: leaf if path in different else np.asarray(theirs[path], leaf.dtype)
-        for path, leaf in ours.items()
-    }
+    taken, left_fresh, changed = {}, [], {}
+    for path in sorted(ours | theirs):
+        shapes = _shape(theirs, path), _shape(ours, path)
+        if path in head and (shapes[0] != shapes[1] or not keeps_head):
+            taken[path] = ours[path]
+            left_fresh.append(path)
+        elif shapes[0] == shapes[1]:
+            taken[path] = np.asarray(theirs[path], ours[path].dtype)
+        else:
+            array = _resized(path, ours, theirs) if resizes else None
+            if array is None:
+                raise UserError(
+                    f"{origin} is of another model: {path} is {shapes[0]} there and {shapes[1]} "
+                    "here; name weights of this model, with any classes."
+                )
+            taken[path] = array.astype(ours[path].dtype)
+            changed[path] = shapes
     empty = {"params": {}, "batch_stats": {}}
-    return empty | traverse_util.unflatten_dict(taken, sep="/"), different
+    return Taken(empty | traverse_util.unflatten_dict(taken, sep="/"), left_fresh, changed)
+
+
+def _resized(path, ours, theirs):
+    if path not in ours or path not in theirs:
+        return None
+    return resized(path, theirs[path], ours[path].shape)
 
 
 def head_parameters(model: nn.Module, image_shape: tuple[int, int, int]) -> set[str]:

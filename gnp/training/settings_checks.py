@@ -118,6 +118,7 @@ def value_of(config: Any, field: str) -> Any:
 
 def _names(config) -> dict[str, Iterable[str]]:
     return {
+        "init_from_weights": ("", "raw", "ema"),
         "lr_schedule_type": schedule_names(),
         "gr_warmup_strategy": strategy_names(),
         "gnp.bn_policy": BN_POLICIES,

@@ -161,7 +161,7 @@ def test_other_classes_are_refused_if_there_is_no_head_to_start_afresh(first):
             return nn.Dense(10)(x.reshape(len(x), -1))
 
     source = types.SimpleNamespace(image_shape=(8, 8, 1), class_names=list("abcdefghij"))
-    start_from = init_from.starting_point(str(first), Headless(), source)
+    start_from = init_from.starting_point(str(first), "", Headless(), source)
     with pytest.raises(UserError, match=r"other classes \(class 0 is '0' there and 'a' here\)"):
         start_from({"params": {}, "batch_stats": {}})
 
@@ -178,6 +178,40 @@ def test_a_run_measured_by_its_averages_passes_them_on(tmp_path, caplog):
         np.testing.assert_array_equal, weights_of_run(first).variables["params"], averages["params"]
     )
     assert "These are the moving averages, as best_metric is eval_ema/error_rate." in caplog.text
+
+
+def test_which_weights_is_a_choice(tmp_path, caplog):
+    first = train(tmp_path / "first", "ema_decay=0.9")
+    for which in ("raw", "ema"):
+        second = train(tmp_path / which, *frozen(first), f"init_from_weights={which}")
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            variables(second / "checkpoints/2"),
+            read_variables(first / "checkpoints/4", ema=which == "ema"),
+        )
+
+
+def test_a_choice_that_is_not_there_is_refused(first, tmp_path):
+    with pytest.raises(UserError, match="holds no moving average of the parameters"):
+        train(tmp_path, f"init_from={first}", "init_from_weights=ema")
+    save_weights(tmp_path / "weights.npz", weights_of_run(first))
+    with pytest.raises(
+        UserError, match=r"weights\.npz holds one set of weights; leave init_from_w"
+    ):
+        train(tmp_path, f"init_from={tmp_path / 'weights.npz'}", "init_from_weights=raw")
+    with pytest.raises(UserError, match=r"^Unknown init_from_weights 'best'"):
+        train(tmp_path, f"init_from={first}", "init_from_weights=best")
+
+
+def test_positions_and_patches_are_resized_and_that_is_said(first, tmp_path, caplog):
+    smaller = ("model.model_params.patches.size=2",)
+    second = train(tmp_path, *frozen(first), *smaller)
+    said = "Resized, from (1, 5, 32) to (1, 17, 32): params/pos_embed of"
+    assert said in caplog.text
+    assert "Resized, from (4, 4, 1, 32) to (2, 2, 1, 32): params/patch_embed/kernel" in caplog.text
+    ours, theirs = variables(second / "checkpoints/2"), variables(first / "checkpoints/4")
+    for name in ("blocks", "head", "norm", "cls_token"):
+        jax.tree.map(np.testing.assert_array_equal, ours["params"][name], theirs["params"][name])
 
 
 def test_scanned_layers_start_from_unrolled_ones(first, tmp_path):

@@ -21,7 +21,9 @@ def variables_of(model, seed=0):
 def transfer(ours, theirs, **changed):
     fresh, given = variables_of(ours), variables_of(theirs, seed=1)
     given |= changed
-    return fresh, given, *take_variables(fresh, given, head_parameters(ours, SHAPE), "X")
+    taken = take_variables(fresh, given, head_parameters(ours, SHAPE), "X")
+    assert not taken.resized
+    return fresh, given, taken.variables, taken.left_fresh
 
 
 @pytest.mark.parametrize(
