@@ -58,6 +58,8 @@ setuptools.setup(
             "tensorflow>=2.20; sys_platform != 'linux' or platform_machine != 'x86_64'",
             "tensorflow-datasets>=4.9.9",
         ],
+        "hf": ["datasets>=3"],
+        "webdataset": ["webdataset>=0.2.100"],
         "cuda": ["jax[cuda]"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.19"],

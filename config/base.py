@@ -132,6 +132,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.dataset_name = "cifar10"  # a data source
     config.dataset.data_dir = ""  # folder or file of the images, or a data set's published files
+    config.dataset.tfds_name = ""  # name in tensorflow-datasets of the set of "tfds", such as mnist
     config.dataset.fake_kind = "random"  # images of "fake": random or memorizable
     config.dataset.loader = "tfdata"  # tfdata, or device: all images stay on the accelerator
     config.dataset.on_bad_image = "error"  # unreadable image files: error or skip

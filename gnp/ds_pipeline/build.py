@@ -33,11 +33,14 @@ _SOURCES = {
     "digits": "digits",
     "fake": "fake",
     "fashion_mnist": "published",
+    "huggingface": "hugging_face",
     "image_folder": "image_folder",
     "imagenet": "imagenet",
     "npz": "npz",
     "python": "given",
     "svhn": "published",
+    "tfds": "tfds_set",
+    "webdataset": "tars",
 }
 
 _LOADERS = ("tfdata", "device")

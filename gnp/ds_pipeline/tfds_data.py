@@ -1,6 +1,7 @@
 """Data sets through tensorflow-datasets."""
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -29,17 +30,31 @@ def load(
       UserError: tensorflow-datasets is not installed, or the set is not prepared and cannot be
         downloaded.
     """
-    tfds = tensorflow_cpu.load("tensorflow_datasets", _INSTEAD)
+    found = prepared(name, tfds_name, tfds_dir, _INSTEAD)
+    names = found.info.features["label"].names
+    return _read(found, train_split), _read(found, "test"), list(names)
+
+
+def prepared(name: str, tfds_name: str, tfds_dir: str, instead: str) -> Any:
+    """The builder of a set, which it first downloads and prepares if necessary.
+
+    Args:
+      name, tfds_name, tfds_dir: see `load`.
+      instead: what else the user may do where it cannot be had.
+
+    Raises:
+      UserError: as `load`.
+    """
+    tfds = tensorflow_cpu.load("tensorflow_datasets", instead)
     try:
         builder = tfds.builder(tfds_name, data_dir=os.path.expanduser(tfds_dir) or None)
         builder.download_and_prepare()
     except Exception as error:  # of many types: network, disk, packages
         raise UserError(
             f"{name} is neither prepared in tfds_dir ({tfds_dir or 'its default place'}) nor could "
-            f"it be downloaded ({type(error).__name__}); {_INSTEAD}."
+            f"it be downloaded ({type(error).__name__}); {instead}."
         ) from error
-    names = builder.info.features["label"].names
-    return _read(builder, train_split), _read(builder, "test"), list(names)
+    return builder
 
 
 def _read(builder, split):

@@ -8,8 +8,8 @@ from gnp.main.effect_rules import Rule
 _WITHOUT_FILES = ("digits", "fake")
 _FOLDERS = ("image_folder", "imagenet")
 _FILES = ("csv", "image_folder")
-_IN_DATA_DIR = ("npz",)
-_IN_MEMORY = (*_IN_DATA_DIR, "python")
+_IN_DATA_DIR = ("huggingface", "npz", "webdataset")
+_IN_MEMORY = (*_IN_DATA_DIR, "python", "tfds")
 _PUBLISHED = ("cifar10", "cifar100", "fashion_mnist", "svhn")
 BUILT_IN = tuple({*_WITHOUT_FILES, *_FOLDERS, *_FILES, *_IN_MEMORY, *_PUBLISHED})
 
@@ -46,9 +46,10 @@ DATA_RULES = (
     ),
     Rule(
         "tfds_dir",
-        lambda c: _data_is(*_PUBLISHED)(c) and not c.dataset.data_dir,
+        lambda c: _data_is("tfds")(c) or (_data_is(*_PUBLISHED)(c) and not c.dataset.data_dir),
         "the images do not come from tensorflow-datasets",
     ),
+    Rule("dataset.tfds_name", _data_is("tfds"), "dataset.dataset_name is not tfds"),
     Rule(
         "imagenet_train_dir imagenet_val_dir dataset.imagenet_mixup_alpha",
         _data_is("imagenet"),

@@ -1,7 +1,10 @@
 """One's own data in every form: the same images give the same batches; bad ones give a sentence."""
 
 import csv
+import io
 import json
+import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -94,6 +97,82 @@ def as_npz(folder, pairs, root):
     return config_of("npz", root / "data.npz")
 
 
+def png(image):
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "png")
+    return content.getvalue()
+
+
+def as_hugging_face(folder, pairs, root):
+    datasets = pytest.importorskip("datasets", reason="the extra hf reads sets of Hugging Face")
+    features = datasets.Features(
+        {"label": datasets.ClassLabel(names=CLASSES), "picture": datasets.Image()}
+    )
+    splits = {
+        part: datasets.Dataset.from_dict(
+            {
+                "label": [int(label) for _, label in examples],
+                "picture": [{"bytes": png(image), "path": None} for image, _ in examples],
+            },
+            features,
+        )
+        for part, examples in pairs.items()
+    }
+    datasets.DatasetDict(splits).save_to_disk(root / "set")
+    return config_of("huggingface", root / "set")
+
+
+def as_tars(folder, pairs, root):
+    pytest.importorskip("webdataset", reason="the extra webdataset reads its tar files")
+    for part, examples in pairs.items():
+        for start in range(0, len(examples), 5):
+            shard = [
+                (f"{start + place:03}.{ending}", content)
+                for place, (image, label) in enumerate(examples[start : start + 5])
+                for ending, content in (("png", png(image)), ("cls", b"%d" % label))
+            ]
+            write_tar(root / f"{part}-{start:03}.tar", shard)
+    (root / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    return config_of("webdataset", root)
+
+
+def write_tar(file, content):
+    with tarfile.open(file, "w") as tar:
+        for name, text in content:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+
+
+def as_tfds(folder, pairs, root):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="the extra data reads its sets")
+    parts = {"train": pairs["train"], "test": pairs["val"]}
+
+    class Animals(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(names=CLASSES),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+                disable_shuffling=True,
+            )
+
+        def _split_generators(self, manager):
+            return {part: self._generate_examples(examples) for part, examples in parts.items()}
+
+        def _generate_examples(self, examples):
+            for number, (image, label) in enumerate(examples):
+                yield number, {"image": image, "label": int(label)}
+
+    Animals(data_dir=root).download_and_prepare()
+    return config_of("tfds", "", f"tfds_dir={root}", tfds_name="animals")
+
+
 def assert_same_batches(source, other):
     assert source.class_names == other.class_names
     assert (source.mean, source.std) == (other.mean, other.std)
@@ -103,7 +182,10 @@ def assert_same_batches(source, other):
                 np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [as_csv, as_parquet, as_npz])
+FORMS = [as_csv, as_parquet, as_npz, as_hugging_face, as_tars, as_tfds]
+
+
+@pytest.mark.parametrize("make", FORMS)
 def test_batches_are_those_of_the_folder(folder, pairs, tmp_path, make):
     config = make(folder, pairs, tmp_path)
     assert_same_batches(build_source(config), build_source(config_of("image_folder", folder)))
@@ -230,6 +312,48 @@ def test_a_bad_file_of_arrays_is_refused(pairs, tmp_path, more, sentence):
     save_npz(tmp_path / "data.npz", pairs, **more)
     with pytest.raises(UserError, match=sentence):
         build_source(config_of("npz", tmp_path / "data.npz"))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ([("0.png", png(IMAGE))], "has the files png; give it an image and its label, cls"),
+        ([("0.png", png(IMAGE)), ("0.cls", b"cat")], "has the label b'cat'; give the number"),
+        ([("0.png", b"PNG"), ("0.cls", b"0")], "image 0: it is not an image"),
+        ([], "cannot be read"),
+    ],
+)
+def test_bad_tars_are_refused(tmp_path, content, sentence):
+    pytest.importorskip("webdataset", reason="the extra webdataset reads its tar files")
+    write_tar(tmp_path / "train.tar", content)
+    with pytest.raises(UserError) as error:
+        build_source(config_of("webdataset", tmp_path, "use_test_set=False"))
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [("huggingface", "datasets", "hf"), ("webdataset", "webdataset", "webdataset")],
+)
+def test_a_missing_library_is_named(tmp_path, monkeypatch, name, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "train.tar").touch()
+    with pytest.raises(UserError, match=rf"install it with pip install 'gnp-jax\[{extra}\]'\.$"):
+        build_source(config_of(name, tmp_path))
+
+
+def test_what_is_no_set_of_a_library_is_refused(tmp_path):
+    pytest.importorskip("datasets", reason="the extra hf reads sets of Hugging Face")
+    with pytest.raises(UserError, match=r"cannot be read .* that save_to_disk of the library"):
+        build_source(config_of("huggingface", tmp_path))
+
+
+def test_an_unknown_set_of_tensorflow_is_refused(tmp_path):
+    pytest.importorskip("tensorflow_datasets", reason="the extra data reads its sets")
+    with pytest.raises(UserError, match=r"tfds_name is empty; name a set"):
+        build_source(config_of("tfds"))
+    with pytest.raises(UserError, match=r"no_such_set is neither prepared in tfds_dir"):
+        build_source(config_of("tfds", "", f"tfds_dir={tmp_path}", tfds_name="no_such_set"))
 
 
 def test_a_file_without_arrays_is_refused(tmp_path):
