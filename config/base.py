@@ -122,6 +122,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp
     config.opt.opt_params = ml_collections.ConfigDict()  # arguments, named as in optax
+    config.opt.freeze = ()  # patterns of the parameters that are not trained; (): none
 
     config.model = ml_collections.ConfigDict()
     config.model.model_name = "WideResNet_28_10"  # a registered model

@@ -94,7 +94,7 @@ def diagnose(run: saved_run.SavedRun, seed: int = 0) -> dict[str, Any]:
       parameters, gradient and update; `activations`, by path.
     """
     images = _images(run)
-    model, params = in_plain_layers(run.model, jax.device_get(run.state.params))
+    model, params = in_plain_layers(run.model, jax.device_get(run.state.all_params))
     variables = {"params": params, "batch_stats": jax.device_get(run.state.batch_stats)}
     with jax.default_matmul_precision("highest"):
         variables["batch_stats"] = batch_statistics(model, variables, images)

@@ -64,7 +64,7 @@ def main() -> None:
         points = landscape.grid(values.extent, values.points, kind)
         fields = ("directions", "points", "extent", "seed")
         slice_of |= {field: values[field].value for field in fields}
-        directions = random_directions(run.state.params, kind, values.seed)
+        directions = random_directions(run.state.all_params, kind, values.seed)
         figures_at = _around(whole_set, run.state, directions)
     out = saved_run.out_folder(folder) / LANDSCAPE_FILES[kind]
     figures = compute(out, slice_of, points, figures_at)
@@ -138,7 +138,7 @@ def _done(file, slice_of, num_points):
 
 def _around(whole_set, state, directions):
     def figures_at(point):
-        params = landscape.moved(state.params, directions, point)
+        params = landscape.moved(state.all_params, directions, point)
         return whole_set.loss_and_error(params, state.batch_stats)
 
     return figures_at
@@ -149,7 +149,7 @@ def _between(whole_set, first, last):
 
     def figures_at(point):
         share = np.float32(point[0])
-        params = tree.mix(*map(tree.precise, (first.params, last.params)), share)
+        params = tree.mix(*map(tree.precise, (first.all_params, last.all_params)), share)
         return whole_set.loss_and_error(
             params, tree.mix(first.batch_stats, last.batch_stats, share)
         )
@@ -165,7 +165,7 @@ def _other_end(folder, to, checkpoint, like):
         checkpoint = to
     run = saved_run.load_run(folder, saved_run.config_of(folder, *FULL_PRECISION), checkpoint)
     shapes, other_shapes = (
-        jax.tree.map(lambda x: x.shape, state.params) for state in (like, run.state)
+        jax.tree.map(lambda x: x.shape, state.all_params) for state in (like, run.state)
     )
     if shapes != other_shapes:
         raise UserError(

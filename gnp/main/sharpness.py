@@ -79,7 +79,7 @@ def measure_run(
       UserError: there is no such checkpoint or data.
     """
     run, whole_set = open_whole_set(folder, settings, checkpoint, data)
-    figures = measure_sharpness(whole_set, run.state.params, run.state.batch_stats, measured)
+    figures = measure_sharpness(whole_set, run.state.all_params, run.state.batch_stats, measured)
     return {"run": str(folder), "step": run.step, "data": data} | figures
 
 

@@ -26,8 +26,10 @@ def update_ema(average: PyTree, newest: PyTree, *, decay: float, count: jax.Arra
       decay: above 0 and below 1; the average looks back over about 1 / (1 − decay) updates.
       count: n, from 1.
     """
-    weight = (1 - decay) / -jnp.expm1(count * math.log(decay))
-    return optax.incremental_update(newest, average, weight)
+    weight = jnp.where(count == 1, 1, (1 - decay) / -jnp.expm1(count * math.log(decay)))
+    updated = optax.incremental_update(newest, average, weight)
+    # What does not change keeps its bits.
+    return jax.tree.map(lambda new, old, x: jnp.where(x == old, old, new), updated, average, newest)
 
 
 def with_moving_average(update: Callable, decay: float) -> Callable:

@@ -169,11 +169,10 @@ def make_predict_step(
     """
 
     def step(state, batch):
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
         images = batch["image"]
 
         def logits_of(images):
-            return model.apply(variables, images, train=False)
+            return model.apply(state.variables, images, train=False)
 
         def loss_of(images):
             return jnp.sum(losses.cross_entropy(logits_of(images), batch["label"]))

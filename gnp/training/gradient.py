@@ -111,6 +111,7 @@ def make_gradient(
                 batch_stats,
                 images,
                 rngs,
+                frozen=state.frozen,
                 step=state.step,
                 average=average,
                 **model_arguments,

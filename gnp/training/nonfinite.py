@@ -171,7 +171,7 @@ def explain(
     rngs = {name: jax.random.PRNGKey(0) for name in STREAMS}
 
     def loss_fn(params):
-        return objective(params, state.batch_stats, batch, rngs)[0]
+        return objective(params, state.batch_stats, batch, rngs, frozen=state.frozen)[0]
 
     params = state.params
     if found.which_pass == 2:
@@ -192,7 +192,7 @@ def _without_remat(model, state, batch):
     shapes = jax.eval_shape(
         lambda images: plain.init(jax.random.PRNGKey(0), images, train=False), batch["image"]
     )
-    is_same = jax.tree.structure(shapes["params"]) == jax.tree.structure(dict(state.params))
+    is_same = jax.tree.structure(shapes["params"]) == jax.tree.structure(dict(state.all_params))
     return plain if is_same else model
 
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 from gnp.regularization import activation_gradient
 from gnp.regularization.gradient_penalties import GradientPenalties, penalized_loss
 from gnp.regularization.weight import WeightPenalty
+from gnp.training import freeze
 from gnp.training import loss as losses
 
 # Random streams that a model may use.
@@ -46,6 +47,7 @@ class Objective:
         batch,
         rngs,
         *,
+        frozen=None,
         step=0,
         average=lambda gradient: gradient,
         **model_arguments,
@@ -57,6 +59,7 @@ class Objective:
           batch_stats: its batch statistics.
           batch: `image` and `label`; `weight`, if the images have different weights in the loss.
           rngs: a key for each of `STREAMS`.
+          frozen: its other parameters; None if there are none.
           step: the number of the step, from 0.
           average: averages a gradient over the devices of a perturbation group.
           **model_arguments: further arguments of the model.
@@ -66,14 +69,16 @@ class Objective:
         """
 
         def apply(point, **arguments):
-            return self.model.apply(
-                {"params": point["params"], "batch_stats": batch_stats},
-                point["inputs"],
-                train=True,
-                mutable=["batch_stats"],
-                rngs=rngs,
-                **(model_arguments | arguments),
-            )
+            params = point["params"]
+            with freeze.frozen_statistics(params, frozen):
+                return self.model.apply(
+                    {"params": freeze.merged(params, frozen), "batch_stats": batch_stats},
+                    point["inputs"],
+                    train=True,
+                    mutable=["batch_stats"],
+                    rngs=rngs,
+                    **(model_arguments | arguments),
+                )
 
         def loss_fn(point, **arguments):
             with activation_gradient.added(point["activations"]):

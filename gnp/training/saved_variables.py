@@ -13,9 +13,10 @@ from gnp.errors import UserError, reason
 from gnp.files import require_checkpoint_path
 from gnp.runs.folder import CHECKPOINTS_FOLDER
 from gnp.training import checkpoint_files
+from gnp.training.freeze import merged
 from gnp.training.state import fingerprint
 
-_COLLECTIONS = ("params", "batch_stats", "ema")
+_COLLECTIONS = ("params", "batch_stats", "ema", "frozen")
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,10 @@ def read_variables(checkpoint: pathlib.Path, *, ema: bool = False) -> dict[str, 
             f"{checkpoint} holds no moving average of the parameters; train with "
             "--config.ema_decay=0.999, or leave it out."
         )
-    found = state["ema"] if ema else state
+    if ema:
+        found = state["ema"]
+    else:
+        found = state | {"params": merged(state["params"], state.get("frozen"))}
     return {"params": found["params"], "batch_stats": found.get("batch_stats") or {}}
 
 

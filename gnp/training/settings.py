@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optax
@@ -12,7 +12,7 @@ from flax import linen as nn
 from gnp.errors import UserError
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.schedule import build_schedule
-from gnp.training import decay
+from gnp.training import decay, freeze
 from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
 from gnp.training.position import RunLength
@@ -35,11 +35,13 @@ class OptimizerSettings:
       transformation: from `gnp.optimizer.build.build_optimizer`.
       learning_rate: schedule of the step, made of the number of steps in an epoch.
       gradient_clipping: largest norm of the gradient; 0: off.
+      freeze: patterns of the parameters that are not trained.
     """
 
     transformation: optax.GradientTransformation
     learning_rate: Callable[[int], optax.Schedule]
     gradient_clipping: float
+    freeze: Sequence[str]
 
     @classmethod
     def from_config(cls, config: Any) -> "OptimizerSettings":
@@ -71,6 +73,7 @@ class OptimizerSettings:
             ),
             lambda steps_per_epoch: learning_rate(steps_per_epoch=steps_per_epoch),
             config.gradient_clipping,
+            config.opt.freeze,
         )
 
 
@@ -146,7 +149,9 @@ class Settings:
             seed=self.seed,
             ascent=self.penalty.ascent_in_use,
             with_ema=self.ema_decay > 0,
+            freeze=self.optimizer.freeze,
         )
+        freeze.log_counts(state.params, state.frozen)
         if self.loss.l2_on_kernels_only:
             decay.log_counts(state.params)
         return state

@@ -65,6 +65,11 @@ class LossSettings:
           UserError: a field has a bad value, or two do not go together.
         """
         _check_scanned_layers(config)
+        if config.opt.freeze and config.regularization.weight.threshold.limits:
+            raise UserError(
+                "opt.freeze keeps parameters as they are, and regularization.weight.threshold sets "
+                "some to zero; switch one of them off."
+            )
         return cls(
             l2=config.l2_regularization,
             l2_on_kernels_only=config.no_weight_decay_on_bn,

@@ -1,6 +1,6 @@
 """All that training changes, in one tree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from gnp.regularization.ascent import STEEPEST, Ascent
+from gnp.training import freeze as freezing
 
 PyTree = Any
 
@@ -20,13 +21,14 @@ class TrainState:
 
     Attributes:
       step: number of steps taken, int32.
-      params: the model's parameters.
+      params: the model's parameters that are trained: all, if none is frozen.
       batch_stats: running statistics of its batch norms; empty if it has none.
       opt_state: the optimizer's state.
       key: the run's random key; a step folds its number into it.
       skipped: number of steps skipped because they were not finite, int32.
       ascent_memory: what the ascent remembers of past gradients; None without.
       ema: moving averages of the model's variables (`params` and `batch_stats`); None without.
+      frozen: the other parameters; None if there are none.
     """
 
     step: jax.Array
@@ -37,15 +39,22 @@ class TrainState:
     skipped: jax.Array
     ascent_memory: PyTree | None = None
     ema: PyTree | None = None
+    frozen: PyTree | None = None
+
+    @property
+    def all_params(self) -> PyTree:
+        """The parameters of the whole model."""
+        return freezing.merged(self.params, self.frozen)
 
     @property
     def variables(self) -> dict[str, PyTree]:
         """What the model takes in addition to its input."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        return {"params": self.all_params, "batch_stats": self.batch_stats}
 
     def with_variables(self, variables: Mapping[str, PyTree]) -> "TrainState":
         """The same state with other parameters and batch statistics."""
-        return self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        params, frozen = freezing.split_like(variables["params"], self.frozen)
+        return self.replace(params=params, frozen=frozen, batch_stats=variables["batch_stats"])
 
 
 def create_state(
@@ -57,31 +66,38 @@ def create_state(
     seed: int,
     ascent: Ascent = STEEPEST,
     with_ema: bool = False,
+    freeze: Sequence[str] = (),
 ) -> TrainState:
     """The state before the first step.
 
     Args:
       model: called as `model(images, train=False)`.
-      optimizer: its state is made for the model's parameters.
+      optimizer: its state is made for the parameters that are trained.
       image_shape: height, width and channels.
       init_seed: seed of the parameters.
       seed: seed of everything random in training.
       ascent: makes its memory for the model's parameters.
       with_ema: make room for moving averages.
+      freeze: patterns of the parameters that are not trained, see `freeze.split`.
+
+    Raises:
+      UserError: a pattern matches nothing, or nothing would be trained.
     """
 
     @jax.jit
     def create():
         images = jnp.zeros((1, *image_shape))
         variables = model.init(jax.random.PRNGKey(init_seed), images, train=False)
+        params, frozen = freezing.split(variables["params"], freeze)
         state = TrainState(
             step=jnp.zeros((), jnp.int32),
-            params=variables["params"],
+            params=params,
             batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(variables["params"]),
+            opt_state=optimizer.init(params),
             key=jax.random.PRNGKey(seed),
             skipped=jnp.zeros((), jnp.int32),
-            ascent_memory=ascent.initial_memory(variables["params"]),
+            ascent_memory=ascent.initial_memory(params),
+            frozen=frozen,
         )
         if with_ema:
             state = state.replace(ema=jax.tree.map(jnp.zeros_like, state.variables))

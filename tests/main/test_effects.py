@@ -39,6 +39,7 @@ ALWAYS = {
     "l2_regularization",
     "label_smoothing",
     "opt.opt_type",
+    "opt.freeze",
     "model.model_name",
     "model.model_module",
     "use_additional_skip_connections_in_wrn",
