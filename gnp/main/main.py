@@ -25,7 +25,14 @@ from gnp.main.effects import check_effects
 from gnp.main.init_from import starting_point
 from gnp.main.run_data import defaults_of_older_runs, source_of_run
 from gnp.model.size import measure
-from gnp.runs.folder import CURVES_FILE, claim_folder, files_about_run, run_path
+from gnp.runs.folder import (
+    CURVES_FILE,
+    claim_folder,
+    files_about_run,
+    missing_folders,
+    removed_if_refused,
+    run_path,
+)
 from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
@@ -68,6 +75,7 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
     model = build_model(config)
     is_first = jax.process_index() == 0
     folder = run_path(config, working_dir)
+    made = missing_folders(folder) if is_first else []
     with lock_run(folder) if is_first else contextlib.nullcontext() as lock:
         claim_folder(
             folder,
@@ -79,9 +87,10 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
         )
         parallel.barrier("run folder")
         with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
-            source = source_of_run(config, folder)
-            size = measure(model, source.image_shape)
-            check_fits(config.model.model_name, size)
+            with removed_if_refused(made):
+                source = source_of_run(config, folder)
+                size = measure(model, source.image_shape)
+                check_fits(config.model.model_name, size)
             for remark in remarks if is_first else ():
                 _log.warning("%s", remark)
             summary = _train(

@@ -1,17 +1,19 @@
 """The folder of a run: its path, its config, and whether a run may use it."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from gnp.errors import CannotWriteError, UserError
 from gnp.files import kind, read_json, read_text, require_checkpoint_path, write_atomically
 from gnp.runs.lock import LOCK_FILE
+from gnp.runs.log import LOG_FILE
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -40,9 +42,10 @@ _UNSET = "unset"
 # Where config.json is not wanted: tells whether a config is that of the run.
 _FINGERPRINT_FILE = ".config.sha256"
 
+_FILES_OF_START = {CONFIG_FILE, _FINGERPRINT_FILE, LOCK_FILE, LOG_FILE, "data.json"}
 _FILES = (
     *(CONFIG_FILE, METRICS_FILE, TIMINGS_FILE, SUMMARY_FILE, CURVES_FILE),
-    *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", "log.txt"),
+    *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", LOG_FILE),
     *("wandb_id.txt", "sparsity.md", "sparsity.png", "skipped_images.json", "images.npz"),
 )
 _FOLDERS = (CHECKPOINTS_FOLDER, DAMAGED_FOLDER, DIAGNOSTICS_FOLDER, "tensorboard", "profile")
@@ -141,6 +144,31 @@ def claim_folder(
         else:
             write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config, defaults))
     return path
+
+
+def missing_folders(path: pathlib.Path) -> list[pathlib.Path]:
+    """A folder and those above it, as far as they do not exist; the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+@contextlib.contextmanager
+def removed_if_refused(made: Sequence[pathlib.Path]) -> Iterator[None]:
+    """Removes folders that were made for a run if a `UserError` is raised meanwhile.
+
+    What is more than a config, a log and a lock keeps them, such as a list of bad images.
+
+    Args:
+      made: of `missing_folders`, before they were made; empty: the run had its folder.
+    """
+    try:
+        yield
+    except UserError:
+        with contextlib.suppress(OSError):  # the error matters more
+            if made and {entry.name for entry in made[0].iterdir()} <= _FILES_OF_START:
+                shutil.rmtree(made[0])
+                for folder in made[1:]:
+                    folder.rmdir()
+        raise
 
 
 def files_about_run(path: pathlib.Path) -> set[str]:

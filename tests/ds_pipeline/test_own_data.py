@@ -246,7 +246,7 @@ class Shrinking(list):
         return super().__getitem__(index)
 
 
-UNREADABLE = [
+BAD_SOURCES = [
     ([(IMAGE, 0)], "give a dictionary with train, test and"),
     ({"train": iter([])}, "has no length; give one with len"),
     ({"train": []}, "The source, train cannot be used: it is empty"),
@@ -255,22 +255,18 @@ UNREADABLE = [
     ({"train": [(IMAGE, 0), (IMAGE, -1)]}, "the label of element 1 is -1; count from 0"),
     ({"train": ([IMAGE], [0, 1])}, "The source, train has 1 images and 2 labels"),
     ({"train": Shrinking([(IMAGE, x % 2) for x in range(9)])}, "length does not change"),
-]
-# What is found when the images are read.
-UNFIT = [
     ({"train": [(IMAGE, 0), (IMAGE, 2)], "class_names": "ab"}, "is 2; there are 2 classes, 0 to 1"),
     ({"train": [(IMAGE, 0), (IMAGE / 9, 1)]}, "image 1: it is float64 of shape (8, 8, 3), not"),
 ]
 
 
-@pytest.mark.parametrize(("source", "sentence"), [*UNREADABLE, *UNFIT], ids=range(10))
-def test_a_bad_source_is_refused_and_nothing_trained(tmp_path, source, sentence):
+@pytest.mark.parametrize(("source", "sentence"), BAD_SOURCES, ids=range(10))
+def test_a_bad_source_is_refused_and_nothing_written(tmp_path, source, sentence):
     config = config_of("digits", "", "use_test_set=False")
     with pytest.raises(UserError) as error:
         gnp.train(config, tmp_path / "runs", source=source)
     assert sentence in str(error.value)
-    assert not list(tmp_path.rglob("checkpoints"))
-    assert (tmp_path / "runs").exists() == any(sentence == unfit for _, unfit in UNFIT)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from config import base, digits
 from gnp.errors import CannotWriteError, UserError
 from gnp.files import json_text, write_atomically
-from gnp.runs.folder import claim_folder, run_path
+from gnp.runs.folder import claim_folder, missing_folders, removed_if_refused, run_path
 
 
 def changed_config(**changes):
@@ -95,6 +95,22 @@ def test_what_a_run_has_left_is_not_deleted_for_another_config(tmp_path, left):
     with pytest.raises(UserError, match="holds a run with another config"):
         claim_folder(tmp_path, changed_config(label_smoothing=0.1))
     assert (tmp_path / left).exists()
+
+
+@pytest.mark.parametrize("more", [(), ("skipped_images.json",)])
+def test_what_is_refused_leaves_no_new_folder_but_with_what_was_found(tmp_path, more):
+    path = tmp_path / "runs" / "run"
+    made = missing_folders(path)
+    path.mkdir(parents=True)
+    for name in ("config.json", "log.txt", *more):
+        (path / name).touch()
+    with pytest.raises(UserError), removed_if_refused(missing_folders(path)):
+        raise UserError("a folder that was there before stays")
+    assert path.exists()
+    with pytest.raises(UserError), removed_if_refused(made):
+        raise UserError("bad data")
+    assert (tmp_path / "runs").exists() == bool(more)
+    assert tmp_path.exists()
 
 
 def test_config_json_holds_every_field(tmp_path):
