@@ -122,6 +122,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.opt = ml_collections.ConfigDict()
     config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp
     config.opt.opt_params = ml_collections.ConfigDict()  # arguments, named as in optax
+    # (pattern of parameter paths, factor of their learning rate), or with their weight decay as a
+    # third; the first match counts
+    config.opt.groups = ()
+    config.opt.layer_decay = 1.0  # factor between the learning rates of two layers, such as 0.75
     config.opt.freeze = ()  # patterns of the parameters that are not trained; (): none
 
     config.model = ml_collections.ConfigDict()

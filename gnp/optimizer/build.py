@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gnp.errors import UserError, unknown_name
@@ -30,7 +31,9 @@ def optimizer_names() -> list[str]:
 def build_optimizer(
     name: str,
     opt_params: Mapping[str, Any],
-    decayed: Callable[[Any], Any] | None = None,
+    *,
+    decays: Callable[[Any, float], Any] | None = None,
+    rates: Callable[[Any], Any] | None = None,
 ) -> optax.GradientTransformation:
     """An optimizer whose learning rate is set from outside, step by step.
 
@@ -40,8 +43,9 @@ def build_optimizer(
     Args:
       name: one of `optimizer_names()`.
       opt_params: arguments of the optimizer, by optax's names; they override the defaults.
-      decayed: of the parameters, a tree that says for each whether the optimizer's own weight decay
-        takes it; None: all.
+      decays: of the parameters and the optimizer's own weight decay, a tree with the weight decay
+        of each; None: its own for all.
+      rates: of the parameters, a tree with the factor of each one's learning rate; None: 1 for all.
 
     Raises:
       UserError: the optimizer or an argument is unknown.
@@ -52,8 +56,8 @@ def build_optimizer(
     for argument in opt_params:
         if argument not in allowed:
             raise unknown_name(f"parameter of {name} (opt.opt_params)", argument, allowed)
-    if decayed is not None and constructor is optax.adamw:
-        constructor = functools.partial(_adamw, decayed=decayed)
+    if decays is not None and constructor is optax.adamw:
+        constructor = functools.partial(_adamw, decays=decays)
     fixed = [p for p in inspect.signature(constructor).parameters if p != "learning_rate"]
     arguments = {**defaults, **opt_params}
     _check_numbers(name, arguments)
@@ -62,23 +66,33 @@ def build_optimizer(
             f"opt.opt_params.nesterov of {name} needs a momentum, such as opt.opt_params.momentum="
             "0.9."
         )
-    return optax.inject_hyperparams(constructor, static_args=fixed)(learning_rate=0.0, **arguments)
+    optimizer = optax.inject_hyperparams(constructor, static_args=fixed)
+    optimizer = optimizer(learning_rate=0.0, **arguments)
+    return optimizer if rates is None else _with_rates(optimizer, rates)
 
 
-def _adamw(learning_rate, weight_decay, b1=0.9, b2=0.999, eps=1e-8, *, decayed):
-    """`optax.adamw` that decays some of the parameters, with the same state.
+def _with_rates(optimizer, rates):
+    """The optimizer with a factor of the learning rate for each parameter, and the same state."""
+
+    def update(gradient, state, params):
+        updates, state = optimizer.update(gradient, state, params)
+        return jax.tree.map(jnp.multiply, updates, rates(params)), state
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+def _adamw(learning_rate, weight_decay, b1=0.9, b2=0.999, eps=1e-8, *, decays):
+    """`optax.adamw` with a weight decay for each of the parameters, and the same state.
 
     Its own argument `mask` gives a state of another structure, which checkpoints do not fit.
     """
 
     def decay(updates, params):
         return jax.tree.map(
-            lambda update, param, is_decayed: (
-                update + weight_decay * param if is_decayed else update
-            ),
+            lambda update, param, decay: update + decay * param if decay else update,
             updates,
             params,
-            decayed(params),
+            decays(params, weight_decay),
         )
 
     return optax.chain(

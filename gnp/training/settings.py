@@ -15,6 +15,7 @@ from gnp.optimizer.schedule import build_schedule
 from gnp.training import decay, freeze
 from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
+from gnp.training.parameter_groups import ParameterGroups
 from gnp.training.position import RunLength
 from gnp.training.settings_checks import LARGEST_INT, check_fields
 from gnp.training.settings_groups import read_groups
@@ -36,12 +37,14 @@ class OptimizerSettings:
       learning_rate: schedule of the step, made of the number of steps in an epoch.
       gradient_clipping: largest norm of the gradient; 0: off.
       freeze: patterns of the parameters that are not trained.
+      groups: what the transformation does differently to some of the others.
     """
 
     transformation: optax.GradientTransformation
     learning_rate: Callable[[int], optax.Schedule]
     gradient_clipping: float
     freeze: Sequence[str]
+    groups: ParameterGroups
 
     @classmethod
     def from_config(cls, config: Any) -> "OptimizerSettings":
@@ -55,6 +58,7 @@ class OptimizerSettings:
                 f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
                 f"{config.total_epochs}; choose a shorter warmup."
             )
+        groups = ParameterGroups.from_config(config)
         is_scheduled = config.use_learning_rate_schedule
         learning_rate = functools.partial(
             build_schedule,
@@ -69,11 +73,13 @@ class OptimizerSettings:
             build_optimizer(
                 config.opt.opt_type,
                 config.opt.opt_params,
-                decay.decayed if config.no_weight_decay_on_bn else None,
+                decays=groups.decays if groups.rules or groups.spares_vectors else None,
+                rates=None if groups.are_rates_equal else groups.rates,
             ),
             lambda steps_per_epoch: learning_rate(steps_per_epoch=steps_per_epoch),
             config.gradient_clipping,
             config.opt.freeze,
+            groups,
         )
 
 
@@ -152,6 +158,7 @@ class Settings:
             freeze=self.optimizer.freeze,
         )
         freeze.log_counts(state.params, state.frozen)
+        self.optimizer.groups.log_rates(state.params)
         if self.loss.l2_on_kernels_only:
             decay.log_counts(state.params)
         return state
