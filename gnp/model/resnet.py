@@ -14,23 +14,25 @@ _STEMS = ("auto", "cifar", "imagenet")
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with bias, each with a batch norm, and the shortcut.
+    """Two 3×3 convolutions, each with a batch norm, and the shortcut.
 
     Attributes:
       channels: of both convolutions.
       stride: of the first convolution.
       symmetric_padding: as in `ResNet`.
       dtype: dtype of the computation; None: that of inputs and parameters.
+      conv_bias: as in `ResNet`.
     """
 
     channels: int
     stride: int = 1
     symmetric_padding: bool = False
     dtype: object = None
+    conv_bias: bool = True
 
     @nn.compact
     def __call__(self, x, train):
-        norm, conv = _layers(train, self.dtype, self.symmetric_padding)
+        norm, conv = _layers(train, self.dtype, self.symmetric_padding, self.conv_bias)
         shortcut = x
         x = nn.relu(norm()(conv(self.channels, 3, self.stride)(x)))
         x = norm()(conv(self.channels, 3)(x))
@@ -62,7 +64,7 @@ class BottleneckBlock(nn.Module):
         return nn.relu(x + _project(shortcut, x, self.stride, norm, conv))
 
 
-def _layers(train, dtype, symmetric_padding, use_bias=True):
+def _layers(train, dtype, symmetric_padding, use_bias):
     def conv(channels, side, stride=1):
         return nn.Conv(
             channels,
@@ -100,6 +102,8 @@ class ResNet(nn.Module):
       stem_relu: a ReLU before the stem's max pool.
       symmetric_padding: pad strided layers by the same number of zeros on both sides, as PyTorch
         does, instead of by more zeros after the image.
+      conv_bias: biases of the convolutions in basic blocks, which timm's models have not, and which
+        the batch norms behind them make superfluous; bottlenecks have none.
       dtype: dtype of the computation; None: that of inputs and parameters.
       remat: recompute each block in the backward pass instead of storing its results.
     """
@@ -111,6 +115,7 @@ class ResNet(nn.Module):
     stem: str = "auto"
     stem_relu: Flag = False
     symmetric_padding: Flag = False
+    conv_bias: Flag = True
     dtype: DType = None
     remat: Flag = False
 
@@ -119,11 +124,14 @@ class ResNet(nn.Module):
         check_stages(depths=self.depths, widths=self.widths)
         if self.block not in _BLOCKS:
             raise unknown_name("block", self.block, _BLOCKS)
+        block_class = _BLOCKS[self.block]
+        if block_class is BasicBlock:
+            block_class = functools.partial(BasicBlock, conv_bias=self.conv_bias)
         x = self._stem(inputs, train)
         for stage, (depth, channels) in enumerate(zip(self.depths, self.widths, strict=True)):
             for index in range(depth):
                 stride = 2 if stage > 0 and index == 0 else 1
-                block = _BLOCKS[self.block](channels, stride, self.symmetric_padding, self.dtype)
+                block = block_class(channels, stride, self.symmetric_padding, self.dtype)
                 x = run_block(block, x, train, remat=self.remat)
         return head(self.num_outputs, self.dtype)(x.mean(axis=(1, 2)))
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from flax import linen as nn
 
-from gnp.errors import UserError
 from gnp.model.weights import Weights
 
 Arrays = dict[str, np.ndarray]
@@ -119,11 +118,6 @@ def _modernize_swin(arrays):
 
 
 def _rename_resnet(path, model):
-    if model.block != "bottleneck":
-        raise UserError(
-            "timm's ResNet18 and ResNet34 have convolutions without biases, unlike ours, so their "
-            "weights cannot be converted; ResNet50 and deeper models can."
-        )
     path = re.sub(r"^Dense_0\.", "fc.", path)
     block = re.match(r"^[A-Za-z]+Block_(\d+)\.", path)
     if block:
@@ -132,13 +126,25 @@ def _rename_resnet(path, model):
             index -= model.depths[stage]
             stage += 1
         path = path.replace(block[0], f"layer{stage + 1}.{index}.")
-    path = re.sub(r"\.Conv_3\.", ".downsample.0.", path)
-    path = re.sub(r"\.BatchNorm_3\.", ".downsample.1.", path)
+    shortcut = {"basic": 2, "bottleneck": 3}[model.block]
+    path = re.sub(rf"\.Conv_{shortcut}\.", ".downsample.0.", path)
+    path = re.sub(rf"\.BatchNorm_{shortcut}\.", ".downsample.1.", path)
     path = re.sub(r"\bConv_(\d)", lambda m: f"conv{int(m[1]) + 1}", path)
     return re.sub(r"\bBatchNorm_(\d)", lambda m: f"bn{int(m[1]) + 1}", path)
 
 
 _TORCH_RESNET = {"stem": "imagenet", "stem_relu": True, "symmetric_padding": True}
+
+
+def _resnet_params(arrays):
+    is_basic = "layer1.0.conv3.weight" not in arrays
+    return _TORCH_RESNET | ({"conv_bias": False} if is_basic else {})
+
+
+def _resnet_needs(weights):
+    is_basic = weights.model().block == "basic"
+    return _TORCH_RESNET | ({"conv_bias": False} if is_basic else {})
+
 
 FAMILIES = {
     "ViT": Family(
@@ -191,8 +197,8 @@ FAMILIES = {
     ),
     "ResNet": Family(
         rename=_rename_resnet,
-        model_params=lambda arrays: dict(_TORCH_RESNET),
-        needs=lambda weights: _TORCH_RESNET,
+        model_params=_resnet_params,
+        needs=_resnet_needs,
         first="conv1",
         head="fc",
     ),

@@ -26,6 +26,12 @@ SMALL = {
     },
     "CaiT_XXS12": {"patch_size": 16, "approximate_gelu": False},
     "ResNet50": {"stem": "imagenet", "stem_relu": True, "symmetric_padding": True},
+    "ResNet18": {
+        "stem": "imagenet",
+        "stem_relu": True,
+        "symmetric_padding": True,
+        "conv_bias": False,
+    },
     "ViT_Micro": {"patches": {"size": 4}, "approximate_gelu": False},
 }
 
@@ -66,6 +72,7 @@ def test_to_timm_and_back(name):
         ("CaiT_XXS12", "cls_token pos_embed blocks.11.gamma_2 blocks.0.attn.proj_l.weight"),
         ("CaiT_XXS12", "blocks.0.attn.proj_w.bias blocks_token_only.1.attn.q.weight"),
         ("ResNet50", "conv1.weight bn1.running_var layer1.0.downsample.1.weight fc.bias"),
+        ("ResNet18", "layer2.0.downsample.1.weight layer4.1.conv2.weight layer1.1.bn2.bias"),
         ("ResNet50", "layer1.0.downsample.0.weight layer3.5.conv3.weight layer4.2.bn2.weight"),
     ],
 )
@@ -130,12 +137,11 @@ def test_the_size_of_a_swin_s_images(size):
     assert from_timm(to_timm(weights), "Swin_Tiny_224").image_shape == (size, size, 3)
 
 
-def test_resnets_of_blocks_that_timm_has_without_biases():
-    message = "timm's ResNet18 and ResNet34 have convolutions without biases, unlike ours, so"
-    with pytest.raises(UserError, match=message):
+def test_timm_s_basic_blocks_have_no_biases():
+    with pytest.raises(UserError, match="are like our ResNet18 with conv_bias=False, but this one"):
+        to_timm(weights_of("ResNet18", size=64, conv_bias=True))
+    with pytest.raises(UserError, match=r"give the file of a model of the same geometry\.$"):
         from_timm(to_timm(weights_of("ResNet50")), "ResNet18")
-    with pytest.raises(UserError, match=message):
-        to_timm(weights_of("ResNet50", block="basic"))
 
 
 def test_a_tensor_too_many():
@@ -167,6 +173,7 @@ TWINS = [
     ("swin_small_patch4_window7_224", "Swin_Small", 64, {"img_size": 64, "window_size": 4}, False),
     ("cait_xxs24_224", "CaiT_XXS24", 64, {"img_size": 64}, False),
     ("cait_xxs24_224", "CaiT_XXS24", 32, {"img_size": 32}, True),
+    ("resnet18", "ResNet18", 64, {}, False),
     ("resnet50", "ResNet50", 64, {}, False),
 ]
 
@@ -191,7 +198,7 @@ def test_same_logits_as_timm(theirs, ours, size, arguments, tanh_gelu):
 
     arrays = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
     weights = from_timm(arrays, ours, approximate_gelu=tanh_gelu)
-    assert weights.image_shape[0] == (224 if ours == "ResNet50" else size)
+    assert weights.image_shape[0] == (224 if ours.startswith("ResNet") else size)
     model = weights.model()
     logits = jax.jit(functools.partial(model.apply, train=False))(weights.variables, images)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
