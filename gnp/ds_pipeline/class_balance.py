@@ -51,7 +51,8 @@ def class_weights(given: Any, labels: np.ndarray, count: int) -> np.ndarray | No
         return None
     if given == _BALANCED:
         images = np.bincount(labels, minlength=count)
-        weights = len(labels) / (np.count_nonzero(images) * np.maximum(images, 1))
+        per_class = len(labels) / max(np.count_nonzero(images), 1)
+        weights = per_class / np.maximum(images, 1)
         return np.where(images > 0, weights, 0).astype(np.float32)
     if len(given) != count:
         raise UserError(

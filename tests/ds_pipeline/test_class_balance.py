@@ -37,6 +37,12 @@ def test_balanced_weights_give_each_class_the_same_total():
     np.testing.assert_allclose(totals, [8, 8, 0, 8], rtol=1e-6)
 
 
+def test_a_set_for_evaluation_alone_needs_no_weights():
+    with np.errstate(all="raise"):
+        weights = class_balance.class_weights("balanced", np.empty(0, np.int64), 2)
+    np.testing.assert_array_equal(weights, [0, 0])
+
+
 def test_balanced_order_has_each_class_and_each_of_its_images_equally_often():
     order = class_balance.balanced_order(LABELS, np.random.default_rng(0))
     np.testing.assert_array_equal(np.bincount(LABELS[order]), [8, 8, 0, 8])
@@ -63,6 +69,13 @@ def test_batches_are_the_same_with_every_loader(monkeypatch, field, level):
             assert expected.keys() == found.keys()
             for key in expected:
                 np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
+
+
+def test_an_epoch_of_balanced_classes_resumes():
+    source = source_of("sampling=balanced")
+    (_, _, *expected), found = (list(source.train_batches(3, step)) for step in (0, 2))
+    for batch, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(batch["image"], other["image"])
 
 
 def test_a_list_weighs_the_images_of_each_class():

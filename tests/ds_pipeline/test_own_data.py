@@ -191,9 +191,23 @@ def test_batches_are_those_of_the_folder(folder, pairs, tmp_path, make):
     assert_same_batches(build_source(config), build_source(config_of("image_folder", folder)))
 
 
+class Dataset:
+    """As those of PyTorch and Grain, which are no sequences."""
+
+    def __init__(self, pairs):
+        self._pairs = pairs
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def __getitem__(self, index):
+        return self._pairs[index]
+
+
 def in_forms(pairs, folder):
     """The same pairs in each form that Python code may give them."""
     yield pairs
+    yield {part: Dataset(pairs[part]) for part in pairs}
     yield {part: [(Image.fromarray(i), int(n)) for i, n in pairs[part]] for part in pairs}
     yield {part: squares(pairs[part]) for part in pairs}
     files = {part: sorted((folder / part).rglob("*.png")) for part in pairs}
@@ -205,7 +219,7 @@ def in_forms(pairs, folder):
     }
 
 
-@pytest.mark.parametrize("form", range(5))
+@pytest.mark.parametrize("form", range(6))
 def test_batches_from_python_are_those_of_the_folder(folder, pairs, form):
     parts = list(in_forms(pairs, folder))[form]
     source = {"train": parts["train"], "test": parts["val"], "class_names": CLASSES}
