@@ -94,8 +94,7 @@ def test_the_penalty_of_the_example_matches_its_comment():
 
 
 def test_the_example_of_a_config_file_loads(tmp_path):
-    (code,) = [block for block in blocks(PAGES[0], "python") if "get_config" in block]
-    (tmp_path / "flowers.py").write_text(code)
+    (tmp_path / "flowers.py").write_text(example("features.md", "get_config"))
     config = load_config(str(tmp_path / "flowers.py"))
     assert config.opt.opt_params.weight_decay == 0.05
 
