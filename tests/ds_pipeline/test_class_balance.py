@@ -73,6 +73,8 @@ def test_batches_are_the_same_with_every_loader(monkeypatch, field, level):
 
 def test_an_epoch_of_balanced_classes_resumes():
     source = source_of("sampling=balanced")
+    labels = np.concatenate([batch["label"] for batch in source.train_batches(3)])
+    np.testing.assert_array_equal(labels.sum(0), [8, 8, 0, 8])
     (_, _, *expected), found = (list(source.train_batches(3, step)) for step in (0, 2))
     for batch, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(batch["image"], other["image"])

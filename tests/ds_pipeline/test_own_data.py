@@ -254,6 +254,12 @@ def test_gray_folders_have_one_channel(tmp_path):
 IMAGE = np.zeros((SIZE, SIZE, 3), np.uint8)
 
 
+class Growing(list):
+    def __getitem__(self, index):
+        self.append((IMAGE, 0))
+        return super().__getitem__(index)
+
+
 class Shrinking(list):
     def __getitem__(self, index):
         self.pop()
@@ -269,12 +275,13 @@ BAD_SOURCES = [
     ({"train": [(IMAGE, 0), (IMAGE, -1)]}, "the label of element 1 is -1; count from 0"),
     ({"train": ([IMAGE], [0, 1])}, "The source, train has 1 images and 2 labels"),
     ({"train": Shrinking([(IMAGE, x % 2) for x in range(9)])}, "length does not change"),
+    ({"train": Growing([(IMAGE, x % 2) for x in range(9)])}, "give a source whose length does not"),
     ({"train": [(IMAGE, 0), (IMAGE, 2)], "class_names": "ab"}, "is 2; there are 2 classes, 0 to 1"),
     ({"train": [(IMAGE, 0), (IMAGE / 9, 1)]}, "image 1: it is float64 of shape (8, 8, 3), not"),
 ]
 
 
-@pytest.mark.parametrize(("source", "sentence"), BAD_SOURCES, ids=range(10))
+@pytest.mark.parametrize(("source", "sentence"), BAD_SOURCES, ids=range(11))
 def test_a_bad_source_is_refused_and_nothing_written(tmp_path, source, sentence):
     config = config_of("digits", "", "use_test_set=False")
     with pytest.raises(UserError) as error:
