@@ -6,6 +6,8 @@ from typing import Any
 
 from gnp.errors import UserError
 
+_PATHS_SHOWN = 20  # in a message
+
 
 def matching(patterns: Sequence[str], paths: Iterable[str], field: str) -> list[str]:
     """The paths that one of the patterns matches, in their order.
@@ -35,14 +37,17 @@ def first_matches(
       For each path that is matched the first matching rule without its pattern.
 
     Raises:
-      UserError: a pattern matches no path; the message lists those there are.
+      UserError: a pattern is no text or matches no path; the message lists those there are.
     """
     paths = list(paths)
     for pattern, *_ in rules:
+        if not isinstance(pattern, str):
+            raise UserError(f"{field} has {pattern!r}; a pattern is a text such as '*/kernel'.")
         if not fnmatch.filter(paths, pattern):
+            more = len(paths) - _PATHS_SHOWN
             raise UserError(
                 f"{field} has the pattern {pattern!r}, which matches nothing; there are: "
-                f"{', '.join(paths)}."
+                f"{', '.join(paths[:_PATHS_SHOWN])}{f' and {more} more' if more > 0 else ''}."
             )
     found = {}
     for path in paths:

@@ -22,6 +22,7 @@ from gnp.runs.folder import flatten
 from gnp.training import parallel
 from gnp.training.step_programs import StepPrograms
 from gnp.training.step_schedule import StepBlock
+from tests.main import small_models  # noqa: F401 - registers its models for all tests, not for one
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOOD_CODES = {0, 2, 3, 4, *range(129, 256)}
@@ -459,7 +460,7 @@ def test_any_command_line_ends_in_a_sentence(tmp_path_factory, arguments):
     check_training(tmp_path_factory.mktemp("fuzz"), *arguments)
 
 
-SMALL = (f"--config.model.model_module={ROOT / 'tests/main/small_models.py'}",)
+SMALL = ("--config.model.model_module=tests.main.small_models",)
 SMALL += ("--config.model.model_name=SmoothNet", "--config.dataset.num_train_images=192")
 ALSO = [(), ("--config.gnp.r=0.1", "--config.gnp.alpha=0.8")]
 

@@ -201,6 +201,10 @@ def test_the_average_over_devices_is_what_is_remembered():
             r"gnp.perturb has the pattern 'bias\*', which matches nothing",
         ),
         (
+            lambda: restricted(STEEPEST, (("*", 1),)).direction(PARAMS, PARAMS, None, None),
+            r"gnp.perturb has \('\*', 1\) in the place of a pattern",
+        ),
+        (
             lambda: gradient_norm.value_and_grad(quadratic, R, 0.8, ascent="momentum"),
             "alpha must be the number 1, not 0.8",
         ),
@@ -209,7 +213,7 @@ def test_the_average_over_devices_is_what_is_remembered():
             "makes one pass, .* must keep their defaults",
         ),
     ],
-    ids=["name", "decay", "look_sam", "where_steep", "pattern", "alpha", "steps"],
+    ids=["name", "decay", "look_sam", "where_steep", "pattern", "no text", "alpha", "steps"],
 )
 def test_what_cannot_be_is_refused(make, sentence):
     with pytest.raises(UserError, match=sentence):
