@@ -202,7 +202,7 @@ def test_the_average_over_devices_is_what_is_remembered():
         ),
         (
             lambda: restricted(STEEPEST, (("*", 1),)).direction(PARAMS, PARAMS, None, None),
-            r"gnp.perturb has \('\*', 1\) in the place of a pattern",
+            r"gnp.perturb has \('\*', 1\); a pattern is a text such as",
         ),
         (
             lambda: gradient_norm.value_and_grad(quadratic, R, 0.8, ascent="momentum"),
