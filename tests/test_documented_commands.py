@@ -53,7 +53,7 @@ def check_script(variables, arguments):
         check_script(variables, arguments)
     elif script.startswith("recipe/"):
         positional = [word for word in arguments if not word.startswith("--")]
-        named = [word for word in positional if word not in ("CONFIG", "RECIPE")]
+        named = [word for word in positional if word not in ("CONFIG", "RECIPE", "WEIGHTS")]
         file = named[0] if named else "base"
         check_module("gnp.main.main", f"--config=config/{file}.py", *arguments[len(positional) :])
 

@@ -19,7 +19,11 @@ from tests.test_quickstart import ROOT, call
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))
 # Scripts that are not recipes, and arguments that some recipes need.
 OTHER_SCRIPTS = ("common", "quickstart")
-ARGUMENTS = {"seed-sweep": ["digits"], "choose-radius": ["digits_noise"]}
+ARGUMENTS = {
+    "seed-sweep": ["digits"],
+    "choose-radius": ["digits_noise"],
+    "fine-tune": ["weights.npz", "--config.dataset.dataset_name=fake"],
+}
 RUNNABLE = [name for name in RECIPES if name not in OTHER_SCRIPTS]
 
 # Replaces Python: records its arguments and pretends that a run ended, or failed if $FAILING is one
