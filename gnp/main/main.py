@@ -86,11 +86,13 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
             is_writer=is_first,
         )
         parallel.barrier("run folder")
-        with run_log(folder, config.logging) if is_first else contextlib.nullcontext():
-            with removed_if_refused(made):
-                source = source_of_run(config, folder)
-                size = measure(model, source.image_shape)
-                check_fits(config.model.model_name, size)
+        with (
+            run_log(folder, config.logging) if is_first else contextlib.nullcontext(),
+            removed_if_refused(made),
+        ):
+            source = source_of_run(config, folder)
+            size = measure(model, source.image_shape)
+            check_fits(config.model.model_name, size)
             for remark in remarks if is_first else ():
                 _log.warning("%s", remark)
             summary = _train(

@@ -43,6 +43,7 @@ _UNSET = "unset"
 _FINGERPRINT_FILE = ".config.sha256"
 
 _FILES_OF_START = {CONFIG_FILE, _FINGERPRINT_FILE, LOCK_FILE, LOG_FILE, "data.json"}
+_FILES_OF_START |= {"devices.json", CHECKPOINTS_FOLDER}
 _FILES = (
     *(CONFIG_FILE, METRICS_FILE, TIMINGS_FILE, SUMMARY_FILE, CURVES_FILE),
     *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", LOG_FILE),
@@ -153,7 +154,7 @@ def missing_folders(path: pathlib.Path) -> list[pathlib.Path]:
 
 @contextlib.contextmanager
 def removed_if_refused(made: Sequence[pathlib.Path]) -> Iterator[None]:
-    """Removes folders that were made for a run if a `UserError` is raised meanwhile.
+    """Removes folders that were made for a run if a `UserError` is raised before its first step.
 
     What is more than a config, a log and a lock keeps them, such as a list of bad images.
 
@@ -164,7 +165,8 @@ def removed_if_refused(made: Sequence[pathlib.Path]) -> Iterator[None]:
         yield
     except UserError:
         with contextlib.suppress(OSError):  # the error matters more
-            if made and {entry.name for entry in made[0].iterdir()} <= _FILES_OF_START:
+            is_bare = made and {entry.name for entry in made[0].iterdir()} <= _FILES_OF_START
+            if is_bare and not _has_begun(made[0]):
                 shutil.rmtree(made[0])
                 for folder in made[1:]:
                     folder.rmdir()

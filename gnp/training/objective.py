@@ -55,7 +55,7 @@ class Objective:
         """The loss; and new statistics, cross entropy, error rate and penalties.
 
         Args:
-          params: the model's parameters.
+          params: the model's parameters that are trained.
           batch_stats: its batch statistics.
           batch: `image` and `label`; `weight`, if the images have different weights in the loss.
           rngs: a key for each of `STREAMS`.

@@ -245,3 +245,4 @@ def test_another_model_is_refused_by_its_first_difference(first, tmp_path):
     ) as error:
         train(tmp_path, f"init_from={first}", "model.model_params.hidden_size=16")
     assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())

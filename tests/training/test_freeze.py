@@ -47,6 +47,7 @@ def test_a_split_can_be_undone():
             ("Dense_7/*",),
             r"^opt\.freeze has the pattern 'Dense_7/\*', which matches nothing; there",
         ),
+        ((1,), r"^opt\.freeze has 1; a pattern is a text such as '\*/kernel'\."),
         (("*",), r"^opt\.freeze is \('\*',\), which matches all parameters"),
     ],
 )
