@@ -3,7 +3,9 @@
 An exported model takes images as they are, and normalizes them itself. It computes logits.
 """
 
+import contextlib
 import importlib
+import io
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -106,13 +108,14 @@ def as_onnx(
     jax2onnx, onnx, runtime = map(_onnx_library, ("jax2onnx", "onnx", "onnxruntime"))
     images = np.random.default_rng(0).uniform(0, 255, (2, *image_shape)).astype(np.float32)
     try:
-        converted = jax2onnx.to_onnx(
-            function,
-            [("batch", *image_shape)],
-            model_name="classifier",
-            input_names=["images"],
-            output_names=["logits"],
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # the converter prints what it traces
+            converted = jax2onnx.to_onnx(
+                function,
+                [("batch", *image_shape)],
+                model_name="classifier",
+                input_names=["images"],
+                output_names=["logits"],
+            )
         # Shapes within the graph are hints; the converter keeps some of before it moved axes.
         del converted.graph.value_info[:]
         onnx.helper.set_model_props(converted, {"classes": json.dumps(list(class_names))})
