@@ -93,7 +93,7 @@ def _config(*, loader, data, batch_size, epochs, dtype, steps_per_loop, ascent="
     if loader == "tfdata":  # without tensorflow, numpy would be measured in its place
         importlib.import_module("tensorflow")
     config = default_config.get_config()
-    config.dataset.update(data_dir=data, loader=loader)
+    config.dataset.update(data_dir=data, loader=loader, num_classes=10, num_channels=3)
     config.batch_size = batch_size
     config.total_epochs = epochs
     config.compute_dtype = dtype

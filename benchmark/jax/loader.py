@@ -28,6 +28,7 @@ def measure(
     config.dataset.loader = loader
     config.dataset.image_level_augmentations = image_level
     config.dataset.batch_level_augmentations = batch_level
+    config.dataset.update(num_classes=10, num_channels=3)
     if not case.startswith("imagenet"):
         config.batch_size = 256
         return _rate(_cifar_source(config), seconds)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import ml_collections
 import numpy as np
 
 from gnp.ds_pipeline import (
@@ -48,7 +47,7 @@ _LOADERS = ("tfdata", "device")
 # These need tensorflow only if the augmentation does.
 _NUMPY_SOURCES = ("digits", "fake")
 
-_Config = TypeVar("_Config", ml_collections.ConfigDict, ml_collections.FrozenConfigDict)
+_Config = TypeVar("_Config")  # of ml_collections, frozen or not
 
 _log = logging.getLogger(__name__)
 
@@ -123,13 +122,13 @@ def filled_in(config: _Config) -> _Config:
     unset = [name for name in ("num_classes", "num_channels") if config.dataset[name] is None]
     if not unset:
         return config
-    filled = ml_collections.ConfigDict(config.to_dict())
+    filled = config.to_dict()
     for name in unset:
         find = getattr(_module(config), name, None)
         if find is None:
             given = config.dataset.dataset_name
             raise UserError(f"dataset.{name} is unset, and {given} does not say it; set it.")
-        filled.dataset[name] = find(config)
+        filled["dataset"][name] = find(config)
     return type(config)(filled)
 
 

@@ -14,6 +14,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from gnp.diagnostics.classification import classification_figures
+from gnp.ds_pipeline.build import filled_in
 from gnp.errors import UserError
 from gnp.main import app, evaluate
 from gnp.main.config import load_config
@@ -47,7 +48,7 @@ def settings_of(folder, *overrides):
 
 
 def test_config_json_alone_gives_the_config_back(folder):
-    assert settings_of(folder) == load_config("config/digits.py", TINY)
+    assert settings_of(folder) == filled_in(load_config("config/digits.py", TINY))
 
 
 def test_figures_are_those_of_training(folder):

@@ -78,7 +78,7 @@ def test_between_narrow_parameters_points_are_precise():
             return params["a"], 0.0
 
     ends = [
-        types.SimpleNamespace(params={"a": jnp.array(x, jnp.bfloat16)}, batch_stats={})
+        types.SimpleNamespace(all_params={"a": jnp.array(x, jnp.bfloat16)}, batch_stats={})
         for x in (100, 101)
     ]
     value, _ = _between(ParamsInPlaceOfLoss(), *ends)(np.array([0.25]))
