@@ -22,7 +22,6 @@ from gnp.runs.folder import flatten
 from gnp.training import parallel
 from gnp.training.step_programs import StepPrograms
 from gnp.training.step_schedule import StepBlock
-from tests.main import small_models  # noqa: F401 - registers its models for all tests, not for one
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOOD_CODES = {0, 2, 3, 4, *range(129, 256)}
@@ -43,11 +42,16 @@ def _no_training(monkeypatch):
     monkeypatch.setattr(main, "_print_summary", lambda summary, folder: None)
     registry.model_names()  # registers those of the project
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+    imported = set(sys.modules)
     loggers = [logging.getLogger(name) for name in ("gnp", "absl")]
     levels = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+    # The registry forgets their models, so another test must be able to import them again.
+    for name in set(sys.modules) - imported:
+        if name.startswith("gnp_models_"):
+            del sys.modules[name]
 
 
 def trace(settings, *, model, source, **job):
@@ -460,7 +464,7 @@ def test_any_command_line_ends_in_a_sentence(tmp_path_factory, arguments):
     check_training(tmp_path_factory.mktemp("fuzz"), *arguments)
 
 
-SMALL = ("--config.model.model_module=tests.main.small_models",)
+SMALL = (f"--config.model.model_module={ROOT / 'tests/main/small_models.py'}",)
 SMALL += ("--config.model.model_name=SmoothNet", "--config.dataset.num_train_images=192")
 ALSO = [(), ("--config.gnp.r=0.1", "--config.gnp.alpha=0.8")]
 
