@@ -15,7 +15,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gnp.errors import UserError
 from gnp.regularization import tree
 from gnp.regularization.ascent import Ascent
 
@@ -46,11 +45,7 @@ def where_steep(inner: Ascent, total_steps: int) -> Ascent:
     Raises:
       UserError: the inner ascent remembers something itself, or makes no pass at θ.
     """
-    if inner.has_memory:
-        raise UserError(
-            "gnp.when.steep remembers the gradients' norms, so gnp.ascent must be one without a "
-            "memory of its own: gradient, adaptive or random."
-        )
+    inner.require_no_memory("gnp.when.steep remembers the gradients' norms")
 
     def init(params):
         del params

@@ -76,6 +76,18 @@ class Ascent:
         """The memory before the first step; None if there is none."""
         return None if self.init is None else self.init(params)
 
+    def require_no_memory(self, what: str) -> None:
+        """Raises a UserError if this ascent has a memory, beside which there is no room for `what`.
+
+        Args:
+          what: what else would be remembered, as the beginning of a sentence.
+        """
+        if self.has_memory:
+            raise UserError(
+                f"{what}, so gnp.ascent must be one without a memory of its own: gradient, "
+                "adaptive or random."
+            )
+
 
 def _along_gradient(params, gradient, memory, key):
     del params, memory, key
@@ -111,13 +123,7 @@ def friendly(decay: float = 0.9) -> Ascent:
         del params, key
         return tree.unit(tree.add(gradient, memory, -1))
 
-    def update(memory, gradients):
-        return tree.mix(gradients.clean, memory, decay)
-
-    def standard_step(gradient, memory):
-        return gradient, tree.mix(gradient, memory, decay)
-
-    return Ascent(direction, init=_zeros, update=update, standard_step=standard_step)
+    return _with_average(decay, lambda gradients: gradients.clean, direction=direction)
 
 
 def momentum(decay: float = 0.9, sign: float = 1) -> Ascent:
@@ -138,19 +144,23 @@ def momentum(decay: float = 0.9, sign: float = 1) -> Ascent:
         del params, gradient, key
         return tree.scale(tree.unit(memory), sign)
 
-    def update(memory, gradients):
-        return tree.mix(gradients.mixed, memory, decay)
-
-    def standard_step(gradient, memory):
-        return gradient, tree.mix(gradient, memory, decay)
-
-    return Ascent(
-        direction, needs_gradient=False, init=_zeros, update=update, standard_step=standard_step
+    return _with_average(
+        decay, lambda gradients: gradients.mixed, direction=direction, needs_gradient=False
     )
 
 
-def _zeros(params):
-    return jax.tree.map(jnp.zeros_like, tree.precise(params))
+def _with_average(decay, chosen, **ascent):
+    """An ascent whose memory is a moving average of one of the gradients, from zeros on."""
+
+    def averaged(gradient, memory):
+        return tree.mix(gradient, memory, decay)
+
+    return Ascent(
+        init=lambda params: jax.tree.map(jnp.zeros_like, tree.precise(params)),
+        update=lambda memory, gradients: averaged(chosen(gradients), memory),
+        standard_step=lambda gradient, memory: (gradient, averaged(gradient, memory)),
+        **ascent,
+    )
 
 
 _ASCENTS = {

@@ -11,7 +11,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gnp.errors import UserError
 from gnp.regularization import tree
 from gnp.regularization.ascent import Ascent
 
@@ -26,11 +25,7 @@ def look_sam(inner: Ascent, strength: float) -> Ascent:
     Raises:
       UserError: the inner ascent remembers something itself, or makes no pass at θ.
     """
-    if inner.has_memory:
-        raise UserError(
-            "gnp.reuse remembers the last penalty, so gnp.ascent must be one without a memory of "
-            "its own: gradient, adaptive or random."
-        )
+    inner.require_no_memory("gnp.reuse remembers the last penalty")
 
     def update(memory, gradients):
         # At weight 0 the two gradients are equal up to rounding, whose direction means nothing.
