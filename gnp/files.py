@@ -38,6 +38,19 @@ def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
     return folder
 
 
+def file_to_write(path: pathlib.Path, flag: str) -> pathlib.Path:
+    """The file that a flag names; its folder exists, and there is nothing else in its place.
+
+    Raises:
+      UserError: there is, or the folder cannot be created or written.
+    """
+    found = kind(path)
+    if found not in ("a file", "nothing"):
+        raise UserError(f"{flag} is {path}, which is {found}; name a file.")
+    make_folder(path.parent, flag)
+    return path
+
+
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     """Writes a file so that whoever reads it sees the old content or the new, never a part.
 

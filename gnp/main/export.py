@@ -14,7 +14,7 @@ from typing import NamedTuple
 from absl import flags
 
 from gnp.errors import UserError
-from gnp.files import kind, make_folder, write_atomically
+from gnp.files import file_to_write, write_atomically
 from gnp.main import app, saved_run
 from gnp.main.convert import TIMM_TANH_GELU, as_weights
 from gnp.main.run import Run
@@ -111,10 +111,7 @@ def _checked(out, form):
         raise UserError(
             f"--out is {out}, but --format is {form}; name a file such as model.{form}."
         )
-    if kind(out) not in ("a file", "nothing"):
-        raise UserError(f"--out is {out}, which is {kind(out)}; name a file.")
-    make_folder(out.parent, "--out")
-    return out
+    return file_to_write(out, "--out")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from absl import flags
 
 from gnp.ds_pipeline.folder import images_below
 from gnp.errors import SkippedError, UserError, printable
-from gnp.files import kind, make_folder, write_atomically
+from gnp.files import file_to_write, kind, write_atomically
 from gnp.main import app, saved_run
 from gnp.main.predictor import top_classes
 from gnp.main.run import Run
@@ -165,10 +165,7 @@ def _checked(out):
     out = pathlib.Path(out)
     if out.suffix not in _SUFFIXES:
         raise UserError(f"--out is {out}; name a file that ends with .csv or .jsonl.")
-    if kind(out) not in ("a file", "nothing"):
-        raise UserError(f"--out is {out}, which is {kind(out)}; name a file.")
-    make_folder(out.parent, "--out")
-    return out
+    return file_to_write(out, "--out")
 
 
 if __name__ == "__main__":
