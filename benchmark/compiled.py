@@ -42,8 +42,8 @@ from benchmark.jax.steps import (
 )
 from gnp.model import size
 from gnp.training import parallel
-from gnp.training.peak_flops import peak_flops
-from gnp.training.throughput import train_flops
+from gnp.training.monitoring.peak_flops import peak_flops
+from gnp.training.monitoring.throughput import train_flops
 
 _MODELS = ("ViT_S16", "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')

@@ -37,7 +37,7 @@ import numpy as np
 
 from benchmark import machine, options, timing
 from benchmark.subprocess_case import describe_machine, rates_in_rounds, run_case
-from gnp.main import xla
+from gnp.main.start import xla
 
 _JAX, _TORCH = "benchmark.jax.end_to_end", "benchmark.torch.end_to_end"
 

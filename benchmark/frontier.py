@@ -32,10 +32,10 @@ from tqdm import tqdm
 
 from benchmark import frontier_report, machine, options
 from gnp.main import main as training
-from gnp.main import xla
 from gnp.main.config import load_config
+from gnp.main.start import xla
 from gnp.runs.folder import SUMMARY_FILE
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 
 _FIRST_SEED_TO_CHOOSE = 100
 

@@ -15,7 +15,7 @@ import jax
 
 from benchmark import machine, options
 from benchmark.jax import steps
-from gnp.main import xla
+from gnp.main.start import xla
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16")
 

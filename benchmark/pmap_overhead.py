@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 
 from benchmark import machine, options, timing
 from benchmark.jax.steps import Contender, build_model, make_batch, map_by_shard_map, our_step
-from gnp.main import xla
+from gnp.main.start import xla
 from gnp.training import parallel
 
 # Model -> batch size, image size.

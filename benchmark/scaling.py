@@ -21,7 +21,7 @@ import jax
 from benchmark import machine, options, timing
 from benchmark.collectives import in_parameters
 from benchmark.jax.steps import Contender, build_model, make_batch, our_step
-from gnp.main import xla
+from gnp.main.start import xla
 from gnp.model.size import measure as measure_size
 from gnp.training.groups import PerturbationGroups
 

@@ -16,7 +16,7 @@ import jax
 
 from benchmark import machine, options, timing
 from benchmark.jax.steps import make_batch, our_step
-from gnp.main import xla
+from gnp.main.start import xla
 from gnp.model import create_model
 
 CASES = {

@@ -46,10 +46,10 @@ from benchmark.jax.steps import (
 )
 from benchmark.subprocess_case import error_line
 from benchmark.torch.process import TorchProcess
-from gnp.main import xla
+from gnp.main.start import xla
 from gnp.model import size
-from gnp.training.peak_flops import peak_flops
-from gnp.training.throughput import train_flops
+from gnp.training.monitoring.peak_flops import peak_flops
+from gnp.training.monitoring.throughput import train_flops
 
 _MODELS = ("WideResNet_16_4", "ResNet18", "ViT_TI16", "ViT_S16")
 _MODELS_ON_GPU = (*_MODELS, "WideResNet_28_10", "ResNet50", "Swin_Tiny_224")

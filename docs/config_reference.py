@@ -1,6 +1,6 @@
 """Generates the reference of all config fields from config/base.py."""
 
-from gnp.main.described_fields import described_fields
+from gnp.main.fields.described import described_fields
 
 _BAR = "\\|"  # in a cell of a table
 

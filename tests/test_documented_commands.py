@@ -10,8 +10,8 @@ from absl.testing import flagsaver
 
 from gnp.errors import UserError
 from gnp.main import app, cli, config
-from gnp.main.effects import check_effects
-from gnp.training.settings import read_settings
+from gnp.main.fields.effects import check_effects
+from gnp.training.settings.run import read_settings
 from tests.pages import NAMES, PAGES, PROGRAMS, check_field, commands, quoted
 from tests.test_quickstart import ROOT
 
@@ -83,7 +83,7 @@ def check_module(name, *arguments):
 @pytest.fixture(scope="module")
 def known_flags():
     """Returns the names of the flags of all commands."""
-    files = [*(ROOT / "gnp" / "main").glob("*.py"), *(ROOT / "benchmark").glob("*.py")]
+    files = [*(ROOT / "gnp" / "main").rglob("*.py"), *(ROOT / "benchmark").glob("*.py")]
     text = "".join(file.read_text() for file in files)
     return set(re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\(\s*"--)(\w+)"', text))
 
@@ -112,7 +112,7 @@ def test_quoted_files_exist(page):
 @every_page
 def test_quoted_modules_exist(page):
     for span in quoted(page):
-        for module in re.findall(r"\b(?:gnp\.main|benchmark)\.[a-z]\w+", span):
+        for module in re.findall(r"\b(?:gnp\.main|benchmark)(?:\.[a-z]\w+)+", span):
             assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), span
 
 

@@ -14,7 +14,7 @@ LONGEST_FILE = 300  # lines
 PLACES = {
     "where a step is skipped": ("gnp/training/nonfinite.py", "def skip_step"),
     "where the label smoothing is": ("gnp/training/loss.py", "def smooth_labels"),
-    "where a run resumes": ("gnp/training/checkpoint.py", "def restore_latest"),
+    "where a run resumes": ("gnp/training/checkpoints/manager.py", "def restore_latest"),
     "where the perturbation is computed": ("gnp/regularization/ascent.py", "def _along_gradient"),
 }
 

@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from gnp.main import config
-from gnp.main.build import build_model
-from gnp.main.effects import check_effects
+from gnp.main.fields.effects import check_effects
 from gnp.main.reproduction import read_errors
+from gnp.main.start.build import build_model
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.folder import config_json
 from gnp.runs.metrics import read_metrics
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 from tests.test_quickstart import ROOT, call
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipe").glob("*.sh"))

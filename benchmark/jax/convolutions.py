@@ -10,7 +10,7 @@ from jax import lax
 from benchmark.convolutions import dimensions
 from benchmark.subprocess_case import answer_request
 from benchmark.timing import rate
-from gnp.main import xla
+from gnp.main.start import xla
 
 
 def measure(case: str, dtype: str, seconds: float, *, default_settings: bool) -> dict:

@@ -15,7 +15,7 @@ from benchmark.jax import default_config, steps
 from benchmark.subprocess_case import answer_request
 from gnp.ds_pipeline.build import build_source
 from gnp.training.loop import train
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 
 
 def measure(*, function: str, **request) -> float:

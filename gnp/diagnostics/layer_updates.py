@@ -8,8 +8,8 @@ from flax import linen as nn
 
 from gnp.regularization import tree
 from gnp.training import parallel
-from gnp.training.health import LAYER_NORMS, layer_names, layer_norms
-from gnp.training.settings import Settings
+from gnp.training.monitoring.health import LAYER_NORMS, layer_names, layer_norms
+from gnp.training.settings.run import Settings
 from gnp.training.state import TrainState
 from gnp.training.step_programs import StepPrograms
 

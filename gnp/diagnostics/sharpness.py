@@ -14,7 +14,7 @@ from gnp.diagnostics.dataset_loss import WholeSet
 from gnp.errors import UserError
 from gnp.regularization import tree
 from gnp.regularization.control_flow import scan
-from gnp.training.progress import Counter
+from gnp.training.monitoring.progress import Counter
 
 PyTree = Any
 
@@ -77,7 +77,7 @@ def measure_sharpness(
       whole_set: the loss over the data set.
       params, batch_stats: on all devices.
       settings: what is measured.
-      show_progress: on stderr, see `gnp.training.progress.Counter`.
+      show_progress: on stderr, see `gnp.training.monitoring.progress.Counter`.
 
     Returns:
       `num_images`, `num_parameters`, `loss`, `error_rate`, `gradient_norm`, `eigenvalues` with

@@ -14,10 +14,11 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from gnp.errors import NotSavedError, SkippedError, TrainingError, UserError, reason
-from gnp.main import config, xla
-from gnp.main.described_fields import nearest_fields
+from gnp.main import config
+from gnp.main.fields.described import nearest_fields
+from gnp.main.start import xla
 from gnp.training.interrupt import Interrupted
-from gnp.training.settings_checks import LARGEST_FLOAT, LARGEST_INT
+from gnp.training.settings.checks import LARGEST_FLOAT, LARGEST_INT
 
 _SKIPPED = 1
 _BAD_INPUT = 2

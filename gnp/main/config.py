@@ -15,9 +15,9 @@ from absl import flags
 from gnp import configs
 from gnp.errors import UserError, reason, unknown_name
 from gnp.files import read_json, read_text
-from gnp.main.described_fields import DescribedField, described_fields
-from gnp.main.fields import resolve
-from gnp.main.values import CommandLineText, shortened, shown
+from gnp.main.fields.described import DescribedField, described_fields
+from gnp.main.fields.overrides import resolve
+from gnp.main.fields.values import CommandLineText, shortened, shown
 
 # Flags of the reference, and the field that each one sets.
 _FLAG_FIELDS = {

@@ -19,10 +19,10 @@ from absl import flags
 from gnp.errors import CannotWriteError, UserError, reason
 from gnp.files import make_folder
 from gnp.main import app
-from gnp.main.build import model_params
 from gnp.main.config import load_config
-from gnp.main.own_models import import_model_module
-from gnp.main.trained import read_trained
+from gnp.main.saved.trained import read_trained
+from gnp.main.start.build import model_params
+from gnp.main.start.own_models import import_model_module
 from gnp.model import torch_file
 from gnp.model.timm_weights import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights

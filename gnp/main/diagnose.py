@@ -19,15 +19,16 @@ from gnp.diagnostics.layer_chain import LayerChain
 from gnp.diagnostics.layer_updates import next_step_norms
 from gnp.errors import UserError
 from gnp.files import json_text, write_atomically
-from gnp.main import app, config, saved_run
-from gnp.main.build import build_model, check_names
-from gnp.main.device_memory import check_fits
+from gnp.main import app, config
+from gnp.main.saved import saved_run
 from gnp.main.sharpness import FULL_PRECISION, check_data
+from gnp.main.start.build import build_model, check_names
+from gnp.main.start.device_memory import check_fits
 from gnp.model.scanned_blocks import in_plain_layers
 from gnp.model.size import measure
 from gnp.report.table import aligned
 from gnp.runs.folder import DIAGNOSE_FILE, DIAGNOSE_PICTURE
-from gnp.training.progress import Counter
+from gnp.training.monitoring.progress import Counter
 
 _FIELDS = (*FULL_PRECISION, "logging.layer_norms_every=1")
 

@@ -22,8 +22,9 @@ from gnp.diagnostics.classification import classification_figures, draw_confusio
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.files import json_text, make_folder, write_atomically
-from gnp.main import app, saved_run
-from gnp.main.chosen_checkpoint import is_average
+from gnp.main import app
+from gnp.main.saved import saved_run
+from gnp.main.saved.chosen_checkpoint import is_average
 from gnp.main.shown_images import evaluation_images
 from gnp.report.image_grid import save_image_grid
 from gnp.report.table import aligned

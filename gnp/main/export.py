@@ -15,9 +15,10 @@ from absl import flags
 
 from gnp.errors import UserError
 from gnp.files import file_to_write, write_atomically
-from gnp.main import app, saved_run
+from gnp.main import app
 from gnp.main.convert import TIMM_TANH_GELU, as_weights
 from gnp.main.run import Run
+from gnp.main.saved import saved_run
 from gnp.model import exported, torch_file
 from gnp.model.timm_weights import is_of_timm, to_timm
 from gnp.model.weights import flat_arrays

@@ -18,7 +18,7 @@ from gnp.files import make_folder
 from gnp.main import app, config
 from gnp.main.shown_images import as_shown, completed
 from gnp.report.image_grid import save_image_grid
-from gnp.training.progress import Counter
+from gnp.training.monitoring.progress import Counter
 
 _IMAGES_SHOWN = 32
 _IMAGES_MEASURED = 2000

@@ -23,12 +23,13 @@ from gnp.diagnostics import landscape
 from gnp.diagnostics.landscape import draw_landscape
 from gnp.errors import UserError, reason
 from gnp.files import read_json, write_atomically
-from gnp.main import app, saved_run
+from gnp.main import app
+from gnp.main.saved import saved_run
 from gnp.main.sharpness import FULL_PRECISION, open_whole_set
 from gnp.model.scanned_blocks import is_stacked, stack_params, unstack_params
 from gnp.regularization import tree
 from gnp.runs.folder import CONFIG_FILE, LANDSCAPE_FILES
-from gnp.training.progress import Counter
+from gnp.training.monitoring.progress import Counter
 
 _MOST_POINTS = 1000  # along each direction
 _BEYOND = 0.25  # an interpolation extends beyond both ends by this share of the way

@@ -16,14 +16,15 @@ from absl import flags
 
 from gnp.ds_pipeline.build import filled_in
 from gnp.errors import NotSavedError, UserError
-from gnp.main import app, distributed
+from gnp.main import app
 from gnp.main import config as config_flags
-from gnp.main.build import build_model, check_names
 from gnp.main.config import default_config
-from gnp.main.device_memory import check_fits
-from gnp.main.effects import check_effects
-from gnp.main.init_from import starting_point
-from gnp.main.run_data import defaults_of_older_runs, source_of_run
+from gnp.main.fields.effects import check_effects
+from gnp.main.saved.run_data import defaults_of_older_runs, source_of_run
+from gnp.main.start import distributed
+from gnp.main.start.build import build_model, check_names
+from gnp.main.start.device_memory import check_fits
+from gnp.main.start.init_from import starting_point
 from gnp.model.size import measure
 from gnp.runs.folder import (
     CURVES_FILE,
@@ -38,7 +39,7 @@ from gnp.runs.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import train
 from gnp.training.run_devices import fields_to_choose, with_groups_of_run
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 
 _NAMES_SHOWN = 3  # of each group of fields, in --help
 

@@ -14,8 +14,8 @@ from flax import linen as nn
 
 from gnp.errors import UserError
 from gnp.main import app
-from gnp.main.build import model_params
 from gnp.main.config import load_config, overrides
+from gnp.main.start.build import model_params
 from gnp.model import create_model, failures, model_names
 from gnp.model.size import KEPT_CLASSES, KEPT_IMAGE_SHAPE, kept_sizes, measure
 

@@ -20,10 +20,11 @@ from absl import flags
 from gnp.ds_pipeline.folder import images_below
 from gnp.errors import SkippedError, UserError, printable
 from gnp.files import file_to_write, kind, write_atomically
-from gnp.main import app, saved_run
-from gnp.main.predictor import top_classes
+from gnp.main import app
 from gnp.main.run import Run
-from gnp.training.progress import Counter
+from gnp.main.saved import saved_run
+from gnp.main.saved.predictor import top_classes
+from gnp.training.monitoring.progress import Counter
 
 _SUFFIXES = (".csv", ".jsonl")
 

@@ -16,11 +16,13 @@ from gnp.ds_pipeline.build import filled_in
 from gnp.ds_pipeline.eval_image import EvalImage
 from gnp.errors import UserError
 from gnp.files import read_json
-from gnp.main import main, saved_run, xla
-from gnp.main.build import as_run_did, build_model
-from gnp.main.chosen_checkpoint import is_average, read_run_variables
+from gnp.main import main
 from gnp.main.config import as_config, load_config
-from gnp.main.predictor import Predictions, Predictor
+from gnp.main.saved import saved_run
+from gnp.main.saved.chosen_checkpoint import is_average, read_run_variables
+from gnp.main.saved.predictor import Predictions, Predictor
+from gnp.main.start import xla
+from gnp.main.start.build import as_run_did, build_model
 from gnp.model.transfer import take_variables
 from gnp.model.weights import variable_shapes
 from gnp.runs.data_file import DATA_FILE, RunData, read_run_data

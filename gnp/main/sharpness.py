@@ -16,7 +16,8 @@ from gnp.diagnostics.sharpness import SharpnessSettings, measure_sharpness
 from gnp.diagnostics.spectrum import draw_spectrum
 from gnp.errors import unknown_name
 from gnp.files import json_text, write_atomically
-from gnp.main import app, saved_run
+from gnp.main import app
+from gnp.main.saved import saved_run
 from gnp.runs.folder import SHARPNESS_FILE, SPECTRUM_PICTURE
 
 DATA = ("train", "test")

@@ -16,8 +16,8 @@ from absl import flags
 
 from gnp.errors import UserError
 from gnp.main import app, config
-from gnp.main.described_fields import DescribedField, nearest_fields
-from gnp.main.values import shown
+from gnp.main.fields.described import DescribedField, nearest_fields
+from gnp.main.fields.values import shown
 
 # Longer assignments push the meaning to the right.
 _WIDEST = 48

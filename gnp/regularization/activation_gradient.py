@@ -19,7 +19,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
-from gnp.regularization.paths import matching
+from gnp.parameter_paths import matching
 
 Zeros = dict[str, jax.Array]
 
@@ -45,7 +45,7 @@ def zeros_for(
     """Zeros like the activations that one of the patterns matches.
 
     Args:
-      patterns: of names of activations, see `gnp.regularization.paths`.
+      patterns: of names of activations, see `gnp.parameter_paths`.
       apply: calls the model; it is traced, not run.
       field: where the patterns come from, for messages.
 

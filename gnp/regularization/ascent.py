@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gnp import parameter_paths as paths
 from gnp.errors import UserError, unknown_name
-from gnp.regularization import paths, tree
+from gnp.regularization import tree
 
 PyTree = Any
 

@@ -26,7 +26,7 @@ class GradientPenalties:
       input_strength: ε.
       input_form: a name of `input_gradient.FORMS`.
       activation_strength: w.
-      activation_patterns: which activations, see `gnp.regularization.paths`.
+      activation_patterns: which activations, see `gnp.parameter_paths`.
       parameter_strength: γ.
     """
 

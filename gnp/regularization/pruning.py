@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from gnp.parameter_paths import first_matches
 from gnp.regularization import tree
 from gnp.regularization.epochs import Epochs
-from gnp.regularization.paths import first_matches
 from gnp.regularization.weight_groups import WeightGroups
 
 PyTree = Any

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from gnp.parameter_paths import first_matches
 from gnp.regularization.epochs import Epochs
-from gnp.regularization.paths import first_matches
 from gnp.regularization.weight_groups import WeightGroups
 
 PyTree = Any

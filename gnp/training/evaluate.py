@@ -102,7 +102,7 @@ class Evaluator:
         """Args:
         model: the classifier.
         source: a `gnp.ds_pipeline.source.DataSource`.
-        settings: `gnp.training.settings.EvaluationSettings`.
+        settings: `gnp.training.settings.run.EvaluationSettings`.
         more: further figures of the parameters.
         """
         self._step = parallel.map_eval_step(

@@ -14,7 +14,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from gnp.errors import UserError
-from gnp.regularization.paths import matching
+from gnp.parameter_paths import matching
 
 _FIELD = "opt.freeze"
 

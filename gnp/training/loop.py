@@ -14,13 +14,13 @@ from flax import linen as nn
 from gnp.errors import NotSavedError
 from gnp.runs.summary import summarize, write_results
 from gnp.training import nonfinite, parallel
-from gnp.training.checkpoint import Checkpoints, open_checkpoints
+from gnp.training.checkpoints.manager import Checkpoints, open_checkpoints
+from gnp.training.checkpoints.saving import Saver
 from gnp.training.evaluate import Evaluator
 from gnp.training.interrupt import StopRequest
-from gnp.training.monitor import Monitor, Records
+from gnp.training.monitoring.monitor import Monitor, Records
 from gnp.training.position import Position, RunLength
-from gnp.training.saving import Saver
-from gnp.training.settings import Settings
+from gnp.training.settings.run import Settings
 from gnp.training.state import TrainState
 from gnp.training.step_programs import StepPrograms, send
 from gnp.training.step_schedule import StepBlock, StepSchedule, batches_of_blocks

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gnp.optimizer.decay import decayed_leaves
 from gnp.regularization import weight
-from gnp.training.decay import decayed_leaves
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -30,7 +30,7 @@ def l2_penalty(params: Any, *, kernels_only: bool = False) -> jax.Array:
 
     Args:
       params: tree of arrays.
-      kernels_only: only those of `gnp.training.decay.decayed`.
+      kernels_only: only those of `gnp.optimizer.decay.decayed`.
     """
     return sum(map(weight.l2, decayed_leaves(params) if kernels_only else jax.tree.leaves(params)))
 

@@ -25,7 +25,7 @@ class Objective:
     Attributes:
       model: the classifier.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
-      l2_on_kernels_only: take only the parameters of `gnp.training.decay.decayed`.
+      l2_on_kernels_only: take only the parameters of `gnp.optimizer.decay.decayed`.
       label_smoothing: share of each label spread over all classes.
       weight_penalties: further terms that look at the parameters.
       gradient_penalties: terms that look at the gradients of the loss with all terms before.

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from gnp.training import parallel
 from gnp.training.nonfinite import skip_step
-from gnp.training.settings import Settings
+from gnp.training.settings.run import Settings
 from gnp.training.state import TrainState
 from gnp.training.step import make_train_step
 from gnp.training.step_schedule import StepBlock

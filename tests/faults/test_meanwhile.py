@@ -10,7 +10,7 @@ from gnp.errors import NotSavedError, TrainingError
 from gnp.runs.lock import lock_run
 from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted
-from gnp.training.monitor import Monitor
+from gnp.training.monitoring.monitor import Monitor
 from tests.faults.small_run import run_folder, train
 from tests.training.interruptions import stop_after
 

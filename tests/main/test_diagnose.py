@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from gnp.diagnostics.layer_chain import find_layers
-from gnp.main import saved_run
 from gnp.main.config import load_config
 from gnp.main.diagnose import diagnose
+from gnp.main.saved import saved_run
 from gnp.model import create_model
 from gnp.model.scanned_blocks import in_plain_layers
 from gnp.regularization import tree
 from gnp.runs.metrics import read_metrics
-from gnp.training import progress
+from gnp.training.monitoring import progress
 
 FIELDS = ("logging.layer_norms_every=1",)
 

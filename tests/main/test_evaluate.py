@@ -20,11 +20,11 @@ from gnp.main import app, evaluate
 from gnp.main.config import load_config
 from gnp.main.evaluate import evaluate_run, format_figures
 from gnp.main.main import run
-from gnp.main.saved_run import load_run
+from gnp.main.saved.saved_run import load_run
 from gnp.main.shown_images import evaluation_images
 from gnp.runs.metrics import read_metrics
-from gnp.training.checkpoint_files import read_position, with_fingerprint
-from gnp.training.saved_variables import read_newest_variables, read_variables
+from gnp.training.checkpoints.checkpoint_files import read_position, with_fingerprint
+from gnp.training.checkpoints.saved_variables import read_newest_variables, read_variables
 
 TINY = (
     "dataset.num_train_images=128",

@@ -11,7 +11,7 @@ import pytest
 
 from gnp.main.landscape import _between, compute
 from gnp.runs.metrics import read_metrics
-from gnp.training import progress
+from gnp.training.monitoring import progress
 
 
 def landscape(folder, out, *arguments):

@@ -14,7 +14,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gnp.runs.metrics import read_metrics
-from gnp.training.saved_variables import read_newest_variables
+from gnp.training.checkpoints.saved_variables import read_newest_variables
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [

@@ -8,7 +8,7 @@ from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.sharpness import FULL_PRECISION, format_figures, measure_run
 from gnp.runs.metrics import read_metrics
-from gnp.training import progress
+from gnp.training.monitoring import progress
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
 

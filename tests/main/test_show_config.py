@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 from config import base
 from gnp.errors import UserError
 from gnp.main import config
-from gnp.main.described_fields import described_fields, nearest_fields
+from gnp.main.fields.described import described_fields, nearest_fields
 from gnp.main.show_config import lines, main
 from gnp.runs.folder import flatten
 from tests.test_quickstart import ROOT

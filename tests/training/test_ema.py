@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gnp.runs.metrics import read_metrics
-from gnp.training.checkpoint_files import best_step
+from gnp.training.checkpoints.checkpoint_files import best_step
+from gnp.training.checkpoints.saved_variables import average_variables, read_variables
 from gnp.training.ema import update_ema
-from gnp.training.saved_variables import average_variables, read_variables
 from tests.training.interruptions import DyingSource, PoisonedSource
 from tests.training.toy import train_toy
 

@@ -11,8 +11,8 @@ from flax import traverse_util
 
 from gnp.errors import UserError
 from gnp.runs.metrics import read_metrics
+from gnp.training.checkpoints.saved_variables import read_newest_variables
 from gnp.training.freeze import merged, split, split_like
-from gnp.training.saved_variables import read_newest_variables
 from tests.training.toy import ToyModel, ToySource, toy_settings, train_toy
 
 SHAPE = (2, 2, 1)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from gnp.training.health import layer_names, layer_norms
+from gnp.training.monitoring.health import layer_names, layer_norms
 
 
 def test_each_module_has_the_norm_of_what_it_holds_itself():

@@ -14,7 +14,7 @@ from gnp.errors import UserError
 from gnp.runs.metrics import read_metrics
 from gnp.training.interrupt import Interrupted
 from gnp.training.loop import train
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 from tests.training.interruptions import DyingSource, InterruptedSource, stop_after
 from tests.training.toy import ToyModel, ToySource, train_toy
 

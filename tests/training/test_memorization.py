@@ -10,7 +10,7 @@ from gnp.runs.metrics import read_metrics
 from gnp.training import parallel
 from gnp.training.evaluate import Evaluator
 from gnp.training.loop import train
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 from tests.training.toy import ToyModel
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")

@@ -8,13 +8,13 @@ from flax import linen as nn
 
 from config import digits
 from gnp.ds_pipeline.build import build_source
-from gnp.main.build import build_model
+from gnp.main.start.build import build_model
 from gnp.optimizer.build import build_optimizer
 from gnp.regularization.ascent import momentum
 from gnp.runs.metrics import read_metrics
 from gnp.training.loop import train
 from gnp.training.objective import Objective
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 from gnp.training.state import create_state
 
 STEPS = 198  # nine epochs of 22

@@ -9,7 +9,7 @@ import pytest
 from gnp.errors import UserError
 from gnp.training.groups import PerturbationGroups
 from gnp.training.run_devices import DEVICES_FILE, fields_to_choose, with_groups_of_run
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 from tests.training.toy import toy_config
 
 BATCH = 16

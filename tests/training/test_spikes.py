@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gnp.training.health import SpikeDetector
+from gnp.training.monitoring.health import SpikeDetector
 
 
 def spikes(losses, threshold=6.0, **kwargs):

@@ -7,7 +7,7 @@ import numpy as np
 from config import base
 from gnp.ds_pipeline.source import DataSource
 from gnp.training.loop import train
-from gnp.training.settings import read_settings
+from gnp.training.settings.run import read_settings
 
 
 class ToyModel(nn.Module):

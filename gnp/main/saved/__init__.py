@@ -1,0 +1,1 @@
+"""Runs that have trained, as commands open them."""

@@ -1,0 +1,1 @@
+"""What a config asks for, as frozen dataclasses, checked once."""
