@@ -18,6 +18,8 @@ def _add_epochs(block: ml_collections.ConfigDict) -> None:
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
 
+    # Python modules or .py files that register parts of your own, imported first; (): none
+    config.modules = ()
     config.init_seeds = 0  # seed of the initial parameters
     config.seeds = 0  # seed of data order, augmentation, dropout and all other randomness
     config.batch_size = 256  # images per step, over all devices and hosts
@@ -131,7 +133,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict()
     config.model.model_name = "WideResNet_28_10"  # a registered model
     config.model.model_params = ml_collections.ConfigDict()  # constructor arguments of the model
-    config.model.model_module = ""  # Python module or file that registers your own models
+    config.model.model_module = ""  # older name of modules, for one of them
     config.use_additional_skip_connections_in_wrn = False  # over each group and over all
 
     config.dataset = ml_collections.ConfigDict()

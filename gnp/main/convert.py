@@ -22,7 +22,7 @@ from gnp.main import app
 from gnp.main.config import load_config
 from gnp.main.saved.trained import read_trained
 from gnp.main.start.build import model_params
-from gnp.main.start.own_models import import_model_module
+from gnp.main.start.own_parts import import_modules
 from gnp.model import torch_file
 from gnp.model.timm_weights import from_timm, to_timm
 from gnp.model.weights import Weights, load_weights, save_weights
@@ -112,7 +112,7 @@ def weights_of_run(folder: pathlib.Path) -> Weights:
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}.")
     config = load_config(str(folder / CONFIG_FILE))
-    import_model_module(config.model.model_module)
+    import_modules(config)
     trained = read_trained(folder)
     if trained.is_average:
         _log.warning("These are the moving averages, as best_metric is %s.", config.best_metric)

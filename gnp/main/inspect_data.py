@@ -17,6 +17,7 @@ from gnp.errors import UserError
 from gnp.files import make_folder
 from gnp.main import app, config
 from gnp.main.shown_images import as_shown, completed
+from gnp.main.start.own_parts import import_modules
 from gnp.report.image_grid import save_image_grid
 from gnp.training.monitoring.progress import Counter
 
@@ -35,6 +36,7 @@ def define_flags() -> None:
 def main() -> None:
     """Runs the command."""
     settings = config.read_config()
+    import_modules(settings)
     if flags.FLAGS.verify:
         verify_files(settings)
     else:

@@ -23,6 +23,7 @@ from gnp.main.saved.chosen_checkpoint import is_average, read_run_variables
 from gnp.main.saved.predictor import Predictions, Predictor
 from gnp.main.start import xla
 from gnp.main.start.build import as_run_did, build_model
+from gnp.main.start.own_parts import import_modules
 from gnp.model.transfer import take_variables
 from gnp.model.weights import variable_shapes
 from gnp.runs.data_file import DATA_FILE, RunData, read_run_data
@@ -188,6 +189,7 @@ def train(
         fields = config.to_dict()
         config = as_config(fields | {"dataset": fields["dataset"] | {"dataset_name": given.NAME}})
     xla.use_all_cores()
+    import_modules(config)
     try:
         with given.given(source) if source is not None else contextlib.nullcontext():
             config = filled_in(config)

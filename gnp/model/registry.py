@@ -9,6 +9,7 @@ from flax import linen as nn
 from gnp.errors import UserError, unknown_name
 from gnp.model import failures
 from gnp.model.field_checks import check_fields
+from gnp.registering import registering
 
 # One module per family; importing it registers the models of the family.
 _FAMILIES = ("wide_resnet", "resnet", "vgg", "pyramidnet", "shake_shake", "vit", "swin", "cait")
@@ -24,16 +25,9 @@ def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[.
     `__call__` has an argument `true_gradient`, the first pass of a penalized step sets it to True.
 
     Raises:
-      ValueError: the name is registered already.
+      UserError: the name is registered already.
     """
-
-    def register(factory):
-        if name in _factories:
-            raise ValueError(f"A model named {name!r} is registered already; choose another name.")
-        _factories[name] = factory
-        return factory
-
-    return register
+    return registering(_factories, "model", name)
 
 
 # The reference's name, so that models written for the reference work unchanged.

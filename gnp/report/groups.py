@@ -26,6 +26,7 @@ _PATHS = (
     "imagenet_train_dir",
     "imagenet_val_dir",
     "model.model_module",
+    "modules",
 )
 _R, _ALPHA = "gnp.r", "gnp.alpha"
 # Fields of the gradient-norm penalty: without effect where it is off.

@@ -50,7 +50,7 @@ def _no_training(monkeypatch):
         logger.setLevel(level)
     # The registry forgets their models, so another test must be able to import them again.
     for name in set(sys.modules) - imported:
-        if name.startswith("gnp_models_"):
+        if name.startswith("gnp_module_"):
             del sys.modules[name]
 
 

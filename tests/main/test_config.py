@@ -38,6 +38,9 @@ def test_the_last_override_wins():
         ("retrain=1", True),
         ("lr_schedule_type=constant", "constant"),
         ("model.model_module=12", "12"),
+        ("modules=my_parts.py", ("my_parts.py",)),
+        ("modules=my_parts.py,more.py", ("my_parts.py", "more.py")),
+        ("modules=['my_parts.py']", ("my_parts.py",)),
         ("lr_stepped_schedule=[[1, 0.5], [2, 0.1]]", ((1, 0.5), (2, 0.1))),
     ],
 )

@@ -1,6 +1,7 @@
 """Setting fields of a config, by name and type."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from gnp.main.fields.values import CommandLineText, check_plain, parse, shortene
 _OPEN_BLOCKS = ("model.model_params", "opt.opt_params")
 
 _NUM_SUGGESTIONS = 4
+
+# What is a list of texts without brackets, such as my_parts.py or *bias,*scale.
+_PLAIN_TEXTS = re.compile(r"""[^][(){}'"]+""")
 
 _TYPE_NAMES = {
     bool: "True or False",
@@ -111,6 +115,8 @@ def _convert(field, value, known, set_by):
         return None
     if kind is object:  # of several types, which its reader checks
         return tuple(value) if isinstance(value, list) else value
+    if kind is tuple and isinstance(value, str) and _PLAIN_TEXTS.fullmatch(value):
+        return tuple(value.split(","))
     if kind is bool and value in (0, 1):
         return bool(value)
     if kind is tuple and isinstance(value, (list, tuple)):

@@ -20,6 +20,7 @@ from gnp.main.saved.chosen_checkpoint import (
     read_mean,
 )
 from gnp.main.start.build import build_model, build_run_source
+from gnp.main.start.own_parts import import_modules
 from gnp.runs.data_file import RunData, read_run_data
 from gnp.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, DIAGNOSTICS_FOLDER
 from gnp.training import parallel
@@ -162,6 +163,7 @@ def untrained(
     Raises:
       UserError: a name is unknown, or a field does not fit the others or the devices there are.
     """
+    import_modules(config)
     settings = read_settings(config, num_devices=jax.device_count())
     model = build_model(config)
     source = build_run_source(config, trained_on=trained_on, evaluate_on_train=evaluate_on_train)

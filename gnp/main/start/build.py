@@ -15,7 +15,7 @@ from gnp.ds_pipeline.settings import PHOTO_SETS
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 from gnp.main.fields.values import shown
-from gnp.main.start.own_models import import_model_module, try_model
+from gnp.main.start.own_parts import import_modules, try_model
 from gnp.model import create_model, model_names
 from gnp.runs.data_file import RunData
 
@@ -31,7 +31,7 @@ def check_names(config: Any) -> None:
     Raises:
       UserError: a name is unknown; lists those that are known.
     """
-    import_model_module(config.model.model_module)
+    import_modules(config)
     dataset = config.dataset
     for field, name, known in (
         ("model.model_name", config.model.model_name, model_names()),
@@ -58,7 +58,7 @@ def build_model(config: Any) -> nn.Module:
       UserError: the model, its module or one of its parameters is unknown or of another kind, or
         a user's own model fails.
     """
-    import_model_module(config.model.model_module)
+    import_modules(config)
     config = data.filled_in(config)
     params = model_params(config.to_dict())
     if config.compute_dtype not in DTYPES:
@@ -66,7 +66,7 @@ def build_model(config: Any) -> nn.Module:
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
     model = create_model(config.model.model_name, config.dataset.num_classes, **params)
-    if config.model.model_module:
+    if config.modules or config.model.model_module:
         try_model(config.model.model_name, model, config.dataset)
     return model
 

@@ -27,6 +27,7 @@ ALWAYS = {
     "seeds",
     "batch_size",
     "total_epochs",
+    "modules",
     "gradient_accumulation_steps",
     "steps_per_loop",
     "compute_dtype",

@@ -1,5 +1,6 @@
-"""A user's own models: importing their module, and trying them before anything is trained."""
+"""A user's own parts: importing the modules that register them, and trying them before training."""
 
+import hashlib
 import importlib
 import importlib.util
 import pathlib
@@ -13,22 +14,35 @@ from flax import linen as nn
 from gnp.errors import UserError, reason
 from gnp.main.config import line_of
 from gnp.main.fields.values import shown
-from gnp.model import failures
+from gnp.model import failures, model_names
 from gnp.model.weights import variable_shapes
 from gnp.training.objective import STREAMS
 
 
-def import_model_module(name: str) -> None:
-    """Imports a user's module of models, once.
+def import_modules(config: Any) -> None:
+    """Imports the modules that a config names, each once, so that what they register is known.
+
+    Each is a Python path such as `my_package.parts`, or a file such as `my_parts.py`.
 
     Args:
-      name: a Python path such as `my_package.models`, a file such as `my_models.py`, or "".
+      config: `modules` is a list of them, `model.model_module`, if it is not "", one more.
 
     Raises:
       UserError: there is no such module, or it fails.
     """
-    if not name:
-        return
+    model_names()  # registers ours, so that a module cannot take the name of one of them
+    for name in config.modules:
+        if not isinstance(name, str) or not name:
+            raise UserError(
+                f"modules has {shown(name)}; each is a Python path or a .py file, such as "
+                "('my_parts.py',)."
+            )
+        _import(name, "modules:")
+    if config.model.model_module:
+        _import(config.model.model_module, "model.model_module")
+
+
+def _import(name, field):
     file = pathlib.Path(name).absolute()
     try:
         if name.endswith(".py"):
@@ -37,22 +51,23 @@ def import_model_module(name: str) -> None:
             importlib.import_module(name)
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise UserError(
-            f"model.model_module {shown(name)} cannot be imported ({reason(error)}); give the "
-            "Python path or the .py file of a module that registers models."
+            f"{field} {shown(name)} cannot be imported ({reason(error)}); give the Python path or "
+            "the .py file of a module that registers models or other parts."
         ) from error
     except (Exception, SystemExit) as error:  # whatever the module does
         line = line_of(error, file)
         place = f"line {line}, " if line != "?" else ""
         raise UserError(
-            f"model.model_module {shown(name)} fails ({place}{type(error).__name__}: "
-            f"{reason(error)}); fix it, or name another."
+            f"{field} {shown(name)} fails ({place}{type(error).__name__}: {reason(error)}); fix "
+            "it, or name another."
         ) from error
 
 
 def _import_file(file):
-    name = f"gnp_models_{file.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(file):
+    # Files of the same name in two folders are two modules.
+    folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
+    name = f"gnp_module_{file.stem}_{folder}"
+    if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
