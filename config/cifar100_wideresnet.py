@@ -6,7 +6,8 @@ Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % o
 Time: 1.4 hours (6.3e17 operations); not measured yet.
 Test error: 16.5 +- 0.2 % with SAM (alpha = 1, other settings), 18.8 +- 0.2 % without a penalty
 (five seeds); with this penalty not measured yet.
-Source: arXiv 2010.01412, table 1; settings of cifar10_wideresnet.py.
+Source: arXiv 2010.01412, table 1, rows WRN-28-10 (200 epochs), basic; settings of
+cifar10_wideresnet.py.
 
 Other models: to train cifar10_wideresnet_shakeshake.py and cifar10_pyramidnet_shakedrop.py on
 CIFAR-100, set --config.dataset.dataset_name=cifar100 --config.dataset.num_classes=100. SAM has

@@ -6,7 +6,8 @@ Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % o
 Time: 11 hours (4.9e18 operations); not measured yet.
 Test error: 1.4 % with SAM and AutoAugment (other settings), 1.6 % without a penalty; with this
 penalty not measured yet.
-Source: arXiv 2010.01412, table 1; settings of the recipes at github.com/zhaoyang-0204/gnp.
+Source: arXiv 2010.01412, table 1, row PyramidNet+ShakeDrop, AA; settings of the recipe
+pyramidnet-sd-cifar.sh at github.com/zhaoyang-0204/gnp.
 """
 
 from gnp.configs import base

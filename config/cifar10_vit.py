@@ -3,10 +3,12 @@
     python -m gnp.main.main --config=config/cifar10_vit.py --working_dir=runs
 
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
-Time: 0.6 hours (2.6e17 operations); not measured yet.
+Time: 0.6 hours (2.6e17 operations), half of it without a penalty; not measured yet.
 Test error: 12.40 %, 12.07 % without a penalty (three seeds). With model.model_name=ViT_TI16 13.92
 and 14.82 %, with ViT_B16 12.36 and 10.83 %.
-Source: table and recipes at github.com/zhaoyang-0204/gnp, for arXiv 2406.09723.
+Source: github.com/zhaoyang-0204/gnp, for arXiv 2406.09723: errors of the README's table, columns
+"Adam + GR" and "Adam"; settings of the recipe vit-cifar-basic.sh. The table does not name its
+settings.
 """
 
 from gnp.configs import base

@@ -8,7 +8,8 @@ Time: 14 hours (6.3e18 operations); not measured yet.
 Test error: 22.5 % with SAM (other settings), 22.9 % without a penalty (100 epochs); with
 this penalty not measured yet. SAM with model.model_name=ResNet101 20.2 and 21.2 %, with ResNet152
 19.2 and 20.4 %.
-Source: arXiv 2010.01412, table 2; settings of the recipes at github.com/zhaoyang-0204/gnp.
+Source: arXiv 2010.01412, table 2, rows of 100 epochs; settings of the recipe resnet-imagenet.sh at
+github.com/zhaoyang-0204/gnp.
 
 Each folder holds <class>/*.JPEG. Set dataset.num_classes for another number of classes.
 """

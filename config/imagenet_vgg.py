@@ -6,7 +6,7 @@
 Hardware: one accelerator; computed for an A100, 125 TFLOP/s in bfloat16 (40 % of its peak).
 Time: 53 hours (2.4e19 operations); not measured yet.
 Test error: not measured yet; none is published for this model.
-Source: settings of the recipes at github.com/zhaoyang-0204/gnp.
+Source: settings of the recipe vggbn-imagenet.sh at github.com/zhaoyang-0204/gnp.
 """
 
 from gnp.configs import imagenet

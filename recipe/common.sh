@@ -76,6 +76,12 @@ compare() {
     "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
 }
 
+# expected CONFIG: prints what config/CONFIG.py says of hardware, time, test error and their source.
+expected() {
+    echo "config/$1.py says:"
+    sed '/^Hardware:/,/^\("""\)*$/!d; /^\("""\)*$/d' "$root/config/$1.py"
+}
+
 # begin EXPECTED [SEEDS]: every recipe starts with this. WORKING_DIR is the folder for runs, SEEDS the
 # seeds. SMOKE=1 reduces any recipe to a few short epochs of generated images, as a test; $smoke holds
 # the flags that make the model of the recipe small.

@@ -4,6 +4,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.pyramid_depth=11 --config.model.model_params.pyramid_alpha=12)
-begin "about 1.4 % test error; 11 h a seed at 125 TFLOP/s."
+begin "$(expected cifar10_pyramidnet_shakedrop)"
 train_seeds cifar10_pyramidnet_shakedrop ${smoke[@]+"${smoke[@]}"} "$@"
 compare

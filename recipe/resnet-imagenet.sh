@@ -5,6 +5,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.depths=1,1,1,1 --config.dataset.num_classes=10)
-begin "about 22.5 % test error; 14 h a seed at 125 TFLOP/s."
+begin "$(expected imagenet)"
 train_seeds imagenet ${smoke[@]+"${smoke[@]}"} "$@"
 compare

@@ -5,6 +5,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.dense_width=32 --config.dataset.num_classes=10)
-begin "no published test error; 53 h a seed at 125 TFLOP/s."
+begin "$(expected imagenet_vgg)"
 train_seeds imagenet_vgg ${smoke[@]+"${smoke[@]}"} "$@"
 compare

@@ -4,6 +4,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.transformer.num_layers=2)
-begin "under 5 % test error is claimed; 2.3 h a seed at 125 TFLOP/s."
+begin "$(expected cifar10_vit_heavy)"
 train_seeds cifar10_vit_heavy ${smoke[@]+"${smoke[@]}"} "$@"
 compare

@@ -4,6 +4,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.depth=10 --config.model.model_params.width=1)
-begin "about 2.5 to 2.7 % test error; 1.4 h a seed at 125 TFLOP/s."
+begin "$(expected cifar10_wideresnet)"
 train_seeds cifar10_wideresnet ${smoke[@]+"${smoke[@]}"} "$@"
 compare

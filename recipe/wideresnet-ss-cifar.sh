@@ -4,6 +4,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.width=8 --config.model.model_params.blocks_per_group=1)
-begin "about 2.3 % test error; 9 h a seed at 125 TFLOP/s."
+begin "$(expected cifar10_wideresnet_shakeshake)"
 train_seeds cifar10_wideresnet_shakeshake ${smoke[@]+"${smoke[@]}"} "$@"
 compare

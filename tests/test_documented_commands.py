@@ -54,7 +54,8 @@ def check_script(variables, arguments):
     elif script.startswith("recipe/"):
         positional = [word for word in arguments if not word.startswith("--")]
         named = [word for word in positional if word not in ("CONFIG", "RECIPE", "WEIGHTS")]
-        file = named[0] if named else "base"
+        announced = re.search(r"\(expected (\w+)\)", text)
+        file = named[0] if named else announced[1] if announced else "base"
         check_module("gnp.main.main", f"--config=config/{file}.py", *arguments[len(positional) :])
 
 

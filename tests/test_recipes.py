@@ -1,7 +1,10 @@
 """Every recipe requests a config that can be trained, and its smoke test trains."""
 
+import ast
+import itertools
 import json
 import pathlib
+import re
 import sys
 
 import pytest
@@ -11,7 +14,7 @@ from gnp.main.fields.effects import check_effects
 from gnp.main.reproduction import read_errors
 from gnp.main.start.build import build_model
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
-from gnp.runs.folder import config_json
+from gnp.runs.folder import config_json, flatten
 from gnp.runs.metrics import read_metrics
 from gnp.training.settings.run import read_settings
 from tests.test_quickstart import ROOT, call
@@ -87,6 +90,55 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8
     assert any("gnp.main.rep" in argument for argument in calls[-1])  # report or reproduction
+
+
+def _note(config_name):
+    """What the docstring of a config says of the expected result."""
+    text = ast.get_docstring(ast.parse((ROOT / f"config/{config_name}.py").read_text()))
+    return re.search(r"^Hardware: .+?(?=\n\n|\Z)", text, re.M | re.S)[0]
+
+
+PUBLISHED_EXPERIMENTS = {
+    name: config_name
+    for name in RUNNABLE
+    if (found := re.search(r"\(expected (\w+)\)", (ROOT / f"recipe/{name}.sh").read_text()))
+    for config_name in found.groups()
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_EXPERIMENTS)
+def test_a_recipe_announces_what_its_config_says(calls_of, name):
+    calls, said = calls_of(name, SEEDS="0")
+    config_name = PUBLISHED_EXPERIMENTS[name]
+    assert _note(config_name) in said
+    trained = {argument for call in calls for argument in call if argument.startswith("--config=")}
+    assert trained == {f"--config={ROOT}/config/{config_name}.py"}
+
+
+def test_errors_are_in_the_configs_alone():
+    assert len(PUBLISHED_EXPERIMENTS) == 13
+    for name in RUNNABLE:
+        assert not re.search(
+            r"\d ?%", (ROOT / f"recipe/{name}.sh").read_text().partition("\n\n")[2]
+        )
+
+
+def test_the_published_zero_warmup_is_three_steps_from_the_recipe_without(calls_of):
+    """docs/recipes.md names the steps."""
+    steps = re.findall(r"^bash recipe/(vit-.+)\.sh(.*?)(?:#.*)?$", _section("Step by step"), re.M)
+    configs = []
+    for name, flags in steps:
+        calls, _ = calls_of(name, *flags.split(), SEEDS="0")
+        configs += [flatten(settings.to_dict()) for settings in _trainings(calls)]
+    changes = [
+        {field for field in new if new[field] != old[field]}
+        for old, new in itertools.pairwise(configs)
+    ]
+    assert changes == [{"warmup_epochs"}, {"gnp.alpha"}, {"gr_warmup_strategy"}]
+
+
+def _section(heading):
+    return (ROOT / "docs/recipes.md").read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
 
 
 def test_each_seed_is_trained_once(calls_of):
