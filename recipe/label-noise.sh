@@ -12,6 +12,9 @@ if [[ ${1:-} != --* && -n ${1:-} ]]; then
     config=$1
     shift
 fi
+if [[ ${SMOKE:-} == 1 ]]; then
+    NOISE=${NOISE:-0.4} METHODS=${METHODS:-standard penalty exact}
+fi
 begin "225 trainings of half a minute, two hours on two CPU cores." "0 1 2 3 4"
 declare -A methods=(
     [standard]="--config.gnp.r=0 --config.gnp.alpha=0"

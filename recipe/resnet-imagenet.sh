@@ -4,7 +4,10 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] resnet-imagenet.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.depths=1,1,1,1 --config.dataset.num_classes=10)
+smoke=(
+    --config.model.model_params.depths=1,1 --config.model.model_params.widths=8,16
+    --config.dataset.num_classes=10
+)
 begin "$(expected imagenet)"
 train_seeds imagenet ${smoke[@]+"${smoke[@]}"} "$@"
 compare

@@ -4,7 +4,7 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] warmups.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.transformer.num_layers=2)
+smoke=(--config.model.model_params.transformer.num_layers=1)
 begin "four trainings for each seed. $(expected cifar10_vit)"
 for strategy in none r lambda zero; do
     train_seeds cifar10_vit --config.model.model_name=ViT_TI16 --config.warmup_epochs=40 \
