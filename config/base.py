@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.base_lr = 0.1  # peak learning rate
     config.use_learning_rate_schedule = True  # False: constant base_lr
-    config.lr_schedule_type = "cosine"  # cosine, constant, stepped or exponential
+    config.lr_schedule_type = "cosine"  # cosine, constant, stepped, exponential or your own
     # for stepped: (epoch from 0, multiple of base_lr from the second step of that epoch on)
     config.lr_stepped_schedule = ((60, 0.2), (120, 0.04), (160, 0.008))
     config.warmup_epochs = 0  # linear warmup of the learning rate and of the penalty
@@ -122,7 +122,8 @@ def get_config() -> ml_collections.ConfigDict:
     _add_epochs(config.regularization.weight.threshold)
 
     config.opt = ml_collections.ConfigDict()
-    config.opt.opt_type = "Momentum"  # SGD, Momentum, Adam (alias AdamW) or RMSProp
+    # SGD, Momentum, RMSProp, Adam (alias AdamW), NAdamW, LAMB, Lion, Muon, Prodigy or your own
+    config.opt.opt_type = "Momentum"
     config.opt.opt_params = ml_collections.ConfigDict()  # arguments, named as in optax
     # (pattern of parameter paths, factor of their learning rate), or with their weight decay as a
     # third; the first match counts

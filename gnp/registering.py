@@ -22,7 +22,7 @@ def registering(table: dict[str, Any], kind: str, name: str) -> Callable[[Part],
     """
     if not isinstance(name, str) or not name:
         raise UserError(
-            f"The name of a {kind} to register is {name!r}; it must be a text: "
+            f"The name that register_{kind} got is {name!r}; it must be a text, such as "
             f"@register_{kind}('NAME')."
         )
     if name in table:

@@ -16,7 +16,7 @@ from gnp.ds_pipeline import build
 from gnp.main.config import load_config
 from gnp.main.main import run
 from gnp.model import registry
-from gnp.optimizer.build import optimizer_names
+from gnp.optimizer.optimizers import optimizer_names
 from gnp.optimizer.schedule import schedule_names
 from gnp.regularization.warmup import strategy_names
 from tests.pages import NAMES, PAGES, blocks, check_field, commands

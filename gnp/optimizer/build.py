@@ -1,6 +1,5 @@
-"""Optimizers by name, as optax gradient transformations."""
+"""Optimizers whose learning rate is set from outside, as optax gradient transformations."""
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,23 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gnp.errors import UserError, unknown_name
-
-# Name -> (optax constructor, default arguments, arguments that a user may set).
-_MOMENTUM_ARGUMENTS = ("momentum", "nesterov")
-_ADAM_ARGUMENTS = ("weight_decay", "b1", "b2", "eps")
-_OPTIMIZERS = {
-    "SGD": (optax.sgd, {}, _MOMENTUM_ARGUMENTS),
-    "Momentum": (optax.sgd, {"momentum": 0.9, "nesterov": True}, _MOMENTUM_ARGUMENTS),
-    "Adam": (optax.adamw, {"weight_decay": 0.3}, _ADAM_ARGUMENTS),
-    "AdamW": (optax.adamw, {"weight_decay": 0.3}, _ADAM_ARGUMENTS),
-    "RMSProp": (optax.rmsprop, {}, ("decay", "eps", "momentum", "nesterov", "centered")),
-}
-
-
-def optimizer_names() -> list[str]:
-    """The names that `build_optimizer` knows, sorted."""
-    return sorted(_OPTIMIZERS)
+from gnp.errors import UserError, reason, unknown_name
+from gnp.optimizer.optimizers import WITH_ONE_RATE, optimizer_named
 
 
 def build_optimizer(
@@ -41,33 +25,33 @@ def build_optimizer(
     rate follows the step of the run even where an update was skipped.
 
     Args:
-      name: one of `optimizer_names()`.
+      name: one of `gnp.optimizer.optimizers.optimizer_names()`.
       opt_params: arguments of the optimizer, by optax's names; they override the defaults.
       decays: of the parameters and the optimizer's own weight decay, a tree with the weight decay
         of each; None: its own for all.
       rates: of the parameters, a tree with the factor of each one's learning rate; None: 1 for all.
 
     Raises:
-      UserError: the optimizer or an argument is unknown.
+      UserError: the optimizer or an argument is unknown, or a registered one fails.
     """
-    if name not in _OPTIMIZERS:
-        raise unknown_name("optimizer (opt.opt_type)", name, _OPTIMIZERS)
-    constructor, defaults, allowed = _OPTIMIZERS[name]
-    for argument in opt_params:
-        if argument not in allowed:
-            raise unknown_name(f"parameter of {name} (opt.opt_params)", argument, allowed)
-    if decays is not None and constructor is optax.adamw:
-        constructor = functools.partial(_adamw, decays=decays)
-    fixed = [p for p in inspect.signature(constructor).parameters if p != "learning_rate"]
-    arguments = {**defaults, **opt_params}
-    _check_numbers(name, arguments)
-    if opt_params.get("nesterov") and not arguments.get("momentum"):
+    make = optimizer_named(name)
+    if rates is not None and name in WITH_ONE_RATE:
         raise UserError(
-            f"opt.opt_params.nesterov of {name} needs a momentum, such as opt.opt_params.momentum="
-            "0.9."
+            f"{name} estimates one step size for all parameters, so opt.groups and "
+            "opt.layer_decay do not go with it; leave them at their defaults, or choose another "
+            "opt.opt_type."
         )
-    optimizer = optax.inject_hyperparams(constructor, static_args=fixed)
-    optimizer = optimizer(learning_rate=0.0, **arguments)
+    parameters = inspect.signature(make).parameters
+    _check_arguments(name, parameters, opt_params)
+    arguments = dict(opt_params)
+    if decays is not None and "decays" in parameters:
+        arguments["decays"] = decays
+
+    def with_rate(learning_rate):
+        return make(learning_rate=learning_rate, **arguments)
+
+    _check_kind(name, with_rate)
+    optimizer = optax.inject_hyperparams(with_rate)(learning_rate=0.0)
     return optimizer if rates is None else _with_rates(optimizer, rates)
 
 
@@ -81,35 +65,56 @@ def _with_rates(optimizer, rates):
     return optax.GradientTransformation(optimizer.init, update)
 
 
-def _adamw(learning_rate, weight_decay, b1=0.9, b2=0.999, eps=1e-8, *, decays):
-    """`optax.adamw` with a weight decay for each of the parameters, and the same state.
-
-    Its own argument `mask` gives a state of another structure, which checkpoints do not fit.
-    """
-
-    def decay(updates, params):
-        return jax.tree.map(
-            lambda update, param, decay: update + decay * param if decay else update,
-            updates,
-            params,
-            decays(params, weight_decay),
-        )
-
-    return optax.chain(
-        optax.scale_by_adam(b1, b2, eps),
-        optax.stateless(decay),
-        optax.scale_by_learning_rate(learning_rate),
-    )
-
-
 def set_learning_rate(opt_state: optax.OptState, learning_rate) -> optax.OptState:
     """The state of `build_optimizer`'s optimizer with another learning rate."""
     return opt_state._replace(hyperparams=opt_state.hyperparams | {"learning_rate": learning_rate})
 
 
-def _check_numbers(name, arguments):
-    for argument, value in arguments.items():
-        if not isinstance(value, (bool, int, float)):
-            raise UserError(
-                f"opt.opt_params.{argument} of {name} must be a number or a bool, not {value!r}."
-            )
+def _check_arguments(name, parameters, opt_params):
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = [p for p in parameters if p not in ("learning_rate", "decays")]
+    if "learning_rate" not in parameters and not takes_any:
+        raise UserError(
+            f"The optimizer {name} takes no learning_rate; it must be a function of learning_rate "
+            "and of opt.opt_params."
+        )
+    for argument, value in opt_params.items():
+        if argument not in known and not takes_any:
+            raise unknown_name(f"parameter of {name} (opt.opt_params)", argument, known)
+        _check_number(name, argument, value, parameters)
+    has_momentum = "momentum" not in parameters or opt_params.get(
+        "momentum", parameters["momentum"].default
+    )
+    if opt_params.get("nesterov") and not has_momentum:
+        raise UserError(
+            f"opt.opt_params.nesterov of {name} needs a momentum, such as opt.opt_params.momentum="
+            "0.9."
+        )
+
+
+def _check_number(name, argument, value, parameters):
+    """Whether a value is a number, unless the argument's default tells that it may be none."""
+    default = parameters[argument].default if argument in parameters else ""
+    is_number = default is None or isinstance(default, bool | int | float)
+    if is_number and not isinstance(value, bool | int | float):
+        raise UserError(
+            f"opt.opt_params.{argument} of {name} must be a number or a bool, not {value!r}."
+        )
+
+
+def _check_kind(name, with_rate):
+    """Whether a function makes what optax calls an optimizer."""
+    try:
+        made = with_rate(0.0)
+    except UserError:
+        raise
+    except Exception as error:  # a registered one may raise anything
+        raise UserError(
+            f"The optimizer {name} cannot be made ({type(error).__name__}: {reason(error)}); "
+            "change opt.opt_params, or the function that is registered."
+        ) from error
+    if not isinstance(made, optax.GradientTransformation):
+        raise UserError(
+            f"The optimizer {name} returns {reason(repr(made))}; it must return an "
+            "optax.GradientTransformation."
+        )

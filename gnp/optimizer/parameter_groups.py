@@ -16,6 +16,7 @@ from flax import traverse_util
 from gnp.errors import UserError
 from gnp.optimizer import decay
 from gnp.optimizer.layers import layers
+from gnp.optimizer.optimizers import takes_decays, weight_decay_of
 from gnp.parameter_paths import first_matches
 
 PyTree = Any
@@ -46,16 +47,24 @@ class ParameterGroups:
         """What a config asks for.
 
         Raises:
-          UserError: a field has a bad value, or the optimizer has no weight decay.
+          UserError: a field has a bad value, or the optimizer's weight decay cannot differ.
         """
-        rules = config.opt.groups
+        rules, optimizer = config.opt.groups, config.opt.opt_type
+        has_decay = weight_decay_of(optimizer, config.opt.opt_params) != 0
+        if config.no_weight_decay_on_bn and has_decay and not takes_decays(optimizer):
+            raise UserError(
+                "no_weight_decay_on_bn spares some parameters, but the weight decay of "
+                f"{optimizer} is one for all; set opt.opt_params.weight_decay to 0 and use "
+                "l2_regularization, or choose another opt.opt_type."
+            )
         for rule in rules:
             if not _is_rule(rule):
                 raise UserError(f"{_FIELD} holds {rule!r}; each of its entries is {_FORM}.")
-            if len(rule) == 3 and config.opt.opt_type not in ("Adam", "AdamW"):
+            if len(rule) == 3 and not takes_decays(optimizer):
                 raise UserError(
-                    f"{_FIELD} sets a weight decay, but {config.opt.opt_type} has none of its own; "
-                    "set regularization.weight.l2.strengths, or opt.opt_type to AdamW."
+                    f"{_FIELD} sets a weight decay, but {optimizer} has none that may "
+                    "differ between parameters; set regularization.weight.l2.strengths, or "
+                    "opt.opt_type to AdamW."
                 )
         if not 0 < config.opt.layer_decay <= 1:
             raise UserError(

@@ -1,24 +1,26 @@
 """Learning-rate schedules by name, as optax schedules of the step."""
 
+import contextlib
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import optax
 
-from gnp.errors import UserError, unknown_name
+from gnp.errors import UserError, reason, unknown_name
+from gnp.registering import registering
 
 # The exponential schedule ends at this share of the base rate.
 _EXPONENTIAL_END = 0.012
 
 
-def _constant(base_lr, total_steps, warmup_steps, **_):
-    del total_steps
-    return _with_linear_warmup(optax.constant_schedule(base_lr), warmup_steps)
+def _constant(base_lr):
+    return optax.constant_schedule(base_lr)
 
 
-def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones):
-    del total_steps
+def _stepped(base_lr, steps_per_epoch, milestones):
     if not milestones:
         raise UserError(
             "The stepped schedule needs lr_stepped_schedule, a list of (epoch, factor) pairs."
@@ -36,7 +38,7 @@ def _stepped(base_lr, total_steps, warmup_steps, *, steps_per_epoch, milestones)
     def rate(step):
         return rates[jnp.sum(step > boundaries)]
 
-    return _with_linear_warmup(rate, warmup_steps)
+    return rate
 
 
 def _pair_of_numbers(milestone):
@@ -44,7 +46,7 @@ def _pair_of_numbers(milestone):
     return float(epoch), float(factor)
 
 
-def _cosine(base_lr, total_steps, warmup_steps, **_):
+def _cosine(base_lr, total_steps, warmup_steps):
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0 if warmup_steps else base_lr,
         peak_value=base_lr,
@@ -53,25 +55,34 @@ def _cosine(base_lr, total_steps, warmup_steps, **_):
     )
 
 
-def _exponential(base_lr, total_steps, warmup_steps, **_):
-    def decay(step):
-        return base_lr * jnp.exp(step / total_steps * math.log(_EXPONENTIAL_END))
-
-    return _with_linear_warmup(decay, warmup_steps)
+def _exponential(base_lr, total_steps):
+    return lambda step: base_lr * jnp.exp(step / total_steps * math.log(_EXPONENTIAL_END))
 
 
-def _with_linear_warmup(schedule, warmup_steps):
-    if not warmup_steps:
-        return schedule
-    return lambda step: schedule(step) * jnp.minimum(1.0, step / warmup_steps)
-
-
-_SCHEDULES = {
+_SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "constant": _constant,
     "cosine": _cosine,
     "exponential": _exponential,
     "stepped": _stepped,
 }
+
+
+def register_schedule(name: str) -> Callable[[Callable], Callable]:
+    """Registers a function that makes a learning-rate schedule, as a value of `lr_schedule_type`.
+
+        @gnp.register_schedule("sqrt")
+        def sqrt(base_lr, total_steps):
+            return lambda step: base_lr * jnp.sqrt(1 - step / total_steps)
+
+    The function takes by name what it needs of `base_lr`, `total_steps`, `warmup_steps`,
+    `steps_per_epoch` and `milestones` (`lr_stepped_schedule`). It returns a function of the step,
+    an integer of JAX from 0, that returns the rate of that step, a number. If it does not take
+    `warmup_steps`, its rates are multiplied by those of the linear warmup.
+
+    Raises:
+      UserError: the name is registered already.
+    """
+    return registering(_SCHEDULES, "schedule", name)
 
 
 def schedule_names() -> list[str]:
@@ -102,14 +113,52 @@ def build_schedule(
       milestones: (epoch, factor) pairs for `stepped`.
 
     Raises:
-      UserError: the name is unknown, or `stepped` has no milestones, or others than pairs.
+      UserError: the name is unknown; `stepped` has no milestones, or others than pairs; or a
+        registered function fails or returns something else than a rate.
     """
     if name not in _SCHEDULES:
         raise unknown_name("learning-rate schedule (lr_schedule_type)", name, _SCHEDULES)
-    return _SCHEDULES[name](
-        base_lr,
-        total_epochs * steps_per_epoch,
-        warmup_epochs * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-        milestones=milestones,
-    )
+    make = _SCHEDULES[name]
+    available = {
+        "base_lr": base_lr,
+        "total_steps": total_epochs * steps_per_epoch,
+        "warmup_steps": warmup_epochs * steps_per_epoch,
+        "steps_per_epoch": steps_per_epoch,
+        "milestones": milestones,
+    }
+    wanted = inspect.signature(make).parameters
+    with _naming_failures(name):
+        rate = make(**{field: available[field] for field in available if field in wanted})
+        _check_rate(name, rate)
+    if "warmup_steps" in wanted:
+        return rate
+    return _with_linear_warmup(rate, available["warmup_steps"])
+
+
+def _with_linear_warmup(schedule, warmup_steps):
+    if not warmup_steps:
+        return schedule
+    return lambda step: schedule(step) * jnp.minimum(1.0, step / warmup_steps)
+
+
+@contextlib.contextmanager
+def _naming_failures(name):
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a registered function may raise anything
+        raise UserError(
+            f"The schedule {name} fails ({type(error).__name__}: {reason(error)}); it is traced by "
+            "JAX, so use jnp.where instead of if, and return the rate of a step."
+        ) from error
+
+
+def _check_rate(name, schedule):
+    """Whether a schedule returns one real number for each step."""
+    found = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    if getattr(found, "shape", None) != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise UserError(
+            f"The schedule {name} returns {reason(repr(found))} for a step; it must return one "
+            "real number, the learning rate."
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gnp.optimizer.optimizers import weight_decay_of
 from gnp.regularization.ascent import ONE_PASS, WITH_AVERAGE
 
 
@@ -179,10 +180,8 @@ def _uses_schedule(*names):
 
 
 def _has_decay(config):
-    is_adam = config.opt.opt_type in ("Adam", "AdamW")
-    return config.l2_regularization > 0 or (
-        is_adam and config.opt.opt_params.get("weight_decay", 1)
-    )
+    own = weight_decay_of(config.opt.opt_type, config.opt.opt_params)
+    return config.l2_regularization > 0 or own != 0
 
 
 TRAINING_RULES = (

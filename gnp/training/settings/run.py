@@ -59,6 +59,11 @@ class OptimizerSettings:
                 f"warmup_epochs is {config.warmup_epochs}, but training ends after total_epochs = "
                 f"{config.total_epochs}; choose a shorter warmup."
             )
+        if config.opt.opt_type == "Muon" and config.model.model_params.get("scan_layers"):
+            raise UserError(
+                "Muon makes the update of each matrix orthogonal, and scan_layers stacks those of "
+                "all layers; switch scan_layers off, or choose another opt.opt_type."
+            )
         groups = ParameterGroups.from_config(config)
         is_scheduled = config.use_learning_rate_schedule
         learning_rate = functools.partial(
