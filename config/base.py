@@ -131,6 +131,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.opt.layer_decay = 1.0  # factor between the learning rates of two layers, such as 0.75
     config.opt.freeze = ()  # patterns of the parameters that are not trained; (): none
 
+    config.distill = ml_collections.ConfigDict()
+    config.distill.run = ""  # folder of a trained run whose outputs are learnt; empty: none
+    config.distill.weight = 0.9  # of its outputs in the loss; the rest is that of the labels
+    config.distill.temperature = 4.0  # at which the outputs of both models are compared
+
     config.model = ml_collections.ConfigDict()
     config.model.model_name = "WideResNet_28_10"  # a registered model
     config.model.model_params = ml_collections.ConfigDict()  # constructor arguments of the model

@@ -25,6 +25,7 @@ from gnp.main.start import distributed
 from gnp.main.start.build import build_model, check_names
 from gnp.main.start.device_memory import check_fits
 from gnp.main.start.init_from import starting_point
+from gnp.main.start.teacher import with_teacher
 from gnp.model.size import measure
 from gnp.runs.folder import (
     CURVES_FILE,
@@ -91,7 +92,7 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
             run_log(folder, config.logging) if is_first else contextlib.nullcontext(),
             removed_if_refused(made),
         ):
-            source = source_of_run(config, folder)
+            source = with_teacher(source_of_run(config, folder), config, folder)
             size = measure(model, source.image_shape)
             check_fits(config.model.model_name, size)
             for remark in remarks if is_first else ():

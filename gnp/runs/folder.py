@@ -20,6 +20,7 @@ METRICS_FILE = "metrics.jsonl"
 TIMINGS_FILE = "timings.jsonl"
 SUMMARY_FILE = "summary.json"
 CURVES_FILE = "curves.png"
+TEACHER_FILE = "teacher.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 # Checkpoints that were found damaged.
 DAMAGED_FOLDER = "damaged"
@@ -43,10 +44,10 @@ _UNSET = "unset"
 _FINGERPRINT_FILE = ".config.sha256"
 
 _FILES_OF_START = {CONFIG_FILE, _FINGERPRINT_FILE, LOCK_FILE, LOG_FILE, "data.json"}
-_FILES_OF_START |= {"devices.json", CHECKPOINTS_FOLDER}
+_FILES_OF_START |= {"devices.json", TEACHER_FILE, CHECKPOINTS_FOLDER}
 _FILES = (
     *(CONFIG_FILE, METRICS_FILE, TIMINGS_FILE, SUMMARY_FILE, CURVES_FILE),
-    *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", LOG_FILE),
+    *(_FINGERPRINT_FILE, LOCK_FILE, "data.json", "devices.json", TEACHER_FILE, LOG_FILE),
     *("wandb_id.txt", "sparsity.md", "sparsity.png", "skipped_images.json", "images.npz"),
 )
 _FOLDERS = (CHECKPOINTS_FOLDER, DAMAGED_FOLDER, DIAGNOSTICS_FOLDER, "tensorboard", "profile")

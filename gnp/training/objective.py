@@ -13,6 +13,7 @@ from gnp.regularization.gradient_penalties import GradientPenalties, penalized_l
 from gnp.regularization.weight import WeightPenalty
 from gnp.training import freeze
 from gnp.training import loss as losses
+from gnp.training.distillation import TEACHER_LOGITS, Distillation
 
 # Random streams that a model may use.
 STREAMS = ("dropout", "shake", "drop_path")
@@ -27,6 +28,7 @@ class Objective:
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
       l2_on_kernels_only: take only the parameters of `gnp.optimizer.decay.decayed`.
       label_smoothing: share of each label spread over all classes.
+      distillation: how the loss is mixed with the distance to a teacher; None: there is none.
       weight_penalties: further terms that look at the parameters.
       gradient_penalties: terms that look at the gradients of the loss with all terms before.
       steps_per_epoch: steps in an epoch, for weight penalties that come and go.
@@ -36,6 +38,7 @@ class Objective:
     l2: float = 0.0
     l2_on_kernels_only: bool = False
     label_smoothing: float = 0.0
+    distillation: Distillation | None = None
     weight_penalties: Sequence[WeightPenalty] = ()
     gradient_penalties: GradientPenalties = dataclasses.field(default_factory=GradientPenalties)
     steps_per_epoch: int = 1
@@ -52,12 +55,13 @@ class Objective:
         average=lambda gradient: gradient,
         **model_arguments,
     ):
-        """The loss; and new statistics, cross entropy, error rate and penalties.
+        """The loss; and new statistics, loss without penalties, error rate and penalties.
 
         Args:
           params: the model's parameters that are trained.
           batch_stats: its batch statistics.
-          batch: `image` and `label`; `weight`, if the images have different weights in the loss.
+          batch: `image` and `label`; `weight`, if the images have different weights in the loss;
+            `teacher_logits`, if there is a teacher.
           rngs: a key for each of `STREAMS`.
           frozen: its other parameters; None if there are none.
           step: the number of the step, from 0.
@@ -108,8 +112,10 @@ class Objective:
 
     def _loss(self, logits, batch, params, step):
         smoothed = losses.smooth_labels(batch["label"], self.label_smoothing)
-        of_images = losses.cross_entropy(logits, smoothed) * batch.get("weight", 1)
-        loss = cross_entropy = jnp.mean(of_images)
+        of_images = losses.cross_entropy(logits, smoothed)
+        if self.distillation is not None:
+            of_images = self.distillation.mixed(of_images, logits, batch[TEACHER_LOGITS])
+        loss = data_loss = jnp.mean(of_images * batch.get("weight", 1))
         if self.l2:
             loss += self.l2 * losses.l2_penalty(params, kernels_only=self.l2_on_kernels_only)
         penalties = {}
@@ -118,7 +124,7 @@ class Objective:
             penalties["weight"] = sum(term(params, epoch) for term in self.weight_penalties)
             loss += penalties["weight"]
         return loss, {
-            "loss": cross_entropy,
+            "loss": data_loss,
             "error_rate": jnp.mean(losses.top_k_errors(logits, batch["label"])),
             "penalties": penalties,
         }

@@ -191,6 +191,17 @@ TRAINING_RULES = (
         "init_from is empty, so there are no weights to start from; name a run",
         is_error=True,
     ),
+    Rule(
+        "distill.weight distill.temperature",
+        lambda c: c.distill.run != "",
+        "distill.run is empty, so there is no teacher; name a run",
+        is_error=True,
+    ),
+    Rule(
+        "distill.temperature",
+        lambda c: not c.distill.run or c.distill.weight > 0,
+        "distill.weight is 0, so the teacher is not listened to",
+    ),
     Rule("max_rollbacks", lambda c: c.on_nonfinite == "rollback", "on_nonfinite is not rollback"),
     Rule(
         "lr_schedule_type",

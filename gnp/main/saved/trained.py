@@ -46,7 +46,7 @@ def read_trained(path: pathlib.Path, which: str = "") -> Trained:
             )
         weights = load_weights(path)
         return Trained(weights.variables, weights.class_names)
-    run = _run_of(path.absolute())
+    run = run_of(path)
     is_average = which == "ema"
     if not which:
         is_average = run is not None and _is_measured_by_averages(run)
@@ -55,8 +55,9 @@ def read_trained(path: pathlib.Path, which: str = "") -> Trained:
     return Trained(variables, data and data.class_names, is_average)
 
 
-def _run_of(path):
-    """The folder of the run that a folder is of, itself or a checkpoint in it."""
+def run_of(path: pathlib.Path) -> pathlib.Path | None:
+    """The folder of the run that a folder is of, itself or a checkpoint in it; None: of no run."""
+    path = path.absolute()
     candidates = [path, *path.parents[1:2]]
     return next((folder for folder in candidates if (folder / CONFIG_FILE).is_file()), None)
 

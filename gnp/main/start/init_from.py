@@ -39,7 +39,7 @@ def starting_point(
     def start_from(fresh):
         trained = _read(pathlib.Path(init_from), weights)
         head = head_parameters(model, source.image_shape)
-        difference = _difference(trained.class_names, source.class_names)
+        difference = class_difference(trained.class_names, source.class_names)
         if difference and not head:
             raise UserError(
                 f"init_from {init_from!r} was trained with other classes ({difference}), and a "
@@ -89,7 +89,7 @@ def _read(path: pathlib.Path, weights: str) -> Trained:
     return read_trained(path, weights)
 
 
-def _difference(theirs: Sequence[str] | None, ours: Sequence[str]) -> str:
+def class_difference(theirs: Sequence[str] | None, ours: Sequence[str]) -> str:
     """How classes differ, in words; empty if they are the same or theirs are not known."""
     if theirs is None or list(theirs) == list(ours):
         return ""

@@ -56,6 +56,7 @@ _CLASSES = ("dataset.num_classes",)
 _EXIT_CODES = ("interrupt_exit_code",)
 _SHARES = (
     "label_smoothing",
+    "distill.weight",
     "hybrid_config.p",
     "hybrid_config.p_end",
     "gnp.when.probability",

@@ -15,6 +15,7 @@ from gnp.regularization.gradient_penalties import GradientPenalties
 from gnp.regularization.pruning import Threshold, sparsity
 from gnp.regularization.weight import WeightPenalty, group_lasso, l1, l2
 from gnp.regularization.weight_groups import WeightGroups
+from gnp.training.distillation import Distillation
 from gnp.training.objective import Objective
 
 PyTree = Any
@@ -27,8 +28,8 @@ class LossSettings:
     """The loss with all penalties but that on the gradient norm.
 
     Attributes:
-      l2, l2_on_kernels_only, label_smoothing, weight_penalties, gradient_penalties: fields of
-        `Objective`.
+      l2, l2_on_kernels_only, label_smoothing, distillation, weight_penalties, gradient_penalties:
+        fields of `Objective`.
       pruned: what `threshold` makes of a number of steps; None: nothing is pruned.
       sparsity: shares of zeros as a function of the parameters.
     """
@@ -36,6 +37,7 @@ class LossSettings:
     l2: float
     l2_on_kernels_only: bool
     label_smoothing: float
+    distillation: Distillation | None
     weight_penalties: Sequence[WeightPenalty]
     gradient_penalties: GradientPenalties
     pruned: Callable[[int], Threshold] | None
@@ -48,6 +50,7 @@ class LossSettings:
             l2=self.l2,
             l2_on_kernels_only=self.l2_on_kernels_only,
             label_smoothing=self.label_smoothing,
+            distillation=self.distillation,
             weight_penalties=self.weight_penalties,
             gradient_penalties=self.gradient_penalties,
             steps_per_epoch=steps_per_epoch,
@@ -74,11 +77,20 @@ class LossSettings:
             l2=config.l2_regularization,
             l2_on_kernels_only=config.no_weight_decay_on_bn,
             label_smoothing=config.label_smoothing,
+            distillation=_distillation(config.distill),
             weight_penalties=_weight_penalties(config.regularization.weight),
             gradient_penalties=_gradient_penalties(config),
             pruned=_threshold(config.regularization.weight),
             sparsity=_sparsity_figures(config.regularization.weight),
         )
+
+
+def _distillation(distill) -> Distillation | None:
+    if not distill.temperature > 0:
+        raise UserError(
+            f"distill.temperature is {distill.temperature}; it must be above 0, such as 4."
+        )
+    return Distillation(distill.weight, distill.temperature) if distill.run else None
 
 
 def _weight_penalties(weight) -> tuple[WeightPenalty, ...]:
