@@ -22,7 +22,7 @@ _KEPT_BYTES = 2e9
 class WholeSet:
     """Means over a data set, computed in batches that are split over the devices.
 
-    The loss is the cross entropy without the L2 term, which would add l2 to each eigenvalue of the
+    The loss is that of the images without the L2 term, which would add l2 to each eigenvalue of the
     Hessian of the parameters that it covers. The model is in evaluation mode: batch norms use their
     running statistics, and nothing is dropped. Products have full float32 precision.
 
@@ -30,15 +30,23 @@ class WholeSet:
       num_images: images in the set.
     """
 
-    def __init__(self, model: nn.Module, source: Any, *, label_smoothing: float = 0.0):
+    def __init__(
+        self,
+        model: nn.Module,
+        source: Any,
+        *,
+        label_smoothing: float = 0.0,
+        image_loss: losses.ImageLoss = losses.cross_entropy,
+    ):
         """Args:
         model: the classifier, computing in float32.
         source: its evaluation set is the data set.
-        label_smoothing: as in training.
+        label_smoothing, image_loss: as in training.
         """
         self._model = model
         self._source = source
         self._label_smoothing = label_smoothing
+        self._image_loss = image_loss
         self._device_data = parallel.replicate(source.device_data)
         self._kept: list[PyTree] | None = None
         self.num_images = source.num_eval_images
@@ -127,7 +135,7 @@ class WholeSet:
             {"params": params, "batch_stats": batch_stats}, images, train=False
         )
         labels = losses.smooth_labels(batch["label"], self._label_smoothing)
-        loss = jnp.where(is_image, losses.cross_entropy(logits, labels), 0)
+        loss = jnp.where(is_image, self._image_loss(logits, labels), 0)
         errors = jnp.where(is_image, prediction_errors(logits, batch["label"]), 0)
         return loss, errors
 

@@ -25,6 +25,7 @@ from gnp.main.start import distributed
 from gnp.main.start.build import build_model, check_names
 from gnp.main.start.device_memory import check_fits
 from gnp.main.start.init_from import starting_point
+from gnp.main.start.own_parts import try_parts
 from gnp.main.start.teacher import with_teacher
 from gnp.model.size import measure
 from gnp.runs.folder import (
@@ -75,6 +76,7 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
     remarks = check_effects(config, default_config())
     config = filled_in(config)
     model = build_model(config)
+    try_parts(config, settings, model)
     is_first = jax.process_index() == 0
     folder = run_path(config, working_dir)
     made = missing_folders(folder) if is_first else []

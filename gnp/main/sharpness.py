@@ -100,7 +100,13 @@ def open_whole_set(
     """
     check_data(data)
     run = saved_run.load_run(folder, settings, checkpoint, evaluate_on_train=data == "train")
-    return run, WholeSet(run.model, run.source, label_smoothing=settings.label_smoothing)
+    loss = run.settings.loss
+    return run, WholeSet(
+        run.model,
+        run.source,
+        label_smoothing=loss.label_smoothing,
+        image_loss=loss.image_loss,
+    )
 
 
 def format_figures(figures: dict[str, Any]) -> str:

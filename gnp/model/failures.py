@@ -26,12 +26,13 @@ def named(model: str, action: str) -> Iterator[None]:
         raise
     except Exception as error:  # models, those of users too, raise anything
         raise UserError(
-            f"Model {model} cannot be {action} ({_place(error)}{type(error).__name__}: "
+            f"Model {model} cannot be {action} ({place(error)}{type(error).__name__}: "
             f"{reason(error).rstrip('.')}); change model.model_params, or the model."
         ) from error
 
 
-def _place(error):
+def place(error: BaseException) -> str:
+    """Where an error left the files that are not installed, such as "mine.py line 3, "; or ""."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames[1:] if not any(part in f.filename for part in _INSTALLED)]
     return f"{Path(own[-1].filename).name} line {own[-1].lineno}, " if own else ""

@@ -14,7 +14,9 @@ from gnp.training.state import TrainState
 
 
 def make_eval_step(
-    model: nn.Module, label_smoothing: float = 0.0
+    model: nn.Module,
+    label_smoothing: float = 0.0,
+    image_loss: losses.ImageLoss = losses.cross_entropy,
 ) -> Callable[[TrainState, dict], dict]:
     """A step that `parallel.map_eval_step` maps over devices.
 
@@ -28,7 +30,7 @@ def make_eval_step(
         logits = model.apply(state.variables, batch["image"], train=False)
         smoothed = losses.smooth_labels(batch["label"], label_smoothing)
         figures = {
-            "loss": losses.cross_entropy(logits, smoothed),
+            "loss": image_loss(logits, smoothed),
             "error_rate": prediction_errors(logits, batch["label"]),
             "top_5_error_rate": prediction_errors(logits, batch["label"], k=5),
         }
@@ -106,7 +108,8 @@ class Evaluator:
         more: further figures of the parameters.
         """
         self._step = parallel.map_eval_step(
-            make_eval_step(model, settings.label_smoothing), source.prepare_eval
+            make_eval_step(model, settings.label_smoothing, settings.image_loss),
+            source.prepare_eval,
         )
         self._memorization_step = parallel.map_eval_step(
             make_memorization_step(model), source.prepare_eval

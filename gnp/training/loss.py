@@ -1,12 +1,18 @@
-"""The loss of a batch: cross entropy with soft labels, label smoothing and an L2 term."""
+"""The loss: of each image by name, label smoothing and an L2 term."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gnp.errors import unknown_name
 from gnp.optimizer.decay import decayed_leaves
+from gnp.registering import registering
 from gnp.regularization import weight
+
+# Of logits and labels, batch x classes: the loss of each image, batch.
+ImageLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -18,6 +24,56 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return -jnp.sum(labels * jax.nn.log_softmax(logits), axis=-1)
+
+
+_LOSSES: dict[str, ImageLoss] = {"cross_entropy": cross_entropy}
+
+
+def register_loss(name: str) -> Callable[[ImageLoss], ImageLoss]:
+    """Registers the loss of an image, as a value of `loss`.
+
+        @gnp.register_loss("brier")
+        def brier(logits, labels):
+            return jnp.sum((jax.nn.softmax(logits) - labels) ** 2, axis=-1)
+
+    The function gets logits (batch x classes, float32 or finer) and labels of the same shape, whose
+    rows sum to one: after label smoothing and mixing. It returns one number for each image. The
+    loss of a batch is their mean; L2 term and penalties are added to it.
+
+    Raises:
+      UserError: the name is registered already.
+    """
+    return registering(_LOSSES, "loss", name)
+
+
+def loss_names() -> list[str]:
+    """The values of `loss`, sorted."""
+    return sorted(_LOSSES)
+
+
+def loss_function(name: str) -> ImageLoss:
+    """The function that is registered as a loss.
+
+    Raises:
+      UserError: the name is unknown.
+    """
+    if name not in _LOSSES:
+        raise unknown_name("loss", name, _LOSSES)
+    return _LOSSES[name]
+
+
+def loss_named(name: str) -> ImageLoss:
+    """The loss of each image, computed in float32 or finer.
+
+    Raises:
+      UserError: the name is unknown.
+    """
+    image_loss = loss_function(name)
+
+    def of_images(logits, labels):
+        return image_loss(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), labels)
+
+    return of_images
 
 
 def smooth_labels(labels: jax.Array, smoothing: float) -> jax.Array:

@@ -25,6 +25,7 @@ class Objective:
 
     Attributes:
       model: the classifier.
+      image_loss: the loss of each image, of its logits and its label.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
       l2_on_kernels_only: take only the parameters of `gnp.optimizer.decay.decayed`.
       label_smoothing: share of each label spread over all classes.
@@ -35,6 +36,7 @@ class Objective:
     """
 
     model: nn.Module
+    image_loss: losses.ImageLoss = losses.cross_entropy
     l2: float = 0.0
     l2_on_kernels_only: bool = False
     label_smoothing: float = 0.0
@@ -112,7 +114,7 @@ class Objective:
 
     def _loss(self, logits, batch, params, step):
         smoothed = losses.smooth_labels(batch["label"], self.label_smoothing)
-        of_images = losses.cross_entropy(logits, smoothed)
+        of_images = self.image_loss(logits, smoothed)
         if self.distillation is not None:
             of_images = self.distillation.mixed(of_images, logits, batch[TEACHER_LOGITS])
         loss = data_loss = jnp.mean(of_images * batch.get("weight", 1))

@@ -111,9 +111,9 @@ def fingerprint(state: TrainState) -> jax.Array:
     """A 32-bit number that any change of a single bit of the state changes."""
 
     def of_leaf(leaf):
-        # Half-width numbers are widened first; the bits of whole words are weighted by odd numbers.
+        # Narrow numbers are widened first; the bits of whole words are weighted by odd numbers.
         words = jax.lax.bitcast_convert_type(
-            leaf.astype(jnp.float32) if leaf.dtype.itemsize == 2 else leaf, jnp.uint32
+            leaf.astype(jnp.float32) if leaf.dtype.itemsize < 4 else leaf, jnp.uint32
         ).ravel()
         weights = 2 * jnp.arange(words.size, dtype=jnp.uint32) + 1
         return jnp.sum(words * weights, dtype=jnp.uint32)

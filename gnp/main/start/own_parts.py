@@ -1,5 +1,6 @@
 """A user's own parts: importing the modules that register them, and trying them before training."""
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 
 from gnp.errors import UserError, reason
@@ -16,7 +18,11 @@ from gnp.main.config import line_of
 from gnp.main.fields.values import shown
 from gnp.model import failures, model_names
 from gnp.model.weights import variable_shapes
+from gnp.optimizer.optimizers import optimizer_named
+from gnp.training import freeze
+from gnp.training.loss import loss_function
 from gnp.training.objective import STREAMS
+from gnp.training.settings.run import Settings
 
 
 def import_modules(config: Any) -> None:
@@ -106,3 +112,86 @@ def try_model(name: str, model: nn.Module, dataset: Any) -> None:
                     f"Model {name} returns {logits.shape} for 2 images; it must return one number "
                     f"for each of the {dataset.num_classes} classes, (2, {dataset.num_classes})."
                 )
+
+
+def try_parts(config: Any, settings: Settings, model: nn.Module) -> None:
+    """Traces a registered loss and a registered optimizer as training calls them.
+
+    Args:
+      config: the resolved config, whose number of classes is set.
+      settings: of it.
+      model: of it.
+
+    Raises:
+      UserError: one of them fails, or returns something else than training needs.
+    """
+    if not _is_ours(loss_function(config.loss)):
+        _try_loss(config.loss, settings.loss.image_loss, config.dataset.num_classes)
+    if not _is_ours(optimizer_named(config.opt.opt_type)):
+        size, channels = config.dataset.image_size, config.dataset.num_channels
+        params = variable_shapes(model, (size, size, channels))["params"]
+        trained, _ = freeze.split(params, config.opt.freeze)
+        _try_optimizer(config.opt.opt_type, settings.optimizer.transformation, trained)
+
+
+def _is_ours(part):
+    return getattr(part, "__module__", "").startswith("gnp.")
+
+
+def _try_loss(name, image_loss, num_classes):
+    both = jax.ShapeDtypeStruct((2, num_classes), jnp.float32)
+    with _naming_failures("loss", name):
+        found = jax.eval_shape(image_loss, both, both)
+    is_number = jnp.issubdtype(getattr(found, "dtype", jnp.int32), jnp.floating)
+    if getattr(found, "shape", None) != (2,) or not is_number:
+        raise UserError(
+            f"The loss {name} returns {_shape(found)} for 2 images; it must return one real number "
+            "for each image, float32 of the shape (2,)."
+        )
+
+
+def _try_optimizer(name, optimizer, params):
+    with _naming_failures("optimizer", name):
+        state = jax.eval_shape(optimizer.init, params)
+        updates, later = jax.eval_shape(optimizer.update, params, state, params)
+    parts = jax.tree.leaves(state, is_leaf=_is_schedule_free)
+    if any(map(_is_schedule_free, parts)):
+        raise UserError(
+            f"The optimizer {name} is schedule-free: it is to be evaluated at other parameters "
+            "than it trains, with batch statistics of their own, which runs do not keep; choose "
+            "another, or set ema_decay, which averages the parameters with any optimizer."
+        )
+    for what, before, after in (("updates", params, updates), ("a state", state, later)):
+        if _shapes(before) != _shapes(after):
+            raise UserError(
+                f"The optimizer {name} returns {what} of another structure, other shapes or other "
+                "types than it got; it must keep them."
+            )
+
+
+def _is_schedule_free(part):
+    return isinstance(part, optax.contrib.ScheduleFreeState)
+
+
+def _shapes(tree):
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _shape(found):
+    if not hasattr(found, "shape"):
+        return reason(repr(found))
+    return f"{found.dtype} of the shape {found.shape}"
+
+
+@contextlib.contextmanager
+def _naming_failures(kind, name):
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # what users register may raise anything
+        raise UserError(
+            f"The {kind} {name} fails ({failures.place(error)}{type(error).__name__}: "
+            f"{reason(error).rstrip('.')}); fix it, or name another."
+        ) from error

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.runs.wandb_writer import require_wandb
+from gnp.training.loss import ImageLoss, loss_named
 from gnp.training.monitoring.profiling import steps_to_profile
 from gnp.training.position import Position, RunLength
 
@@ -15,7 +16,7 @@ class EvaluationSettings:
 
     Attributes:
       every_n_epochs: epochs from one evaluation to the next.
-      label_smoothing: as in training.
+      label_smoothing, image_loss: as in training.
       with_top_5: report the top-5 error rate too.
       best_metric: smaller is better.
       patience: stop after so many evaluations without a better one; 0: never.
@@ -23,6 +24,7 @@ class EvaluationSettings:
 
     every_n_epochs: int
     label_smoothing: float
+    image_loss: ImageLoss
     with_top_5: bool
     best_metric: str
     patience: int
@@ -42,6 +44,7 @@ class EvaluationSettings:
         return cls(
             every_n_epochs=config.evaluate_every_n_epochs,
             label_smoothing=config.label_smoothing,
+            image_loss=loss_named(config.loss),
             with_top_5=config.compute_top_5_error_rate,
             best_metric=config.best_metric,
             patience=config.early_stopping_patience,

@@ -11,6 +11,7 @@ from gnp.regularization.penalized_steps import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
 from gnp.runs.folder import flatten
 from gnp.training.gradient import BN_POLICIES
+from gnp.training.loss import loss_names
 from gnp.training.nonfinite import POLICIES
 
 _AT_LEAST_ONE = (
@@ -121,6 +122,7 @@ def _names(config) -> dict[str, Iterable[str]]:
     return {
         "init_from_weights": ("", "raw", "ema"),
         "lr_schedule_type": schedule_names(),
+        "loss": loss_names(),
         "gr_warmup_strategy": strategy_names(),
         "gnp.bn_policy": BN_POLICIES,
         "regularization.input_gradient.form": FORMS,

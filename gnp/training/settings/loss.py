@@ -16,6 +16,7 @@ from gnp.regularization.pruning import Threshold, sparsity
 from gnp.regularization.weight import WeightPenalty, group_lasso, l1, l2
 from gnp.regularization.weight_groups import WeightGroups
 from gnp.training.distillation import Distillation
+from gnp.training.loss import ImageLoss, loss_named
 from gnp.training.objective import Objective
 
 PyTree = Any
@@ -28,12 +29,14 @@ class LossSettings:
     """The loss with all penalties but that on the gradient norm.
 
     Attributes:
+      image_loss: of each image.
       l2, l2_on_kernels_only, label_smoothing, distillation, weight_penalties, gradient_penalties:
         fields of `Objective`.
       pruned: what `threshold` makes of a number of steps; None: nothing is pruned.
       sparsity: shares of zeros as a function of the parameters.
     """
 
+    image_loss: ImageLoss
     l2: float
     l2_on_kernels_only: bool
     label_smoothing: float
@@ -47,6 +50,7 @@ class LossSettings:
         """The loss of a batch."""
         return Objective(
             model,
+            image_loss=self.image_loss,
             l2=self.l2,
             l2_on_kernels_only=self.l2_on_kernels_only,
             label_smoothing=self.label_smoothing,
@@ -74,6 +78,7 @@ class LossSettings:
                 "some to zero; switch one of them off."
             )
         return cls(
+            image_loss=loss_named(config.loss),
             l2=config.l2_regularization,
             l2_on_kernels_only=config.no_weight_decay_on_bn,
             label_smoothing=config.label_smoothing,

@@ -38,6 +38,7 @@ ALWAYS = {
     "use_learning_rate_schedule",
     "gradient_clipping",
     "l2_regularization",
+    "loss",
     "label_smoothing",
     "distill.run",
     "opt.opt_type",

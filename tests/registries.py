@@ -1,0 +1,19 @@
+"""The tables that `register_...` fills, put back after a test that registers parts of its own."""
+
+from gnp.model import registry
+from gnp.optimizer import optimizers, schedule
+from gnp.training import loss
+
+TABLES = (
+    (registry, "_factories"),
+    (optimizers, "_OPTIMIZERS"),
+    (schedule, "_SCHEDULES"),
+    (loss, "_LOSSES"),
+)
+
+
+def forget_after(monkeypatch):
+    """Restricts what is registered from here on to a test."""
+    registry.model_names()  # registers those of the project
+    for module, table in TABLES:
+        monkeypatch.setattr(module, table, dict(getattr(module, table)))
