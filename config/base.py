@@ -144,7 +144,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.use_additional_skip_connections_in_wrn = False  # over each group and over all
 
     config.dataset = ml_collections.ConfigDict()
-    config.dataset.dataset_name = "cifar10"  # a data source
+    config.dataset.dataset_name = "cifar10"  # a data source, perhaps your own
     config.dataset.data_dir = ""  # folder or file of the images, or a data set's published files
     config.dataset.tfds_name = ""  # name in tensorflow-datasets of the set of "tfds", such as mnist
     config.dataset.fake_kind = "random"  # images of "fake": random or memorizable
@@ -156,10 +156,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.resize = "crop"
     # True: filter photos of imagenet that are made smaller; False: the reference's aliased resize.
     config.dataset.antialias = True
-    # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment or trivialaugment;
-    # autoaugment, randaugment and trivialaugment include crop and flip
+    # none, crop, basic (crop and flip), autoaugment, aa-only, randaugment, trivialaugment or your
+    # own; autoaugment, randaugment and trivialaugment include crop and flip
     config.dataset.image_level_augmentations = "basic"
-    config.dataset.batch_level_augmentations = "none"  # none, mixup, cutmix, cutout or mixcut
+    # none, mixup, cutmix, cutout, mixcut or your own
+    config.dataset.batch_level_augmentations = "none"
     # padding before a crop, in pixels; 0: an eighth of the image size, rounded up
     config.dataset.crop_padding = 0
     config.dataset.randaug_num_layers = 2  # RandAugment: operations per image

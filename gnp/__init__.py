@@ -11,10 +11,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gnp.ds_pipeline.augment.levels import register_augmentation
+    from gnp.ds_pipeline.build import register_source
     from gnp.errors import NotSavedError, TrainingError, UserError
     from gnp.main.config import load_config
     from gnp.main.run import Run, load_run, train
+    from gnp.model.registry import register_model
+    from gnp.optimizer.optimizers import register_optimizer
+    from gnp.optimizer.schedule import register_schedule
     from gnp.regularization.gradient_norm import value_and_grad
+    from gnp.training.loss import register_loss
 
 __version__ = "0.1.0"
 
@@ -26,6 +32,12 @@ _PLACES = {
     "UserError": "gnp.errors",
     "load_config": "gnp.main.config",
     "load_run": "gnp.main.run",
+    "register_augmentation": "gnp.ds_pipeline.augment.levels",
+    "register_loss": "gnp.training.loss",
+    "register_model": "gnp.model.registry",
+    "register_optimizer": "gnp.optimizer.optimizers",
+    "register_schedule": "gnp.optimizer.schedule",
+    "register_source": "gnp.ds_pipeline.build",
     "train": "gnp.main.run",
     "value_and_grad": "gnp.regularization.gradient_norm",
 }
@@ -37,6 +49,12 @@ __all__ = [
     "UserError",
     "load_config",
     "load_run",
+    "register_augmentation",
+    "register_loss",
+    "register_model",
+    "register_optimizer",
+    "register_schedule",
+    "register_source",
     "train",
     "value_and_grad",
 ]

@@ -8,13 +8,19 @@ from gnp.errors import UserError
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 
-def registering(table: dict[str, Any], kind: str, name: str) -> Callable[[Part], Part]:
+def registering(
+    table: dict[str, Any],
+    kind: str,
+    name: str,
+    as_entry: Callable[[Any], Any] = lambda part: part,
+) -> Callable[[Part], Part]:
     """A decorator that puts what it is over into a table and returns it unchanged.
 
     Args:
       table: by name.
       kind: what is registered, for messages, such as "loss".
       name: under which.
+      as_entry: what the table holds of it.
 
     Raises:
       UserError: the name is no text or is in the table already; or, when the decorator is called,
@@ -34,7 +40,7 @@ def registering(table: dict[str, Any], kind: str, name: str) -> Callable[[Part],
                 f"What is registered as {kind} {name!r} is {part!r}; it must be a function or a "
                 "class."
             )
-        table[name] = part
+        table[name] = as_entry(part)
         return part
 
     return register

@@ -1,5 +1,7 @@
 """The tables that `register_...` fills, put back after a test that registers parts of its own."""
 
+from gnp.ds_pipeline import build
+from gnp.ds_pipeline.augment import levels
 from gnp.model import registry
 from gnp.optimizer import optimizers, schedule
 from gnp.training import loss
@@ -9,6 +11,9 @@ TABLES = (
     (optimizers, "_OPTIMIZERS"),
     (schedule, "_SCHEDULES"),
     (loss, "_LOSSES"),
+    (levels, "IMAGE_LEVEL"),
+    (levels, "BATCH_LEVEL"),
+    (build, "_SOURCES"),
 )
 
 

@@ -1,17 +1,20 @@
 """Data sources by name."""
 
 import dataclasses
+import functools
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
 from gnp.ds_pipeline import (
     checks,
     decoded,
+    given,
     label_noise,
     partition,
     settings,
@@ -22,10 +25,11 @@ from gnp.ds_pipeline.augment import levels
 from gnp.ds_pipeline.labelled_data import LabelledData
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
+from gnp.registering import registering
 
 # Name -> the module whose `load(config)` returns a LabelledData. Its `num_classes(config)` and
-# `num_channels(config)`, if it has them, say what the data have.
-_SOURCES = {
+# `num_channels(config)`, if it has them, say what the data have. Or what has these methods.
+_SOURCES: dict[str, Any] = {
     "cifar10": "published",
     "cifar100": "published",
     "csv": "table",
@@ -50,6 +54,23 @@ _NUMPY_SOURCES = ("digits", "fake")
 _Config = TypeVar("_Config")  # of ml_collections, frozen or not
 
 _log = logging.getLogger(__name__)
+
+
+def register_source(name: str) -> Callable[[Callable], Callable]:
+    """Registers a function that makes a data set, as a value of `dataset.dataset_name`.
+
+        @gnp.register_source("discs")
+        def discs(config):
+            return {"train": (images, labels), "test": (images[:10], labels[:10])}
+
+    It is called with the config, more than once, and returns what `gnp.train` takes as `source`:
+    `train`, `test` and, if the classes have names, `class_names`. A part is a tuple of images and
+    labels, or anything with `len` and `[i] -> image, label`. All images are read into memory.
+
+    Raises:
+      UserError: the name is registered already.
+    """
+    return registering(_SOURCES, "source", name, functools.partial(given.RegisteredSource, name))
 
 
 def source_names() -> list[str]:
@@ -110,7 +131,16 @@ def build_source(
         data = _read_files(data, config, run_dir, is_writer=process_index == 0)
     checks.name_absent_classes(data)
     checks.check_shape(data, config)
-    return _pipeline_class(data, pipeline, config.dataset)(data, pipeline)
+    source = _pipeline_class(data, pipeline, config.dataset)(data, pipeline)
+    if run_dir is not None and (pipeline.augmentation.own or pipeline.batch_level.own):
+        _try_augmentation(source)
+    return source
+
+
+def _try_augmentation(source):
+    """Makes one batch, to know before training that a registered augmentation can."""
+    batch = next(iter(source.train_batches(0)))
+    jax.eval_shape(source.prepare, source.device_data, batch)
 
 
 def filled_in(config: _Config) -> _Config:
@@ -168,7 +198,8 @@ def _module(config):
     name = config.dataset.dataset_name
     if name not in _SOURCES:
         raise unknown_name("data set", name, _SOURCES)
-    return importlib.import_module(f"gnp.ds_pipeline.{_SOURCES[name]}")
+    found = _SOURCES[name]
+    return importlib.import_module(f"gnp.ds_pipeline.{found}") if isinstance(found, str) else found
 
 
 def _shuffled(examples):

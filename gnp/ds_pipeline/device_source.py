@@ -46,7 +46,7 @@ class DeviceSource(PlannedSource):
         train = device_data["train"]
         images, labels = self._augmented(train, batch["own"])
         partners = self._augmented(train, batch["partner"]) if "partner" in batch else (None, None)
-        images, labels = batch_level.apply(jnp, images, labels, *partners, batch)
+        images, labels = batch_level.apply(jnp, images, labels, *partners, batch, self._own_mixing)
         return {"image": images, "label": labels}
 
     def prepare_eval(self, device_data, batch) -> Batch:

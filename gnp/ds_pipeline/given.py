@@ -1,7 +1,8 @@
 """Data that Python code gives: any objects with `len` and `[i] -> image, label`."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,48 @@ _KEYS = ("train", "test", "class_names")
 _given = []
 
 
+@dataclasses.dataclass(frozen=True)
+class RegisteredSource:
+    """A function under `register_source` in the place of a module of this folder.
+
+    Attributes:
+      name: of the data set.
+      make: the function, of the config.
+    """
+
+    name: str
+    make: Callable[[Any], Mapping[str, Any]]
+
+    def load(self, config) -> LabelledData:
+        """Reads all images.
+
+        Raises:
+          UserError: the function fails, or returns no images with labels.
+        """
+        return pairs.load(self._pairs(config), config)
+
+    def num_classes(self, config) -> int:
+        """The number of its class names, or else that of the labels."""
+        return pairs.num_classes(self._pairs(config))
+
+    def num_channels(self, config) -> int:
+        """That of its first image."""
+        return pairs.num_channels(self._pairs(config))
+
+    def _pairs(self, config):
+        name = f"The source {self.name}"
+        try:
+            source = self.make(config)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a user's function does
+            raise UserError(
+                f"{name} fails ({type(error).__name__}: {reason(error)}); fix the function that is "
+                "registered, or the fields that it reads."
+            ) from error
+        return _checked(source, name)
+
+
 @contextlib.contextmanager
 def given(source: Mapping[str, Any]) -> Iterator[None]:
     """Makes a source the data of dataset.dataset_name=python meanwhile.
@@ -27,7 +70,7 @@ def given(source: Mapping[str, Any]) -> Iterator[None]:
     Raises:
       UserError: it has other keys, or no `train`.
     """
-    _given.append(_checked(source))
+    _given.append(_checked(source, "The source"))
     try:
         yield
     finally:
@@ -65,18 +108,18 @@ def _current():
     return _given[-1]
 
 
-def _checked(source):
+def _checked(source, name):
     if not isinstance(source, Mapping) or "train" not in source or set(source) - set(_KEYS):
         shown = sorted(source) if isinstance(source, Mapping) else source
         raise UserError(
-            f"The source is {reason(repr(shown))}; give a dictionary with train, test and, if the "
+            f"{name} is {reason(repr(shown))}; give a dictionary with train, test and, if the "
             "classes have names, class_names."
         )
-    train, test = (_as_pairs(source.get(part), f"The source, {part}") for part in _KEYS[:2])
+    train, test = (_as_pairs(source.get(part), f"{name}, {part}") for part in _KEYS[:2])
     names = source.get("class_names")
     labels = train.labels if isinstance(train, pairs.ArrayPairs) else None
     return pairs.PairSet(
-        "The source", train, test, None if names is None else list(map(str, names)), labels
+        name, train, test, None if names is None else list(map(str, names)), labels
     )
 
 

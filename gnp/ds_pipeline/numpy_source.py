@@ -17,7 +17,9 @@ class NumpySource(PlannedSource):
         for step in self._plan.train_steps(epoch, first_step):
             images, labels = self._augmented(step["own"])
             partners = self._augmented(step["partner"]) if "partner" in step else (None, None)
-            images, labels = batch_level.apply(np, images, labels, *partners, step)
+            images, labels = batch_level.apply(
+                np, images, labels, *partners, step, self._own_mixing
+            )
             yield {"image": images, "label": labels}
 
     def eval_batches(self) -> Iterator[Batch]:

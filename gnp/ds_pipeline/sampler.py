@@ -74,7 +74,7 @@ class Plan:
     def _train_step(self, order, epoch, step):
         settings = self._settings
         plan = {"own": self._images(order, epoch, step, self._rows)}
-        if settings.batch_level.mix:
+        if settings.batch_level.has_partners:
             rows = partition.mirrored(self._rows, settings.batch_size)
             mirrored = self._images(order, epoch, step, rows)
             plan["partner"] = {name: values[::-1].copy() for name, values in mirrored.items()}
@@ -129,6 +129,7 @@ class PlannedSource(source.DataSource):
         self._wrong_labels = wrong[partition.split_order(len(wrong))]  # not sorted by class
         self._data = data
         self._augmentation = settings.augmentation
+        self._own_mixing = settings.batch_level.own
         self._plan = Plan(settings, self.num_train_images, self.num_eval_images, data.train.labels)
         self.class_weights = class_balance.class_weights(
             settings.class_weights, data.train.labels, len(data.class_names)

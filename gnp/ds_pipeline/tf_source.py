@@ -99,6 +99,7 @@ class TfSource(PlannedSource):
             tf.reverse(images, [0])[:count],
             tf.reverse(labels, [0])[:count],
             {name: step[name][:count] for name in batch_level.SAMPLED if name in step},
+            self._own_mixing,
         )
         return {"image": images, "label": labels}
 

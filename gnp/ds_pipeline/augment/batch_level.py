@@ -10,7 +10,7 @@ import numpy as np
 from gnp.ds_pipeline.augment import boxes
 from gnp.ds_pipeline.augment.levels import BatchLevel
 
-SAMPLED = ("lam", "patch", "hole")
+SAMPLED = ("lam", "patch", "hole", "batch_uniforms")
 
 
 def sample(
@@ -43,10 +43,12 @@ def sample(
         sampled["lam"] = np.float32(lam)
     if level.cutout:
         sampled["hole"] = _box(rng, (height, width), (cutout_length, cutout_length))
+    if level.own is not None:
+        sampled["batch_uniforms"] = rng.random(level.own.num_uniforms, np.float32)
     return {name: np.broadcast_to(v, (count, *np.shape(v))).copy() for name, v in sampled.items()}
 
 
-def apply(xp, images, labels, partner_images, partner_labels, sampled):
+def apply(xp, images, labels, partner_images, partner_labels, sampled, own=None):
     """Augments normalized images and one-hot labels.
 
     Args:
@@ -54,6 +56,7 @@ def apply(xp, images, labels, partner_images, partner_labels, sampled):
       images, labels: float32, batch x height x width x channels and batch x classes.
       partner_images, partner_labels: the same for the images to mix with; unused without mixing.
       sampled: the result of `sample`.
+      own: the registered augmentation of the level; None: there is none.
 
     Returns:
       (images, labels)
@@ -69,6 +72,9 @@ def apply(xp, images, labels, partner_images, partner_labels, sampled):
             images = images * lam + partner_images * (1 - lam)
     if "hole" in sampled:
         images = images * (1 - boxes.inside(xp, sampled["hole"], images.shape))
+    if own is not None:
+        partners = partner_images, partner_labels
+        images, labels = own(xp, images, labels, *partners, sampled["batch_uniforms"])
     return images, labels
 
 

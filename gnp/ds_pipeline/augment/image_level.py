@@ -37,6 +37,7 @@ class ImageAugmentation:
         self.crops_photos = photos and level.crop
         self._size = size
         self.flips = level.flip
+        self.own = level.own
         self._padding = padding if level.crop and not photos else 0
         self._erasing_probability = erasing_probability
         self._columns = self._assign_columns()
@@ -55,7 +56,8 @@ class ImageAugmentation:
         Returns:
           `window` (float32, batch x 3) for `pixel_indices`; with operations `operations`,
           `arguments` and `centres` (see `policies.choose`); with erasing `erased` (boxes); for
-          crops of photos `photo_crop` (float32, batch x tries x 4).
+          crops of photos `photo_crop` (float32, batch x tries x 4); with a registered
+          augmentation `uniforms` (float32, batch x its number).
         """
         parts, start = {}, 0
         for name, width in self._columns:
@@ -68,6 +70,8 @@ class ImageAugmentation:
             sampled["erased"] = erasing.sample(
                 parts["erased"], self._erasing_probability, self._size
             )
+        if "uniforms" in parts:
+            sampled["uniforms"] = parts["uniforms"].copy()
         if "photo_crop" in parts:
             shape = (len(uniforms), RESIZED_CROP_TRIES, _UNIFORMS_PER_TRY)
             sampled["photo_crop"] = parts["photo_crop"].reshape(shape).copy()
@@ -78,13 +82,17 @@ class ImageAugmentation:
         return geometry.pixel_indices(xp, sampled["window"], self._size, self._padding, self.flips)
 
     def after_normalization(self, xp, images, sampled):
-        """The part of the augmentation that follows normalization: random erasing."""
+        """What follows normalization: a registered augmentation, and random erasing."""
+        if self.own is not None:
+            images = self.own(xp, images, sampled["uniforms"])
         return erasing.apply(xp, images, sampled["erased"]) if "erased" in sampled else images
 
     def _assign_columns(self):
         columns = [("window", geometry.NUM_UNIFORMS)]
         if self.policy is not None:
             columns.append(("policy", self.policy.layers * policies.UNIFORMS_PER_LAYER))
+        if self.own is not None:
+            columns.append(("uniforms", self.own.num_uniforms))
         if self._erasing_probability > 0:
             columns.append(("erased", erasing.NUM_UNIFORMS))
         if self.crops_photos:
