@@ -2,6 +2,7 @@
 
 import http.server
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 
@@ -54,6 +55,7 @@ def live_page(patterns: Iterable[str]) -> str:
 
     A line also names each run that cannot be read.
     """
+    patterns = list(patterns)
     found = read_runs(find_runs(patterns))
     lists = {
         "In training": found.in_training,
@@ -61,7 +63,10 @@ def live_page(patterns: Iterable[str]) -> str:
         "Incomplete": found.incomplete,
     }
     groups = group_runs(found.runs) if found.runs else {}
-    return html_report(groups, lists=lists, refresh_seconds=_SECONDS_BETWEEN_REFRESHES)
+    command = shlex.join(["gnp", "report", *(f"--runs={p}" for p in patterns), "--serve"])
+    return html_report(
+        groups, lists=lists, refresh_seconds=_SECONDS_BETWEEN_REFRESHES, command=command
+    )
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -9,6 +9,7 @@ machine and updates it while runs train.
 """
 
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterable
 
@@ -87,8 +88,9 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
     if draw_sharpness_vs_error(groups, out / SCATTER_FILE):
         pictures["Sharpness against test error"] = read_bytes(out / SCATTER_FILE)
+    command = shlex.join(["gnp", "report", *(f"--runs={p}" for p in patterns), f"--out={out}"])
     lists = {"Skipped": found.skipped, "Incomplete": found.incomplete}
-    write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists))
+    write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists, command=command))
     print(f"\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
 
 

@@ -37,6 +37,7 @@ def _sharpness(read: Callable[[dict], float]) -> Callable[[Run], float | None]:
 _QUANTITIES = {
     "test_error": _Quantity("test error (%)", _final("eval/error_rate")),
     "best_error": _Quantity("best (%)", lambda run: 100 * run.summary["best"]["eval/error_rate"]),
+    "test_loss": _Quantity("test loss", lambda run: run.summary["final"].get("eval/loss"), ".3g"),
     "memorized": _Quantity("memorized (%)", _final(MEMORIZED)),
     "true_error": _Quantity("true error of wrong labels (%)", _final(TRUE_ERROR)),
     "worst_case_sharpness": _Quantity(
@@ -50,7 +51,7 @@ _QUANTITIES = {
     ),
 }
 # Columns of the table between the errors and the cost, where a group has them.
-_OPTIONAL = ("memorized", "worst_case_sharpness", "top_eigenvalue", "trace")
+_OPTIONAL = ("test_loss", "memorized", "worst_case_sharpness", "top_eigenvalue", "trace")
 
 
 class GroupResult(NamedTuple):

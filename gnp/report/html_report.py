@@ -1,60 +1,19 @@
 """The report as one HTML page that needs no network and no other file."""
 
 import base64
+import datetime
 import html
-import math
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import gnp
 from gnp.errors import printable
-from gnp.report.comparison import (
-    MEMORIZED,
-    TRUE_ERROR,
-    compare,
-    notes,
-    sharpness_settings,
-    table,
-    verdicts,
-)
+from gnp.report.comparison import compare, notes, sharpness_settings, table, verdicts
 from gnp.report.groups import Groups, differences
+from gnp.report.html_charts import charts
 from gnp.report.html_style import STYLE
 from gnp.report.seeds import sample
 from gnp.report.style import SERIES
-from gnp.report.svg_chart import Curve, line_chart
-
-
-class _Chart(NamedTuple):
-    """A chart of one metric: its heading, the label of its vertical axis, factor and scale."""
-
-    metric: str
-    heading: str
-    label: str
-    factor: float = 1
-    logarithmic: bool = False
-
-
-_CHARTS = (
-    _Chart("eval/error_rate", "Test error", "error (%)", 100),
-    _Chart(MEMORIZED, "Memorized wrong labels", "share (%)", 100),
-    _Chart(TRUE_ERROR, "Wrongly labelled images, error against the true labels", "error (%)", 100),
-    _Chart("train/error_rate", "Training error", "error (%)", 100),
-    _Chart("eval/loss", "Test loss", "cross entropy (nats)", logarithmic=True),
-    _Chart("train/loss", "Training loss", "cross entropy (nats)", logarithmic=True),
-    _Chart(
-        "train/gradient_norm_clean", "Gradient norm at the parameters", "‖g₁‖", logarithmic=True
-    ),
-    _Chart(
-        "train/gradient_norm_perturbed",
-        "Gradient norm at the perturbed parameters",
-        "‖g₂‖",
-        logarithmic=True,
-    ),
-    _Chart("train/sharpness", "Sharpness along the gradient", "L(θ + r·v) − L(θ)"),
-    _Chart("train/parameter_norm", "Norm of the parameters", "‖θ‖"),
-    _Chart("train/learning_rate", "Learning rate", "learning rate"),
-    _Chart("sparsity/all", "Zero parameters", "share (%)", 100),
-)
 
 # Headings and the figures of sharpness.json.
 _SHARPNESS = (
@@ -66,15 +25,13 @@ _SHARPNESS = (
     ("loss", lambda s: s["loss"]),
 )
 
-# Points of a curve; the steps of a longer run are averaged in as many bins.
-_NUM_POINTS = 150
-
 
 def html_report(
     groups: Groups,
     pictures: Mapping[str, bytes] | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
     refresh_seconds: int | None = None,
+    command: str = "",
 ) -> str:
     """The page.
 
@@ -83,6 +40,7 @@ def html_report(
       pictures: PNG files about all groups, by title.
       lists: lines to show first, by their heading.
       refresh_seconds: after so many the page asks for itself again; None: never.
+      command: what was typed to make it.
     """
     if not groups:
         return _page("No run has been evaluated yet", _lists(lists), refresh_seconds)
@@ -90,17 +48,19 @@ def html_report(
     sections = [
         ("Errors", _errors(groups)),
         ("What differs", _differences(groups)),
-        ("Curves", _curves(groups)),
+        ("Curves", charts(groups)),
         ("Sharpness of the minima", _sharpness(groups)),
         ("Flow of the gradient", _diagnoses(groups)),
         ("Sparsity", _sparsity(groups)),
         ("Pictures", _pictures(groups, pictures or {})),
+        ("Runs", _runs(groups)),
     ]
     title = f"{len(runs)} runs of {_text(_common(runs, 'model.model_name'))} on " + _text(
         _common(runs, "dataset.dataset_name")
     )
     body = "".join(_section(name, part) for name, part in sections if part)
-    return _page(title, f"{_lists(lists)}{_legend(groups)}{body}", refresh_seconds)
+    body = f"{_lists(lists)}{_legend(groups)}{body}{_made(command)}"
+    return _page(title, body, refresh_seconds)
 
 
 def _page(title, body, refresh_seconds):
@@ -125,36 +85,6 @@ def _lists(lists):
     )
 
 
-def binned(metrics: Sequence[Mapping[str, float]], key: str, width: float) -> dict[float, float]:
-    """The mean of a metric over bins of steps, by the last step in the bin that has it.
-
-    Args:
-      metrics: the lines of a run.
-      key: the metric.
-      width: of a bin, in steps.
-    """
-    bins: dict[int, list[tuple[int, float]]] = {}
-    for line in metrics:
-        if key in line and math.isfinite(line[key]):
-            bins.setdefault(math.ceil(line["step"] / width), []).append((line["step"], line[key]))
-    return {
-        points[-1][0]: statistics.mean(value for _, value in points) for points in bins.values()
-    }
-
-
-def mean_curve(name: str, number: int, curves: Sequence[Mapping[float, float]], factor=1) -> Curve:
-    """Mean and sample standard deviation of curves over the steps that any of them has."""
-    steps = sorted({step for curve in curves for step in curve})
-    values = [[factor * curve[step] for curve in curves if step in curve] for step in steps]
-    return Curve(
-        name,
-        number,
-        steps,
-        [statistics.mean(v) for v in values],
-        [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values],
-    )
-
-
 def _legend(groups):
     entries = "".join(
         f'<li><span class="swatch series{number % len(SERIES)}"></span>{_text(name)}</li>'
@@ -173,35 +103,6 @@ def _errors(groups):
 def _differences(groups):
     rows = differences(groups)
     return _table(["field", *groups], rows) if rows else ""
-
-
-def _curves(groups):
-    last = max(
-        (line["step"] for runs in groups.values() for run in runs for line in run.metrics),
-        default=1,
-    )
-    figures = []
-    for chart in _CHARTS:
-        curves = list(_group_curves(groups, chart, max(1, last / _NUM_POINTS)))
-        if not any(y > 0 or (y == 0 and not chart.logarithmic) for c in curves for y in c.mean):
-            continue
-        drawn = line_chart(
-            curves, x_label="step", y_label=chart.label, logarithmic=chart.logarithmic
-        )
-        figures.append(f"<figure><figcaption>{chart.heading}</figcaption>{drawn}</figure>")
-    return (
-        f'<div class="charts">{"".join(figures)}</div><p>A line is the mean over the runs of a '
-        "group, a band one standard deviation to each side. A group with one run has no band.</p>"
-        if figures
-        else ""
-    )
-
-
-def _group_curves(groups, chart, width) -> Iterator[Curve]:
-    for number, (name, runs) in enumerate(groups.items()):
-        curves = [curve for run in runs if (curve := binned(run.metrics, chart.metric, width))]
-        if curves:
-            yield mean_curve(name, number % len(SERIES), curves, chart.factor)
 
 
 def _sharpness(groups):
@@ -261,6 +162,32 @@ def _pictures(groups, pictures):
         for title, picture in titled
     )
     return f'<div class="pictures">{figures}</div>' if figures else ""
+
+
+def _runs(groups):
+    """Where each run lies, when and with which versions it was trained, and its command."""
+    rows = []
+    for name, runs in groups.items():
+        for run in runs:
+            summary = run.summary
+            versions = ", ".join(f"{k} {v}" for k, v in summary.get("versions", {}).items())
+            seeds = ", ".join(map(str, run.seeds))
+            facts = [summary.get(key) or "" for key in ("ended", "steps", "seconds", "device")]
+            commit = (summary.get("git_commit") or "")[:10]
+            rows.append([name, seeds, *facts, summary.get("folder", ""), commit, versions])
+    head = ("run", "seeds", "ended", "steps", "seconds", "device", "folder", "commit", "versions")
+    return (
+        f"{_table(head, rows)}<p>Seeds are those of the parameters, of training and "
+        "of label noise. This trains a run again: "
+        "<code>gnp train --config=FOLDER/config.json --working_dir=DIR</code></p>"
+    )
+
+
+def _made(command):
+    """When this page was made, by which version and command."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    typed = f" by <code>{_text(command)}</code>" if command else ""
+    return f"<footer>Made {now} with gnp {gnp.__version__}{typed}.</footer>"
 
 
 def _seeds(run):

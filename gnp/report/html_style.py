@@ -15,23 +15,28 @@ STYLE = f"""
 @media (prefers-color-scheme:dark){{:root{{--ground:#16181c;--ink:#e8e8e8;--faint:#a0a0a0;
 --rule:#3a3d44;--shade:#1f2228;{_variables(SERIES_ON_DARK)}}}}}
 body{{background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif;
-max-width:1180px;margin:0 auto;padding:1.5rem}}
+max-width:1400px;margin:0 auto;padding:1.5rem}}
 h1{{font-size:1.5rem;margin:0 0 .5rem}} h2{{font-size:1.15rem;margin:2rem 0 .6rem}}
 h3{{font-size:1rem;margin:1rem 0 .3rem}} p{{color:var(--faint);margin:.5rem 0}}
 .legend{{list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;padding:0;margin:.6rem 0}}
 .swatch{{display:inline-block;width:1.6em;height:.35em;border-radius:2px;margin-right:.5em;
 vertical-align:middle;background:var(--series)}}
-.scroll{{overflow-x:auto}} table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
+.scroll{{overflow:auto;max-height:30rem}}
+table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
 th,td{{text-align:left;white-space:nowrap;padding:.3rem .9rem .3rem 0;
 border-bottom:1px solid var(--rule)}}
-th{{font-weight:600;color:var(--faint)}}
-pre{{background:var(--shade);padding:.8rem;overflow-x:auto;font-size:13px}}
-.charts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1.2rem}}
-.pictures{{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:1.2rem}}
+th{{font-weight:600;color:var(--faint);position:sticky;top:0;background:var(--ground)}}
+pre{{background:var(--shade);padding:.8rem;overflow:auto;max-height:30rem;font-size:13px}}
+.charts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));gap:1.2rem}}
+.pictures{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));
+gap:1.2rem}}
+h1,li,p,footer,figcaption{{overflow-wrap:anywhere}} footer{{color:var(--faint);margin:2rem 0 0}}
 figure{{margin:0}} figcaption{{font-weight:600;margin-bottom:.2rem}}
 img{{max-width:100%;background:#fff;border-radius:4px}} .chart{{width:100%;height:auto}}
 .tick{{font-size:11px;fill:var(--faint)}} .label{{font-size:12px;fill:var(--ink)}}
 .grid{{stroke:var(--rule);stroke-width:1}}
 .line{{fill:none;stroke:var(--series);stroke-width:1.8;stroke-linejoin:round}}
-.band{{fill:var(--series);opacity:.18}} {_CLASSES}
+.band{{fill:var(--series);opacity:.18}} .reading{{fill:transparent}}
+.reading:hover{{fill:var(--faint);fill-opacity:.15}}
+@media (max-width:600px){{body{{padding:1rem}}}} {_CLASSES}
 """

@@ -1,19 +1,26 @@
-"""Line charts as SVG. The page around a chart sets its colours, in a light and a dark scheme."""
+"""Line charts as SVG. The page around a chart sets its colours, in a light and a dark scheme.
 
+Under the pointer, a chart tells the values of its curves, without a script.
+"""
+
+import bisect
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 _WIDTH, _HEIGHT = 460, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 10, 10, 34
+# At most so many places along the horizontal axis tell their values.
+_NUM_READINGS = 75
 
 
 class Curve(NamedTuple):
     """A curve with a band around it.
 
     Attributes:
-      name: its tooltip.
+      name: as the values under the pointer have it.
       number: of its colour, as in the class `series0`.
       x: ascending.
       mean: of the curve.
@@ -49,6 +56,7 @@ def line_chart(curves: Sequence[Curve], *, x_label: str, y_label: str, logarithm
         parts.append(_horizontal_tick(y_axis.at(value), text))
     for curve in curves:
         parts += _drawn(curve, x_axis, y_axis, logarithmic)
+    parts += _readings(curves, x_axis, x_label)
     parts.append(_label((_LEFT + _WIDTH) / 2, _HEIGHT - 4, x_label))
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     parts.append(
@@ -74,10 +82,11 @@ class _Axis:
         return round(self._start + share * (self._end - self._start), 1)
 
     def ticks(self):
-        if self._logarithmic and math.floor(self._high) > math.ceil(self._low):
-            first, last = math.ceil(self._low), math.floor(self._high)
-            step = max(1, (last - first) // 4)
-            return [(10.0**n, f"{10.0**n:g}") for n in range(first, last + 1, step)]
+        if self._logarithmic:
+            for factors in ((1,), (1, 2, 5)):
+                values = self._multiples_of_powers(factors)
+                if len(values) > 2:
+                    return [(value, f"{value:g}") for value in values]
         low, high = (10**x if self._logarithmic else x for x in (self._low, self._high))
         step = _nice((high - low) / 6)
         first = math.ceil(low / step)
@@ -86,6 +95,13 @@ class _Axis:
             for n in range(first, math.floor(high / step) + 1)
             if n * step > 0 or not self._logarithmic
         ]
+
+    def _multiples_of_powers(self, factors):
+        """The powers of ten on the axis, or every n-th if they are many, times some factors."""
+        first, last = math.floor(self._low), math.floor(self._high)
+        powers = range(first, last + 1, max(1, (last - first) // 4))
+        values = [factor * 10.0**n for n in powers for factor in factors]
+        return [value for value in values if self._low <= math.log10(value) <= self._high]
 
 
 def _nice(step):
@@ -114,7 +130,6 @@ def _edges(curve, logarithmic):
 
 def _drawn(curve, x_axis, y_axis, logarithmic):
     places = [x_axis.at(x) for x in curve.x]
-    title = f"<title>{html.escape(curve.name)}</title>"
     if any(curve.spread):
         edges = _edges(curve, logarithmic)
         count = len(places)
@@ -123,13 +138,38 @@ def _drawn(curve, x_axis, y_axis, logarithmic):
             *zip(places[::-1], edges[count:][::-1], strict=True),
         ]
         points = " ".join(f"{x},{y_axis.at(y)}" for x, y in outline)
-        yield f'<polygon class="band series{curve.number}" points="{points}">{title}</polygon>'
+        yield f'<polygon class="band series{curve.number}" points="{points}"/>'
     points = " ".join(f"{x},{y_axis.at(y)}" for x, y in zip(places, curve.mean, strict=True))
     if len(places) == 1:  # a line of one point is not visible
         centre = f'cx="{places[0]}" cy="{y_axis.at(curve.mean[0])}"'
-        yield f'<circle class="line series{curve.number}" {centre} r="2.5">{title}</circle>'
+        yield f'<circle class="line series{curve.number}" {centre} r="2.5"/>'
         return
-    yield f'<polyline class="line series{curve.number}" points="{points}">{title}</polyline>'
+    yield f'<polyline class="line series{curve.number}" points="{points}"/>'
+
+
+def _readings(curves, x_axis, x_label):
+    """Invisible strips with a tooltip: the values of all curves at the place in the strip."""
+    places = sorted({x for curve in curves for x in curve.x})
+    every = math.ceil(len(places) / _NUM_READINGS)
+    places = places[::-1][::every][::-1]  # with the last one
+    middles = [(x_axis.at(a) + x_axis.at(b)) / 2 for a, b in itertools.pairwise(places)]
+    edges = [_LEFT, *middles, _WIDTH - _RIGHT]
+    for x, (left, right) in zip(places, itertools.pairwise(edges), strict=True):
+        values = [f"{curve.name}: {value}" for curve in curves if (value := _value_at(curve, x))]
+        text = html.escape("\n".join([f"{x_label} {x:,}", *values]))
+        yield (
+            f'<rect class="reading" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" '
+            f'height="{_HEIGHT - _BOTTOM - _TOP}"><title>{text}</title></rect>'
+        )
+
+
+def _value_at(curve, x):
+    """The last value up to a place, and its spread; empty where the curve has none."""
+    number = bisect.bisect_right(curve.x, x) - 1
+    if number < 0 or x > curve.x[-1]:
+        return ""
+    spread = f" ± {curve.spread[number]:.2g}" if curve.spread[number] else ""
+    return f"{curve.mean[number]:.4g}{spread}"
 
 
 def _vertical_tick(x, text):

@@ -67,3 +67,13 @@ def whole(value: Any) -> bool:
 def text(value: Any) -> bool:
     """Whether it is text."""
     return isinstance(value, str)
+
+
+def text_or_nothing(value: Any) -> bool:
+    """Whether it is text, or null."""
+    return value is None or text(value)
+
+
+def texts_by_name(value: Any) -> bool:
+    """Whether all values are text."""
+    return isinstance(value, Mapping) and all(map(text, value.values()))

@@ -1,5 +1,6 @@
 """summary.json: what came out of a run, in what time, on what."""
 
+import datetime
 import logging
 import math
 import pathlib
@@ -68,6 +69,7 @@ def summarize(
         "stopped_early": stopped_early,
         "parted": overfitting and overfitting._asdict(),  # the name of the file format
         "seconds": round(seconds, 3),
+        "ended": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "images_per_second": (round(position.step * batch_size / seconds, 1) if seconds else None),
         "timing": over_all(timings),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

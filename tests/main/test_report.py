@@ -209,7 +209,7 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(tmp_path, scheme, gr
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     shown = json.loads(result.stdout.splitlines()[-1])
     assert shown["title"] == "2 runs of Net on digits"
-    assert shown["headings"] == ["Errors", "What differs", "Curves", "Pictures"]
+    assert shown["headings"] == ["Errors", "What differs", "Curves", "Pictures", "Runs"]
     assert shown["ground"] == f"rgb({ground})"
     assert len(shown["charts"]) == 2
     assert min(shown["charts"]) > 300
@@ -273,6 +273,9 @@ DAMAGES = [
             json.dumps(SUMMARY | {"images_per_second": "many"}),
             json.dumps(SUMMARY | {"seconds": [1]}),
             json.dumps(SUMMARY | {"device": {}}),
+            json.dumps(SUMMARY | {"versions": {"jax": 1}}),
+            json.dumps(SUMMARY | {"git_commit": 1}),
+            json.dumps(SUMMARY | {"ended": 1}),
         ],
     ),
     ("config.json", '{"seeds": [1]}'),

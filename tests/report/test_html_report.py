@@ -7,7 +7,8 @@ import re
 import pytest
 
 from gnp.report.groups import Run, group_runs
-from gnp.report.html_report import binned, html_report, mean_curve
+from gnp.report.html_charts import binned, mean_curve
+from gnp.report.html_report import html_report
 from gnp.report.svg_chart import Curve, line_chart
 
 VOID = {"meta", "img", "line", "br"}
@@ -124,7 +125,54 @@ def test_instruments_are_shown_where_they_were_used(page):
     assert "Spectrum of the Hessian: standard, seeds 0, 0" in page
     assert "a &amp; b" in page
     without = html_report(group_runs([make_run(0.1, 0)]))
-    assert re.findall("<h2>(.*?)</h2>", without) == ["Errors", "Curves"]
+    assert re.findall("<h2>(.*?)</h2>", without) == ["Errors", "Curves", "Runs"]
+
+
+def test_runs_have_their_folder_date_versions_and_command():
+    run = make_run(0.1, 3)
+    facts = {"ended": "2026-01-02T03:04:05+00:00", "folder": "runs/a", "git_commit": "0123456789ab"}
+    run.summary.update(facts | {"versions": {"gnp": "1.2", "jax": "3.4"}, "device": "1 x cpu"})
+    page = html_report(group_runs([run]), command="gnp report --runs='a b'")
+    assert cells(page, "Runs")[1] == [
+        *("Net on digits", "0, 3, 0", "2026-01-02T03:04:05+00:00", "", "", "1 x cpu"),
+        *("runs/a", "0123456789", "gnp 1.2, jax 3.4"),
+    ]
+    assert "<code>gnp train --config=FOLDER/config.json --working_dir=DIR</code>" in page
+    assert re.search(
+        r"<footer>Made \d{4}-\d\d-\d\d \d\d:\d\d UTC with gnp [\d.]+ by <code>gnp", page
+    )
+    assert "--runs=&#x27;a b&#x27;</code>" in page
+    assert "<td></td>" in html_report(group_runs([make_run(0.1, 0)]))  # older runs lack these
+
+
+def test_the_axis_of_errors_is_logarithmic_unless_one_is_zero():
+    def ticks(*errors):
+        runs = [make_run(error, seed, r=0.1 * seed) for seed, error in enumerate(errors)]
+        chart = html_report(group_runs(runs)).split("Test error</figcaption>")[1].split("</svg>")[0]
+        return re.findall('text-anchor="end"[^>]*>(.*?)<', chart)
+
+    assert ticks(0.004, 0.6) == ["0.5", "1", "2", "5", "10", "20", "50"]
+    assert ticks(0.0, 0.6) == ["0", "10", "20", "30", "40", "50", "60"]
+
+
+def test_a_chart_tells_its_values_under_the_pointer():
+    curves = [Curve("a & b", 0, [10, 20, 30], [1.0, 2.0, 4.0], [0.0, 0.5, 0.0])]
+    curves.append(Curve("c", 1, [20], [7.0], [0.0]))  # it ended early
+    svg = line_chart(curves, x_label="step", y_label="", logarithmic=False)
+    strips = re.findall(
+        r'class="reading" x="(.+?)" .*?width="(.+?)" .*?<title>(.*?)</title>', svg, re.S
+    )
+    assert [text for _, _, text in strips] == [
+        "step 10\na &amp; b: 1",
+        "step 20\na &amp; b: 2 ± 0.5\nc: 7",
+        "step 30\na &amp; b: 4",
+    ]
+    ends = [(float(left), float(left) + float(width)) for left, width, _ in strips]
+    assert ends == [(58, 156), (156, 352), (352, 450)]
+    long = Curve("a", 0, range(1, 1001), [1.0] * 1000, [0.0] * 1000)
+    svg = line_chart([long], x_label="step", y_label="", logarithmic=False)
+    assert svg.count('class="reading"') == 72
+    assert "step 1,000\n" in svg
 
 
 def test_names_cannot_break_the_page():
