@@ -1,11 +1,9 @@
 """The code, fields, tables and links of the documentation are valid."""
 
-import json
 import pathlib
 import re
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -14,12 +12,12 @@ import gnp
 from config import base
 from gnp.ds_pipeline import build
 from gnp.main.config import load_config
-from gnp.main.main import run
 from gnp.model import registry
 from gnp.optimizer.optimizers import optimizer_names
 from gnp.optimizer.schedule import schedule_names
 from gnp.regularization.warmup import strategy_names
-from tests.pages import NAMES, PAGES, blocks, check_field, commands
+from tests import registries
+from tests.pages import NAMES, PAGES, blocks, check_field
 from tests.test_quickstart import ROOT
 
 
@@ -30,10 +28,9 @@ def python_blocks():
 
 
 @pytest.fixture(autouse=True)
-def _forget_models(monkeypatch):
-    """Restricts models that an example registers to its own test."""
-    registry.model_names()  # registers those of the project
-    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+def _forget_parts(monkeypatch):
+    """Restricts what an example registers to its own test."""
+    registries.forget_after(monkeypatch)
 
 
 @pytest.mark.parametrize("code", list(python_blocks()))
@@ -49,42 +46,13 @@ def test_python_runs(code, capsys, tmp_path, monkeypatch):
     elif "run" in names:
         assert names["found"].probabilities.shape == (2, 10)
     else:
-        assert "get_config" in names or "load" in names or "@register_model" in code
+        assert "get_config" in names or "load" in names or "@gnp.register_" in code
 
 
 def example(page, text):
     """Returns the Python block of a page of docs/ that contains a text."""
     (code,) = [block for block in blocks(ROOT / "docs" / page, "python") if text in block]
     return code
-
-
-def train_as_documented(text, folder):
-    """Runs the command of extending.md that contains a text, for one short epoch."""
-    page = ROOT / "docs" / "extending.md"
-    (words,) = [words for _, words in commands(page) if text in " ".join(words)]
-    file = next(word for word in words if word.startswith("--config=")).removeprefix("--config=")
-    fields = [word.removeprefix("--config.") for word in words if word.startswith("--config.")]
-    fields += ["total_epochs=1", "dataset.num_train_images=64"]
-    run(load_config(file, fields), folder / "runs")
-    (summary,) = folder.glob("runs/**/summary.json")
-    return json.loads(summary.read_text())
-
-
-@pytest.mark.usefixtures("_compile_fast")
-def test_the_model_of_the_example_trains(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "gnp_models_my_models", raising=False)
-    pathlib.Path("my_models.py").write_text(example("extending.md", "TinyNet"))
-    assert train_as_documented("TinyNet", tmp_path)["steps"] == 1
-
-
-@pytest.mark.usefixtures("_compile_fast")
-def test_the_data_source_of_the_example_trains(tmp_path, monkeypatch):
-    module = types.ModuleType("gnp.ds_pipeline.discs")
-    exec(example("extending.md", "Gray discs"), module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(build._SOURCES, "discs", "discs")
-    assert train_as_documented("dataset_name=discs", tmp_path)["steps"] == 1
 
 
 def test_the_penalty_of_the_example_matches_its_comment():

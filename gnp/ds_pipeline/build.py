@@ -59,6 +59,8 @@ _log = logging.getLogger(__name__)
 def register_source(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes a data set, as a value of `dataset.dataset_name`.
 
+    For example::
+
         @gnp.register_source("discs")
         def discs(config):
             return {"train": (images, labels), "test": (images[:10], labels[:10])}

@@ -108,6 +108,8 @@ WITH_ONE_RATE = ("Prodigy",)
 def register_optimizer(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes an optimizer, as a value of `opt.opt_type`.
 
+    For example::
+
         @gnp.register_optimizer("SignSGD")
         def sign_sgd(learning_rate, weight_decay=0.0, *, decays=None):
             return optax.chain(

@@ -70,6 +70,8 @@ _SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
 def register_schedule(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes a learning-rate schedule, as a value of `lr_schedule_type`.
 
+    For example::
+
         @gnp.register_schedule("sqrt")
         def sqrt(base_lr, total_steps):
             return lambda step: base_lr * jnp.sqrt(1 - step / total_steps)

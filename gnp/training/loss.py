@@ -32,6 +32,8 @@ _LOSSES: dict[str, ImageLoss] = {"cross_entropy": cross_entropy}
 def register_loss(name: str) -> Callable[[ImageLoss], ImageLoss]:
     """Registers the loss of an image, as a value of `loss`.
 
+    For example::
+
         @gnp.register_loss("brier")
         def brier(logits, labels):
             return jnp.sum((jax.nn.softmax(logits) - labels) ** 2, axis=-1)

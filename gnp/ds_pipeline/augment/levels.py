@@ -75,6 +75,8 @@ def register_augmentation(
 ) -> Callable[[Callable], Callable]:
     """Registers an augmentation, as a value of `dataset.<level>_level_augmentations`.
 
+    For example::
+
         @gnp.register_augmentation("dim", num_uniforms=1, crop=True, flip=True)
         def dim(xp, images, uniforms):
             return images * (1 - 0.5 * uniforms[:, :1, None, None])
