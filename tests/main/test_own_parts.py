@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from gnp.main.config import load_config
 from gnp.main.main import run
 from gnp.main.run import load_run
 from gnp.main.start.own_parts import import_modules
-from gnp.optimizer.optimizers import register_optimizer
+from gnp.optimizer.optimizers import optimizer_named, optimizer_names, register_optimizer
 from gnp.training.loss import loss_names
 from tests import registries
 from tests.main.test_kills import LONGEST_START, state_of
@@ -169,6 +170,29 @@ def test_files_of_the_same_name_are_two_modules(tmp_path):
     for _ in range(2):
         import_modules(config)
     assert loss_names() == ["cross_entropy", "loss a", "loss b"]
+
+
+def test_a_file_that_fails_leaves_no_names_and_may_be_corrected(tmp_path):
+    file = tmp_path / "parts.py"
+    text = "import gnp, optax, neighbour\ngnp.register_optimizer('Mine')(optax.sgd)\n"
+    (tmp_path / "neighbour.py").write_text("")
+    config = load_config("digits", [f"modules={file}"])
+    file.write_text(text + "1 / 0\n")
+    with pytest.raises(UserError, match=r"parts\.py' fails \(line 3, ZeroDivisionError: division"):
+        import_modules(config)
+    assert "Mine" not in optimizer_names()
+    file.write_text(text)
+    import_modules(config)
+    assert "Mine" in optimizer_names()
+
+
+def test_a_cell_of_a_notebook_may_be_run_again(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    for rate in (1, 2):
+        register_optimizer("Mine")(lambda learning_rate, rate=rate: optax.sgd(rate))
+    assert optimizer_named("Mine").__defaults__ == (2,)
+    with pytest.raises(UserError, match="'SGD' is registered already"):
+        register_optimizer("SGD")(optax.sgd)
 
 
 def test_an_optimizer_of_optax_is_one_line():

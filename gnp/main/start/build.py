@@ -15,7 +15,7 @@ from gnp.ds_pipeline.settings import PHOTO_SETS
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 from gnp.main.fields.values import shown
-from gnp.main.start.own_parts import import_modules, try_model
+from gnp.main.start.own_parts import import_modules, is_ours, try_model
 from gnp.model import create_model, model_names
 from gnp.runs.data_file import RunData
 
@@ -66,7 +66,7 @@ def build_model(config: Any) -> nn.Module:
     if DTYPES[config.compute_dtype] is not None:
         params.setdefault("dtype", DTYPES[config.compute_dtype])
     model = create_model(config.model.model_name, config.dataset.num_classes, **params)
-    if config.modules or config.model.model_module:
+    if config.modules or config.model.model_module or not is_ours(type(model)):
         try_model(config.model.model_name, model, config.dataset)
     return model
 

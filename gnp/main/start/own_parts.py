@@ -19,6 +19,7 @@ from gnp.main.fields.values import shown
 from gnp.model import failures, model_names
 from gnp.model.weights import variable_shapes
 from gnp.optimizer.optimizers import optimizer_named
+from gnp.registering import undone_if_it_fails
 from gnp.training import freeze
 from gnp.training.loss import loss_function
 from gnp.training.objective import STREAMS
@@ -51,10 +52,11 @@ def import_modules(config: Any) -> None:
 def _import(name, field):
     file = pathlib.Path(name).absolute()
     try:
-        if name.endswith(".py"):
-            _import_file(file)
-        else:
-            importlib.import_module(name)
+        with undone_if_it_fails(), _neighbours_importable(file):
+            if name.endswith(".py"):
+                _import_file(file)
+            else:
+                importlib.import_module(name)
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise UserError(
             f"{field} {shown(name)} cannot be imported ({reason(error)}); give the Python path or "
@@ -67,6 +69,17 @@ def _import(name, field):
             f"{field} {shown(name)} fails ({place}{type(error).__name__}: {reason(error)}); fix "
             "it, or name another."
         ) from error
+
+
+@contextlib.contextmanager
+def _neighbours_importable(file):
+    """Lets a file import its neighbours, and a Python path start in the current folder."""
+    before = list(sys.path)
+    sys.path[:0] = [str(file.parent)]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _import_file(file):
@@ -125,16 +138,17 @@ def try_parts(config: Any, settings: Settings, model: nn.Module) -> None:
     Raises:
       UserError: one of them fails, or returns something else than training needs.
     """
-    if not _is_ours(loss_function(config.loss)):
+    if not is_ours(loss_function(config.loss)):
         _try_loss(config.loss, settings.loss.image_loss, config.dataset.num_classes)
-    if not _is_ours(optimizer_named(config.opt.opt_type)):
+    if not is_ours(optimizer_named(config.opt.opt_type)):
         size, channels = config.dataset.image_size, config.dataset.num_channels
         params = variable_shapes(model, (size, size, channels))["params"]
         trained, _ = freeze.split(params, config.opt.freeze)
         _try_optimizer(config.opt.opt_type, settings.optimizer.transformation, trained)
 
 
-def _is_ours(part):
+def is_ours(part: Any) -> bool:
+    """Whether a function or a class is one of the package."""
     return getattr(part, "__module__", "").startswith("gnp.")
 
 
