@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import optax
 
-from gnp.errors import unknown_name
+from gnp.errors import UserError, unknown_name
 from gnp.optimizer.muon import matrices
 from gnp.registering import registering
 
@@ -101,6 +101,13 @@ _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "Prodigy": _prodigy,
 }
 
+# Why an optimizer such as optax.contrib.schedule_free_adamw is refused, after its name.
+SCHEDULE_FREE = (
+    "is schedule-free: it is to be evaluated at other parameters than it trains, with batch "
+    "statistics of their own, which runs do not keep; choose another, or set ema_decay, which "
+    "averages the parameters with any optimizer."
+)
+
 # Those that estimate one step size for all parameters.
 WITH_ONE_RATE = ("Prodigy",)
 
@@ -165,6 +172,8 @@ def optimizer_named(name: str) -> Callable[..., optax.GradientTransformation]:
     Raises:
       UserError: the name is unknown.
     """
+    if name not in _OPTIMIZERS and name.lower().replace("_", "").startswith("schedulefree"):
+        raise UserError(f"The optimizer {name} {SCHEDULE_FREE}")
     if name not in _OPTIMIZERS:
         raise unknown_name("optimizer (opt.opt_type)", name, _OPTIMIZERS)
     return _OPTIMIZERS[name]

@@ -237,6 +237,12 @@ def test_one_that_cannot_be_used_is_one_sentence(function, opt_params, sentence)
         build_optimizer("Own", opt_params)
 
 
+@pytest.mark.parametrize("name", ["ScheduleFree", "schedule_free_adamw"])
+def test_schedule_free_ones_are_refused_with_the_reason(name):
+    with pytest.raises(UserError, match=f"^The optimizer {name} is schedule-free: it is to be"):
+        build_optimizer(name, {})
+
+
 def test_a_name_that_is_there_is_refused():
     with pytest.raises(
         UserError, match=r"^The optimizer 'AdamW' is registered already; choose ano"

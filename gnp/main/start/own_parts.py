@@ -18,7 +18,7 @@ from gnp.main.config import line_of
 from gnp.main.fields.values import shown
 from gnp.model import failures, model_names
 from gnp.model.weights import variable_shapes
-from gnp.optimizer.optimizers import optimizer_named
+from gnp.optimizer.optimizers import SCHEDULE_FREE, optimizer_named
 from gnp.registering import undone_if_it_fails
 from gnp.training import freeze
 from gnp.training.loss import loss_function
@@ -170,11 +170,7 @@ def _try_optimizer(name, optimizer, params):
         updates, later = jax.eval_shape(optimizer.update, params, state, params)
     parts = jax.tree.leaves(state, is_leaf=_is_schedule_free)
     if any(map(_is_schedule_free, parts)):
-        raise UserError(
-            f"The optimizer {name} is schedule-free: it is to be evaluated at other parameters "
-            "than it trains, with batch statistics of their own, which runs do not keep; choose "
-            "another, or set ema_decay, which averages the parameters with any optimizer."
-        )
+        raise UserError(f"The optimizer {name} {SCHEDULE_FREE}")
     for what, before, after in (("updates", params, updates), ("a state", state, later)):
         if _shapes(before) != _shapes(after):
             raise UserError(
