@@ -160,7 +160,9 @@ def _check_rate(name, schedule):
     """Whether a schedule returns one real number for each step."""
     found = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
     if getattr(found, "shape", None) != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        is_array = hasattr(found, "shape")
+        what = f"{found.dtype} of the shape {found.shape}" if is_array else reason(repr(found))
         raise UserError(
-            f"The schedule {name} returns {reason(repr(found))} for a step; it must return one "
-            "real number, the learning rate."
+            f"The schedule {name} returns {what} for a step; it must return one real number, the "
+            "learning rate."
         )

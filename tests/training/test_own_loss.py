@@ -56,7 +56,7 @@ def test_the_same_loss_by_another_name_trains_alike(tmp_path):
 
 
 def test_logits_of_half_precision_are_widened():
-    register_loss("narrow")(lambda logits, labels: (logits * labels).sum(-1))
+    register_loss("narrow")(lambda logits, labels: logits.sum(-1))
     found = losses.loss_named("narrow")(jnp.ones((2, 3), jnp.bfloat16), jnp.ones((2, 3)))
     assert found.dtype == jnp.float32
 
