@@ -202,6 +202,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.early_stopping_patience = 0  # stop after n evaluations without improvement; 0: off
     config.interrupt_exit_code = 0  # exit code after a signal; 0: 128 + signal, 143 for SIGTERM
     config.retrain = False  # True: delete the run's folder and start over
+    # Names of runs' folders: short (what differs from the config file), or reference (long paths).
+    config.run_path = "short"
     config.write_config_to_json = True  # write config.json into the run's folder
 
     config.profile_steps = ""  # "first:last": steps to trace into the folder profile

@@ -14,7 +14,7 @@ from gnp.main.fields.effects import check_effects
 from gnp.main.reproduction import read_errors
 from gnp.main.start.build import build_model
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
-from gnp.runs.folder import config_json, flatten
+from gnp.runs.config_file import flatten, write_config
 from gnp.runs.metrics import read_metrics
 from gnp.training.settings.run import read_settings
 from tests.test_quickstart import ROOT, call
@@ -272,7 +272,7 @@ def test_every_run_of_the_reproduction_counts_in_its_table(calls_of, tmp_path):
     for number, settings in enumerate(_trainings(calls)):
         run = tmp_path / f"done/{number}"
         run.mkdir(parents=True)
-        (run / "config.json").write_text(config_json(settings))
+        write_config(run, settings)
         (run / "summary.json").write_text(
             '{"steps": 1, "final": {"eval/error_rate": 0.1}, "best": {"eval/error_rate": 0.1}}'
         )

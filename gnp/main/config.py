@@ -7,17 +7,19 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 from absl import flags
 
 from gnp import configs
 from gnp.errors import UserError, reason, unknown_name
-from gnp.files import read_json, read_text
+from gnp.files import read_text
 from gnp.main.fields.described import DescribedField, described_fields
 from gnp.main.fields.overrides import resolve
 from gnp.main.fields.values import CommandLineText, shortened, shown
+from gnp.runs import config_file
+from gnp.runs.config_file import CONFIG_FILE, plain
 
 # Flags of the reference, and the field that each one sets.
 _FLAG_FIELDS = {
@@ -44,6 +46,32 @@ def define_flags() -> None:
     )
     for flag, field in _FLAG_FIELDS.items():
         flags.DEFINE_string(flag, None, f"Another way to write --config.{field}.")
+
+
+class Origin(NamedTuple):
+    """Where a config is from; the folders of runs are named after it.
+
+    Attributes:
+      stem: the name of its file, or of its data set if it has none.
+      fields: what the file says, over the defaults; by dotted names.
+    """
+
+    stem: str
+    fields: Mapping[str, Any]
+
+
+class Config(ml_collections.FrozenConfigDict):
+    """All fields of a config. It remembers the file that it is from."""
+
+    def __init__(self, fields: Any = None, origin: Origin | None = None):
+        super().__init__(fields)
+        object.__setattr__(self, "_origin", origin)
+
+
+def origin_of(config: Any) -> Origin:
+    """The file that a config is from; where there is none, the defaults stand for it."""
+    origin = getattr(config, "_origin", None)
+    return origin or Origin(config.dataset.dataset_name, plain(default_config()))
 
 
 def read_config(*fields: str) -> ml_collections.FrozenConfigDict:
@@ -83,9 +111,34 @@ def load_config(
     Raises:
       UserError: the file or a field is missing, unknown or of the wrong type.
     """
-    changes = [(path, _from_file(path))]
-    changes += [("--config", block) for block in _blocks(overrides)]
-    return resolve(default_config(), changes)
+    of_file = (path, _from_file(path))
+    changes = [("--config", block) for block in _blocks(overrides)]
+    config = resolve(default_config(), [of_file, *changes])
+    is_named = pathlib.PurePath(path).name != CONFIG_FILE  # that of a run says nothing
+    return Config(
+        config,
+        Origin(
+            pathlib.PurePath(path).stem if is_named else config.dataset.dataset_name,
+            plain(resolve(default_config(), [of_file])),
+        ),
+    )
+
+
+def changed(
+    config: Any, overrides: Sequence[str] | Mapping[str, Any]
+) -> ml_collections.FrozenConfigDict:
+    """A config with other values of some fields.
+
+    Args:
+      config: all fields.
+      overrides: as of `load_config`.
+
+    Raises:
+      UserError: a field is unknown or a value of the wrong type.
+    """
+    changes = [("--config", block) for block in _blocks(overrides)]
+    fields = resolve(default_config(), [("the config", config.to_dict()), *changes])
+    return Config(fields, getattr(config, "_origin", None))
 
 
 def as_config(given: Any) -> ml_collections.FrozenConfigDict:
@@ -99,6 +152,8 @@ def as_config(given: Any) -> ml_collections.FrozenConfigDict:
     """
     if isinstance(given, str | os.PathLike):
         return load_config(os.fspath(given))
+    if isinstance(given, Config):
+        return given
     values = given.to_dict() if hasattr(given, "to_dict") else given
     if not isinstance(values, Mapping):
         raise UserError(
@@ -183,7 +238,7 @@ def _from_file(path: str) -> Mapping[str, Any]:
             "function get_config, such as --config=config/digits.py."
         )
     if file.suffix == ".json":
-        return read_json(file)
+        return config_file.read_config(file).fields
     try:
         loaded = _run_config_file(file)
         return loaded.to_dict() if hasattr(loaded, "to_dict") else dict(loaded)

@@ -1,20 +1,23 @@
 """Trains a model.
 
 python -m gnp.main.main --config=config/digits.py --working_dir=DIR [--config.FIELD=VALUE ...]
+python -m gnp.main.main --resume=RUN [--config.FIELD=VALUE ...]
 
-Called again with the same arguments, it resumes where the run stands.
+The first, called again with the same arguments, resumes where the run stands. The second resumes
+the run in a folder, and may change a few of its fields from there on.
 """
 
 import collections
 import contextlib
+import functools
 import logging
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 from absl import flags
 
-from gnp.ds_pipeline.build import filled_in
 from gnp.errors import NotSavedError, UserError
 from gnp.main import app
 from gnp.main import config as config_flags
@@ -26,6 +29,8 @@ from gnp.main.start.build import build_model, check_names
 from gnp.main.start.device_memory import check_fits
 from gnp.main.start.init_from import starting_point
 from gnp.main.start.own_parts import try_parts
+from gnp.main.start.place import Place, place_of
+from gnp.main.start.resume import place_to_resume, recorded_changes
 from gnp.main.start.teacher import with_teacher
 from gnp.model.size import measure
 from gnp.runs.folder import (
@@ -34,13 +39,13 @@ from gnp.runs.folder import (
     files_about_run,
     missing_folders,
     removed_if_refused,
-    run_path,
 )
 from gnp.runs.lock import lock_run
 from gnp.runs.log import run_log
 from gnp.training import parallel
 from gnp.training.loop import train
 from gnp.training.run_devices import fields_to_choose, with_groups_of_run
+from gnp.training.settings.checks import check_fields
 from gnp.training.settings.run import read_settings
 
 _NAMES_SHOWN = 3  # of each group of fields, in --help
@@ -51,6 +56,7 @@ _log = logging.getLogger("gnp.main.main")  # __name__ is __main__ in the command
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_string("working_dir", None, "The folder that runs are put into.")
+    flags.DEFINE_string("resume", None, "The folder of a run that continues.")
     distributed.define_flags()
     flags.adopt_module_key_flags(config_flags)
 
@@ -58,8 +64,16 @@ def define_flags() -> None:
 def main() -> None:
     """Trains what the flags ask for."""
     distributed.initialize()
+    run_folder, working_dir = flags.FLAGS.resume, flags.FLAGS.working_dir
+    if run_folder is not None:
+        if flags.FLAGS.config or working_dir:
+            raise UserError(
+                "--resume names a run, which has its config and its folder; leave --config and "
+                "--working_dir out."
+            )
+        resume(pathlib.Path(run_folder), config_flags.overrides())
+        return
     config = config_flags.read_config()
-    working_dir = flags.FLAGS.working_dir
     if not working_dir:
         raise UserError("--working_dir is missing; name the folder that runs are put into.")
     run(config, pathlib.Path(working_dir))
@@ -72,18 +86,38 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
       The folder of the run.
     """
     check_names(config)
+    check_fields(config)
+    return _run_at(place_of(config, working_dir))
+
+
+def resume(folder: pathlib.Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> pathlib.Path:
+    """Continues the run in a folder, from where it stands with other values of some fields.
+
+    Args:
+      folder: of the run.
+      overrides: those fields, as of `load_config`.
+
+    Returns:
+      The folder.
+    """
+    place = place_to_resume(folder, overrides)
+    check_names(place.config)
+    return _run_at(place)
+
+
+def _run_at(place: Place) -> pathlib.Path:
+    """Trains what is to be trained at a place."""
+    folder, config = place.folder, place.config
     settings = read_settings(config, num_devices=jax.device_count())
-    remarks = check_effects(config, default_config())
-    config = filled_in(config)
+    remarks = [*place.remarks, *check_effects(config, default_config())]
     model = build_model(config)
     try_parts(config, settings, model)
     is_first = jax.process_index() == 0
-    folder = run_path(config, working_dir)
     made = missing_folders(folder) if is_first else []
     with lock_run(folder) if is_first else contextlib.nullcontext() as lock:
         claim_folder(
             folder,
-            config,
+            place.kept,
             defaults=defaults_of_older_runs(config),
             may_be_set=fields_to_choose(config, folder),
             retrain=config.retrain,
@@ -109,6 +143,11 @@ def run(config: Any, working_dir: pathlib.Path) -> pathlib.Path:
                 ),
                 forward_flops=2 * size.multiply_adds,  # a multiplication and an addition
                 check_folder=lock.check if is_first else lambda: None,
+                record_changes=(
+                    functools.partial(recorded_changes, folder, config)
+                    if is_first
+                    else lambda step: []
+                ),
             )
     if is_first:
         _print_summary(summary, folder)

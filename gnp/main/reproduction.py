@@ -16,8 +16,9 @@ from gnp.files import make_folder, write_atomically
 from gnp.main import app
 from gnp.main.config import load_config
 from gnp.report.reproduction import PUBLISHED, format_table
+from gnp.runs.config_file import CONFIG_FILE, flatten, read_config
 from gnp.runs.find import read_summary
-from gnp.runs.folder import CONFIG_FILE, SUMMARY_FILE, flatten
+from gnp.runs.folder import SUMMARY_FILE
 
 TABLE_FILE = "reproduction.md"
 
@@ -34,7 +35,8 @@ FREE_FIELDS = (
     *("dataset.loader", "dataset.data_dir", "dataset.num_parallel_calls"),
     *("dataset.memory_limit_gb", "tfds_dir"),
     *("evaluate_every_n_epochs", "compute_top_5_error_rate", "best_metric", "interrupt_exit_code"),
-    *("save_ckpt_*", "keep_*", "retrain", "write_config_to_json", "profile_steps", "logging.*"),
+    *("save_ckpt_*", "keep_*", "retrain", "run_path", "write_config_to_json", "profile_steps"),
+    "logging.*",
 )
 
 _CONFIGS = pathlib.Path(gnp.__file__).parents[1] / "config"
@@ -73,6 +75,7 @@ def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
     for file in sorted(folder.rglob(SUMMARY_FILE)):
         try:
             config = load_config(str(file.with_name(CONFIG_FILE).absolute()))
+            changes = _changes(file.with_name(CONFIG_FILE))
             error = 100 * read_summary(file)["final"]["eval/error_rate"]
         except UserError as fault:
             _skip(file.parent, str(fault))
@@ -80,7 +83,9 @@ def read_errors(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
         differences = {cell: _differences(_settings(config), cells[cell]) for cell in cells}
         nearest = min(cells, key=lambda cell: len(differences[cell]))
         seeds = config.init_seeds, config.seeds
-        if differences[nearest]:
+        if changes:
+            _skip(file.parent, f"it was changed while it trained: {', '.join(changes)}.")
+        elif differences[nearest]:
             _skip(file.parent, f"its settings differ: {', '.join(differences[nearest])}.")
         elif seeds in errors[nearest]:
             _skip(file.parent, "another run has the same settings and seeds.")
@@ -97,11 +102,16 @@ def _cell_config(model, training):
 def _settings(config):
     """The fields that define an experiment, by their full names."""
     fields = flatten(config.to_dict())
-    return {
-        name: value
-        for name, value in fields.items()
-        if not any(fnmatch.fnmatchcase(name, free) for free in FREE_FIELDS)
-    }
+    return {name: value for name, value in fields.items() if not _is_free(name)}
+
+
+def _changes(file):
+    """What was changed of an experiment while it trained."""
+    return [str(change) for change in read_config(file).history if not _is_free(change.field)]
+
+
+def _is_free(field):
+    return any(fnmatch.fnmatchcase(field, free) for free in FREE_FIELDS)
 
 
 def _differences(settings, wanted):

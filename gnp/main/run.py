@@ -192,8 +192,9 @@ def train(
     import_modules(config)
     try:
         with given.given(source) if source is not None else contextlib.nullcontext():
-            config = filled_in(config)
             folder = main.run(config, pathlib.Path(working_dir))
+            config = filled_in(config)
     except Interrupted as stop:  # which would end Python
         raise KeyboardInterrupt(str(stop)) from None
-    return Run(folder.absolute(), config)
+    kept = folder / CONFIG_FILE
+    return Run(folder.absolute(), load_config(str(kept)) if kept.exists() else config)

@@ -1,7 +1,7 @@
 """Runs in groups that differ in their seeds alone, and a short name for each group."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gnp.report.table import aligned
@@ -13,6 +13,7 @@ SEED_FIELDS = ("init_seeds", "seeds", "dataset.label_noise_seed")
 _NOT_COMPARED = (
     *SEED_FIELDS,
     "retrain",
+    "run_path",
     "write_config_to_json",
     "profile_steps",
     "interrupt_exit_code",
@@ -66,7 +67,8 @@ class Run:
     """One finished run.
 
     Attributes:
-      config: its config, the names of nested fields joined by dots.
+      config: its config, the names of nested fields joined by dots. A field `changed` more says
+        what was changed while the run trained.
       summary: the content of its `summary.json`.
       metrics: the lines of its `metrics.jsonl`.
       instruments: further measurements of the run, where they exist: `sharpness` and `diagnose`,
@@ -109,13 +111,18 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return dict(zip(_name_groups(list(groups.values())).names, groups.values(), strict=True))
 
 
+def is_compared(field: str) -> bool:
+    """Whether runs of one group have the same value of a field."""
+    return not field.startswith(_NOT_COMPARED)
+
+
 def differing_fields(runs: Sequence[Run]) -> list[str]:
     """The fields that differ between runs, except seeds and fields without effect."""
     fields = sorted({field for run in runs for field in run.config}, key=_rank)
     return [
         field
         for field in fields
-        if not field.startswith(_NOT_COMPARED)
+        if is_compared(field)
         and len({repr(v) for run in runs if (v := _value(run, field)) is not _NO_EFFECT}) > 1
     ]
 
@@ -190,7 +197,8 @@ def _names(runs, fields):
         config = runs[0].config
         return [f"{config.get('model.model_name')} on {config.get('dataset.dataset_name')}"]
     some_standard = 0 < sum(is_standard(run.config) for run in runs) < len(runs)
-    short = _short_names(fields, {field for run in runs for field in run.config})
+    known = {field for run in runs for field in run.config}
+    short = {field: short_name(field, known) for field in fields}
     usual = {field: _usual_value(runs, field) for field in fields}
 
     def name(run, *, in_full):
@@ -239,21 +247,18 @@ def _method(run, fields, some_standard):
     return [*r, f"alpha={_text(config[_ALPHA])}", *unusual]
 
 
-def _short_names(fields, known):
-    """The shortest end of each field's name that no other field has."""
+def short_name(field: str, known: Collection[str]) -> str:
+    """The shortest end of a field's dotted name that none of the other known names has."""
 
-    def ends(field):
-        parts = field.split(".")
+    def ends(name):
+        parts = name.split(".")
         return [".".join(parts[start:]) for start in reversed(range(len(parts)))]
 
-    return {
-        field: next(
-            end
-            for end in ends(field)
-            if end == field or sum(end in ends(other) for other in known) == 1
-        )
-        for field in fields
-    }
+    return next(
+        end
+        for end in ends(field)
+        if end == field or sum(end in ends(other) for other in known) == 1
+    )
 
 
 def _text(value):

@@ -9,11 +9,21 @@ from typing import Any, NamedTuple
 
 from gnp.errors import UserError
 from gnp.files import read_bytes, read_json, read_text
-from gnp.report.groups import SEED_FIELDS, Run
+from gnp.report.groups import SEED_FIELDS, Run, is_compared
 from gnp.report.sparsity import SPARSITY_TABLE
-from gnp.runs.checked import check, number, numbers, numbers_by_name, positive, text, whole
+from gnp.runs.checked import (
+    check,
+    number,
+    numbers,
+    numbers_by_name,
+    positive,
+    text,
+    text_or_nothing,
+    texts_by_name,
+    whole,
+)
+from gnp.runs.config_file import CONFIG_FILE, flatten, read_config
 from gnp.runs.folder import (
-    CONFIG_FILE,
     DIAGNOSE_FILE,
     DIAGNOSE_PICTURE,
     DIAGNOSTICS_FOLDER,
@@ -23,7 +33,6 @@ from gnp.runs.folder import (
     SPECTRUM_PICTURE,
     SUMMARY_FILE,
     TIMINGS_FILE,
-    flatten,
 )
 from gnp.runs.metrics import best_evaluation, read_metrics_if_any
 
@@ -44,6 +53,7 @@ _EVALUATION = {"eval/error_rate": number}
 _SUMMARY = {
     **{"final": numbers_by_name, "best": numbers_by_name, "steps?": number, "seconds?": number},
     **{"images_per_second?": number, "device?": text},
+    **{"ended?": text, "versions?": texts_by_name, "git_commit?": text_or_nothing},
 }
 _SHARPNESS = {
     **dict.fromkeys(("worst_case_rise", "mean_rise", "trace", "gradient_norm", "loss"), number),
@@ -114,7 +124,7 @@ def read_run(folder: pathlib.Path) -> Run | None:
     Raises:
       UserError: a file is damaged or cannot be read.
     """
-    config = flatten(read_json(folder / CONFIG_FILE))
+    config = _config(folder)
     check(config, _CONFIG, folder / CONFIG_FILE)
     metrics = read_metrics_if_any(folder / METRICS_FILE)
     if is_finished(folder):
@@ -123,7 +133,15 @@ def read_run(folder: pathlib.Path) -> Run | None:
         summary = _summary_so_far(folder, metrics, config.get("best_metric", "eval/error_rate"))
     if summary is None:
         return None
-    return Run(config, summary, metrics, _read_instruments(folder))
+    return Run(config, summary | {"folder": str(folder)}, metrics, _read_instruments(folder))
+
+
+def _config(folder):
+    """The fields by their dotted names; what was changed while the run trained is one more."""
+    kept = read_config(folder / CONFIG_FILE)
+    changes = [change for change in kept.history if is_compared(change.field)]
+    changed = ";".join(f"{c.field}:{c.old}->{c.new}@{c.step}" for c in changes)
+    return flatten(kept.fields) | ({"changed": changed} if changed else {})
 
 
 def read_summary(file: pathlib.Path) -> dict[str, Any]:

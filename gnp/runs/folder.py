@@ -4,18 +4,18 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from gnp.errors import CannotWriteError, UserError
-from gnp.files import kind, read_json, read_text, require_checkpoint_path, write_atomically
+from gnp.files import kind, read_text, write_atomically
+from gnp.runs.config_file import CONFIG_FILE, flatten, plain, read_config, write_config
 from gnp.runs.lock import LOCK_FILE
 from gnp.runs.log import LOG_FILE
+from gnp.runs.naming import is_free, with_hash
 
-CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 TIMINGS_FILE = "timings.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -34,10 +34,6 @@ DIAGNOSE_PICTURE = "diagnose.png"
 # By kind of slice, each each with a picture of the same name.
 LANDSCAPE_FILES = {1: "landscape_1d.json", 2: "landscape_2d.json", "to": "interpolation.json"}
 
-# Fields that may change between two starts of the same run.
-_FREE_FIELDS = ("retrain", "profile_steps")
-_FREE_BLOCKS = ("logging.",)
-
 _UNSET = "unset"
 
 # Where config.json is not wanted: tells whether a config is that of the run.
@@ -55,43 +51,6 @@ _FOLDERS = (CHECKPOINTS_FOLDER, DAMAGED_FOLDER, DIAGNOSTICS_FOLDER, "tensorboard
 _log = logging.getLogger(__name__)
 
 
-def run_path(config: Mapping[str, Any], working_dir: str | os.PathLike) -> pathlib.Path:
-    """The path of a run below `working_dir`: one folder level for each of its main fields.
-
-    Raises:
-      UserError: the library that writes checkpoints cannot take the path.
-    """
-    dataset, gnp = config["dataset"], config["gnp"]
-    levels = [
-        config["model"]["model_name"],
-        dataset["dataset_name"],
-        f"{dataset['image_level_augmentations']}_{dataset['batch_level_augmentations']}",
-        *_label_level(dataset),
-        f"lr_{config['base_lr']}",
-        f"bs_{config['batch_size']}",
-        f"l2reg_{config['l2_regularization']}",
-        f"grad_clip_{config['gradient_clipping']}",
-        f"opt_{config['opt']['opt_type']}",
-        f"warmup_epochs_{config['warmup_epochs']}",
-        f"gr_warmup_strategy_{config['gr_warmup_strategy']}",
-        f"r_{gnp['r']}",
-        f"alpha_{gnp['alpha']}",
-        f"epoch_{config['total_epochs']}",
-        f"seeds_{config['init_seeds']}_{config['seeds']}",
-    ]
-    path = pathlib.Path(working_dir, *(level.replace("/", "_") for level in levels))
-    require_checkpoint_path(path, "choose another --working_dir")
-    return path
-
-
-def _label_level(dataset):
-    """A folder level for wrong labels, where there are any."""
-    if dataset.get("label_noise"):
-        return [f"labels_{dataset['label_noise_kind']}_{dataset['label_noise']}"]
-    file = dataset.get("train_labels")
-    return [f"labels_{pathlib.PurePath(file).stem}"] if file else []
-
-
 def claim_folder(
     path: pathlib.Path,
     config: Any,
@@ -104,11 +63,11 @@ def claim_folder(
     """Creates the folder of a run, or makes sure that the run in it has the same config.
 
     Writes `config.json`, or if `config.write_config_to_json` is False a hash in its place. Fields
-    that have no influence on the result (`retrain`, `profile_steps`, `logging.*`) may differ, and
-    everything may if an earlier start never came to its first step; what it left is deleted then.
+    that have no influence on the result (`gnp.runs.naming.is_free`) may differ, and everything may
+    if an earlier start never came to its first step; what it left is deleted then.
 
     Args:
-      path: the folder, from `run_path`.
+      path: the folder, from `gnp.runs.naming`.
       config: the whole resolved config, a `ConfigDict`.
       defaults: a `ConfigDict` with the value of fields that an older `config.json` lacks; a warning
         lists them.
@@ -124,7 +83,7 @@ def claim_folder(
         exist; or a folder is where a file belongs, or the reverse.
       CannotWriteError: the folder cannot be written.
     """
-    defaults = {} if defaults is None else _plain(defaults)
+    defaults = {} if defaults is None else plain(defaults)
     if retrain and is_writer:
         _delete_contents(path)
     _check_kinds(path)
@@ -142,10 +101,35 @@ def claim_folder(
     if is_writer:
         _make(path)
         if config.write_config_to_json:
-            write_atomically(path / CONFIG_FILE, config_json(config))
+            is_kept = (path / CONFIG_FILE).exists()
+            write_config(path, config, read_config(path / CONFIG_FILE).history if is_kept else ())
         else:
             write_atomically(path / _FINGERPRINT_FILE, _fingerprint(config, defaults))
     return path
+
+
+def differences(
+    path: pathlib.Path, config: Any, *, defaults: Any, may_be_set: Collection[str] = ()
+) -> list[str] | None:
+    """What is different in the config of the run that a folder holds, as text; None: none began.
+
+    A value that the run had before it was changed, while it trained, counts as its own.
+
+    Args:
+      path: the folder.
+      config, defaults, may_be_set: as of `claim_folder`.
+
+    Raises:
+      UserError: what the folder holds is damaged.
+    """
+    if not _has_begun(path):
+        return None
+    return _changes(path, config, plain(defaults), may_be_set, with_history=True)
+
+
+def folder_of_its_own(path: pathlib.Path, config: Any, defaults: Any) -> pathlib.Path:
+    """The folder for a run where another one has the folder that its name says."""
+    return path.with_name(with_hash(path.name, _fingerprint(config, plain(defaults))))
 
 
 def missing_folders(path: pathlib.Path) -> list[pathlib.Path]:
@@ -178,22 +162,6 @@ def files_about_run(path: pathlib.Path) -> set[str]:
     """Those files in a run's folder that say what it is, and are written when it starts."""
     names = (CONFIG_FILE, _FINGERPRINT_FILE, "data.json", "devices.json")
     return {name for name in names if (path / name).exists()}
-
-
-def config_json(config: Any) -> str:
-    """A config as JSON, with sorted fields."""
-    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, the keys joined by dots; empty dictionaries vanish."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _make(path):
@@ -237,23 +205,25 @@ def _has_begun(path):
     )
 
 
-def _changes(path, config, defaults, may_be_set, *, warn):
+def _changes(path, config, defaults, may_be_set, *, warn=False, with_history=False):
     """The fields of the config in the folder that are others now, as text."""
-    new = _plain(config)
+    new = plain(config)
     if not (path / CONFIG_FILE).exists():
         kept = _read(path / _FINGERPRINT_FILE)
         if kept is None and warn:
             _log.warning("%s has no config; it is taken to be the same.", path)
         same = {_fingerprint(config, defaults, unset) for unset in ((), may_be_set)}
         return [] if kept in (None, *same) else ["it was not kept there"]
-    old = flatten(read_json(path / CONFIG_FILE))
+    kept = read_config(path / CONFIG_FILE)
+    old, before = flatten(kept.fields), kept.values_before() if with_history else {}
     missing = {name: defaults[name] for name in sorted(defaults.keys() - old.keys())}
     found = missing | old
     changes = [
         f"{field}: {found.get(field, _UNSET)} -> {new.get(field, _UNSET)}"
         for field in sorted(found.keys() | new.keys())
-        if found.get(field, _UNSET) != new.get(field, _UNSET) and not _is_free(field)
+        if found.get(field, _UNSET) != new.get(field, _UNSET) and not is_free(field)
         if not (field in may_be_set and found.get(field) is None)
+        if new.get(field, _UNSET) not in before.get(field, ())
     ]
     if missing and warn and not changes:
         _log.warning(
@@ -268,19 +238,11 @@ def _fingerprint(config, defaults, unset=()):
     """Of the fields that matter and have not their default, so that new fields change nothing."""
     fields = {
         field: value
-        for field, value in (_plain(config) | dict.fromkeys(unset)).items()
-        if not _is_free(field) and value != defaults.get(field, _UNSET)
+        for field, value in (plain(config) | dict.fromkeys(unset)).items()
+        if not is_free(field) and value != defaults.get(field, _UNSET)
     }
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path):
     return read_text(path) if path.exists() else None
-
-
-def _plain(config):
-    return flatten(json.loads(config_json(config)))
-
-
-def _is_free(field):
-    return field in _FREE_FIELDS or field.startswith(_FREE_BLOCKS)

@@ -5,13 +5,14 @@ import dataclasses
 import functools
 import logging
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 from flax import linen as nn
 
 from gnp.errors import NotSavedError
+from gnp.runs.config_file import Change
 from gnp.runs.summary import summarize, write_results
 from gnp.training import nonfinite, parallel
 from gnp.training.checkpoints.manager import Checkpoints, open_checkpoints
@@ -41,6 +42,7 @@ class Job(NamedTuple):
       forward_flops: FLOPs of the model's forward pass of one image, for the timings; None: unknown.
       check_folder: called before a save; raises a `TrainingError` if the folder is this run's no
         more.
+      record_changes: called with the steps taken; returns the changes that apply from there.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Job(NamedTuple):
     start_from: Callable[[dict], dict] | None = None
     forward_flops: float | None = None
     check_folder: Callable[[], None] = lambda: None
+    record_changes: Callable[[int], Sequence[Change]] = lambda step: ()
 
     @property
     def length(self) -> RunLength:
@@ -170,13 +173,11 @@ def _open(job, skipped_steps, resources):
     state, position = _restore_or_create(job, checkpoints)
     position = position.skipping(skipped_steps)
     monitor = Monitor(
-        settings.logging,
-        job.folder,
-        position,
-        state.params,
-        length=length,
-        forward_flops=job.forward_flops,
+        *(settings.logging, job.folder, position, state.params),
+        **{"length": length, "forward_flops": job.forward_flops},
     )
+    resources.enter_context(monitor)
+    monitor.mark_changes(position.step, job.record_changes(position.step))
     return _Run(
         job=job,
         schedule=settings.step_schedule(length.steps_per_epoch),
@@ -184,7 +185,7 @@ def _open(job, skipped_steps, resources):
         evaluate=Evaluator(job.model, source, settings.evaluation, settings.loss.sparsity),
         device_data=parallel.replicate(source.device_data),
         saver=Saver(checkpoints, settings.saving),
-        monitor=resources.enter_context(monitor),
+        monitor=monitor,
         state=state,
         position=position,
         last_block=StepBlock(position.step - 1, 1),

@@ -6,7 +6,7 @@ State is one logical copy on all devices; batches are split over them along thei
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gnp.regularization.control_flow import scan
 
 PyTree = Any
+Number = TypeVar("Number", bool, int)
 
 AXIS = "batch"
 
@@ -144,11 +145,11 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def agree(value: bool) -> bool:
-    """What the first process says, in all of them."""
+def agree(value: Number) -> Number:
+    """What the first process says, in all of them: a bool or a number."""
     if not has_several_processes():
         return value
-    return bool(multihost_utils.broadcast_one_to_all(np.array(value)))
+    return multihost_utils.broadcast_one_to_all(np.array(value)).item()
 
 
 def _everywhere():

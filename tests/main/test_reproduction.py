@@ -8,15 +8,15 @@ from config import base
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.reproduction import FREE_FIELDS, read_errors
-from gnp.runs.folder import config_json, flatten
+from gnp.runs.config_file import Change, flatten, write_config
 
 CELL = ("ViT_TI16", "penalty")
 
 
-def make_run(folder, *fields, file="cifar10_vit", error=0.1):
+def make_run(folder, *fields, file="cifar10_vit", error=0.1, history=()):
     config = load_config(f"config/{file}.py", ["model.model_name=ViT_TI16", *fields])
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(config_json(config))
+    write_config(folder, config, history)
     evaluation = {"eval/error_rate": error}
     (folder / "summary.json").write_text(json.dumps({"final": evaluation, "best": evaluation}))
 
@@ -30,11 +30,19 @@ def make_run(folder, *fields, file="cifar10_vit", error=0.1):
         ("cifar10_vit_zero_warmup", [], ("ViT_TI16", "penalty, zero warmup")),
         ("cifar10_vit", ["compute_dtype=bfloat16", "dataset.loader=device"], CELL),
         ("cifar10_vit", ["save_ckpt_every_n_minutes=5", "logging.layer_norms_every=9"], CELL),
+        ("cifar10_vit", ["run_path=reference"], CELL),
     ],
 )
 def test_a_run_of_the_published_settings_counts(tmp_path, file, fields, cell):
     make_run(tmp_path / "run", *fields, file=file)
     assert read_errors(tmp_path) == {cell: [10.0]}
+
+
+@pytest.mark.parametrize(("field", "counts"), [("total_epochs", False), ("keep_latest", True)])
+def test_a_run_that_was_changed_while_it_trained_is_skipped(tmp_path, capsys, field, counts):
+    make_run(tmp_path / "run", history=[Change(40, field, 1, 200, "2026-01-01T00:00:00+00:00")])
+    assert bool(read_errors(tmp_path).get(CELL)) == counts
+    assert ("it was changed while it trained: total_epochs" in capsys.readouterr().err) != counts
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The folder of a run: its path, its config.json, and the refusal of another config."""
+"""The folder of a run: its config.json, and the refusal of another config."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import pytest
 from config import base, digits
 from gnp.errors import CannotWriteError, UserError
 from gnp.files import json_text, write_atomically
-from gnp.runs.folder import claim_folder, missing_folders, removed_if_refused, run_path
+from gnp.runs.folder import claim_folder, missing_folders, removed_if_refused
 
 
 def changed_config(**changes):
@@ -20,44 +20,6 @@ def changed_config(**changes):
 def start_run(folder, config):
     claim_folder(folder, config)
     (folder / "metrics.jsonl").write_text('{"step": 1}\n')
-
-
-def test_path_nests_the_main_fields_in_order(tmp_path):
-    config = changed_config(**{"gnp.r": 0.1, "gnp.alpha": 0.8, "init_seeds": 3, "seeds": 4})
-    assert run_path(config, tmp_path).relative_to(tmp_path).as_posix() == (
-        "WideResNet_10_1/digits/crop_none/lr_0.1/bs_64/l2reg_0.001/grad_clip_5.0/opt_Momentum/"
-        "warmup_epochs_0/gr_warmup_strategy_none/r_0.1/alpha_0.8/epoch_30/seeds_3_4"
-    )
-
-
-def test_a_slash_in_a_name_adds_no_level(tmp_path):
-    config = changed_config(**{"dataset.dataset_name": "imagenet_v2/top"})
-    assert run_path(config, tmp_path).relative_to(tmp_path).parts[1] == "imagenet_v2_top"
-
-
-@pytest.mark.parametrize(
-    ("labels", "level"),
-    [
-        ({"label_noise": 0.4}, "labels_symmetric_0.4"),
-        ({"label_noise": 0.2, "label_noise_kind": "asymmetric"}, "labels_asymmetric_0.2"),
-        ({"train_labels": "somewhere/human.csv"}, "labels_human"),
-    ],
-    ids=str,
-)
-def test_wrong_labels_are_a_level_of_the_path(tmp_path, labels, level):
-    config = changed_config(**{f"dataset.{name}": value for name, value in labels.items()})
-    levels = run_path(config, tmp_path).relative_to(tmp_path).parts
-    assert levels[3:5] == (level, "lr_0.1")
-    assert len(levels) == len(run_path(changed_config(), tmp_path).relative_to(tmp_path).parts) + 1
-
-
-@pytest.mark.parametrize(
-    ("name", "what"), [(b"\xff", "bytes that are not UTF-8"), (b"a\\b", "back")]
-)
-def test_a_path_that_checkpoints_cannot_take_is_refused(tmp_path, name, what):
-    with pytest.raises(UserError, match=rf"has {what}.*choose another --working_dir") as error:
-        run_path(digits.get_config(), tmp_path / os.fsdecode(name))
-    str(error.value).encode()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from gnp.runs.config_file import MARK, Change
 from gnp.runs.writers import Writers, open_writers
 from gnp.training import parallel
 from gnp.training.monitoring.health import LAYER_NORMS, Health
@@ -106,6 +107,19 @@ class Monitor:
         """Records an evaluation."""
         self._write(step, metrics)
         self._progress.update(step, metrics)
+
+    def mark_changes(self, step: int, changes: Iterable[Change]) -> None:
+        """Records what holds from the next step on; what is recorded already is not repeated.
+
+        Args:
+          step: the number of steps taken.
+          changes: numbers among them become metrics, `config/FIELD`.
+        """
+        for change in changes:
+            line = {"step": step, f"{MARK}{change.field}": change.new}
+            is_number = type(change.new) in (int, float)
+            if step and is_number and line not in self._files.metrics.lines():
+                self._write(step, {f"{MARK}{change.field}": change.new})
 
     def flush(self) -> None:
         """Waits for all steps and writes what is known of them."""

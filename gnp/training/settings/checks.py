@@ -10,6 +10,7 @@ from gnp.regularization.input_gradient import FORMS
 from gnp.regularization.penalized_steps import PROBABILITY_SCHEDULES
 from gnp.regularization.warmup import strategy_names
 from gnp.runs.folder import flatten
+from gnp.runs.naming import PATHS
 from gnp.training.gradient import BN_POLICIES
 from gnp.training.loss import loss_names
 from gnp.training.nonfinite import POLICIES
@@ -128,6 +129,7 @@ def _names(config) -> dict[str, Iterable[str]]:
         "regularization.input_gradient.form": FORMS,
         "hybrid_config.schedule": PROBABILITY_SCHEDULES,
         "on_nonfinite": POLICIES,
+        "run_path": PATHS,
         "logging.basic_logger_level": _LOG_LEVELS,
         "best_metric": _best_metrics(config),
     }

@@ -80,6 +80,7 @@ ALWAYS = {
     "early_stopping_patience",
     "interrupt_exit_code",
     "retrain",
+    "run_path",
     "write_config_to_json",
     "profile_steps",
     "logging.tensorboard_logging_frequency",

@@ -40,6 +40,7 @@ def fields(data, *more):
         "total_epochs=3",
         "save_ckpt_every_n_epochs=1",
         "keep_latest_checkpoints=10",
+        "run_path=reference",  # short names tell one data_dir from another
         "model.model_name=NetToLookInto",
         f"model.model_module={pathlib.Path(__file__).parents[1] / 'small_models.py'}",
         *more,
