@@ -68,6 +68,29 @@ def printable(text: object) -> str:
     return str(text).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
+def missing_library(
+    what: str, library: str, extra: str, error: object = None, instead: str = ""
+) -> UserError:
+    """An error for a library that is not installed, or cannot be imported.
+
+    Args:
+      what: needs the library, such as "dataset.dataset_name=tfds".
+      library: its name.
+      extra: of this package, which installs it.
+      error: why it cannot be imported; None: it is not there.
+      instead: what else the user may do, such as "use --format=jax".
+
+    Returns:
+      A `UserError` that says how to install it.
+    """
+    why = f"which cannot be imported ({reason(error)})" if error else "which is not installed"
+    command = f'pip install "gnp-jax[{extra}]"'
+    return UserError(
+        f"{what} needs {library}, {why}; install it with {command}"
+        f"{', or ' + instead if instead else ''}."
+    )
+
+
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> UserError:
     """An error for a name that is not in a table of names.
 

@@ -5,7 +5,7 @@ import os
 from gnp.ds_pipeline import pairs
 from gnp.ds_pipeline.image_folder import EVALUATION_FOLDERS
 from gnp.ds_pipeline.labelled_data import LabelledData
-from gnp.errors import UserError, reason
+from gnp.errors import UserError, missing_library, reason
 
 _FIELD = "dataset.data_dir"
 
@@ -85,8 +85,6 @@ def _library():
     try:
         import datasets
     except ImportError as error:
-        raise UserError(
-            f"dataset.dataset_name=huggingface needs the library datasets, which cannot be "
-            f"imported ({reason(error)}); install it with pip install 'gnp-jax[hf]'."
-        ) from error
+        what = "dataset.dataset_name=huggingface"
+        raise missing_library(what, "the library datasets", "hf", error) from error
     return datasets

@@ -9,7 +9,7 @@ import numpy as np
 from gnp.ds_pipeline import decode
 from gnp.ds_pipeline.image_folder import EVALUATION_FOLDERS
 from gnp.ds_pipeline.labelled_data import Examples, LabelledData
-from gnp.errors import UserError, reason
+from gnp.errors import UserError, missing_library, reason
 
 _FIELD = "dataset.data_dir"
 _COLUMNS = ["path", "label"]
@@ -139,9 +139,8 @@ def _read_parquet(file):
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise UserError(
-            f"{file} needs pyarrow; install it with pip install pyarrow, or write a .csv file."
-        ) from error
+        instead = "write a .csv file"
+        raise missing_library(str(file), "pyarrow", "parquet", error, instead) from error
     try:
         content = parquet.ParquetFile(file)
         header = content.schema_arrow.names

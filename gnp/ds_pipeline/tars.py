@@ -5,7 +5,7 @@ from pathlib import Path
 from gnp.ds_pipeline import decode, pairs
 from gnp.ds_pipeline.image_folder import EVALUATION_FOLDERS
 from gnp.ds_pipeline.labelled_data import LabelledData
-from gnp.errors import UserError, reason
+from gnp.errors import UserError, missing_library, reason
 
 CLASSES_FILE = "classes.txt"
 
@@ -63,10 +63,8 @@ def _samples(shards):
     try:
         import webdataset
     except ImportError as error:
-        raise UserError(
-            "dataset.dataset_name=webdataset needs the library webdataset, which cannot be "
-            f"imported ({reason(error)}); install it with pip install 'gnp-jax[webdataset]'."
-        ) from error
+        what = "dataset.dataset_name=webdataset"
+        raise missing_library(what, "the library webdataset", "webdataset", error) from error
     try:
         # Every process reads all shards: which images it loads is decided later.
         yield from webdataset.WebDataset(

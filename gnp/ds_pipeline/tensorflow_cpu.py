@@ -5,7 +5,7 @@ import importlib.util
 import os
 from types import ModuleType
 
-from gnp.errors import UserError, reason
+from gnp.errors import missing_library
 
 
 def is_installed() -> bool:
@@ -29,8 +29,5 @@ def load(name: str = "tensorflow", instead: str = "") -> ModuleType:
         importlib.import_module("tensorflow").config.set_visible_devices([], "GPU")
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"These data and augmentations need {name}, which cannot be imported "
-            f"({reason(error)}); install it with pip install 'gnp-jax[data]'"
-            f"{', or ' + instead if instead else ''}."
-        ) from error
+        what = "This kind of data or augmentation"
+        raise missing_library(what, name, "data", error, instead) from error

@@ -17,7 +17,7 @@ import numpy as np
 from flax import linen as nn
 from jax import export
 
-from gnp.errors import UserError, reason
+from gnp.errors import UserError, missing_library, reason
 from gnp.model.scanned_blocks import in_plain_layers
 
 Classifier = Callable[[jax.Array], jax.Array]
@@ -140,6 +140,5 @@ def _onnx_library(name):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"ONNX files need {error.name}; install it with `pip install jax2onnx onnxruntime`."
-        ) from error
+        what = "--format=onnx"
+        raise missing_library(what, error.name, "onnx", error, "use --format=jax") from error

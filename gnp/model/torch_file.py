@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from gnp.errors import UserError
+from gnp.errors import UserError, missing_library
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 # Training scripts save the tensors under one of these keys, beside other content.
@@ -86,4 +86,4 @@ def _library(module):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UserError(f"Such files need {name}; install it with `pip install {name}`.") from error
+        raise missing_library("This kind of file", name, name, error) from error

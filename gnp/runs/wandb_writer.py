@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from gnp.errors import UserError
+from gnp.errors import UserError, missing_library
 from gnp.files import read_text, write_atomically
 
 WANDB_ID_FILE = "wandb_id.txt"
@@ -22,10 +22,8 @@ def require_wandb() -> None:
       UserError: it is not.
     """
     if importlib.util.find_spec("wandb") is None:
-        raise UserError(
-            "logging.wandb is True, but the package wandb is not installed; install it with "
-            "pip install 'wandb>=0.19', or leave logging.wandb at False."
-        )
+        instead = "leave it at False"
+        raise missing_library("logging.wandb=True", "the package wandb", "wandb", instead=instead)
 
 
 class WandbWriter:

@@ -355,7 +355,7 @@ def test_bad_tars_are_refused(tmp_path, content, sentence):
 def test_a_missing_library_is_named(tmp_path, monkeypatch, name, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / "train.tar").touch()
-    with pytest.raises(UserError, match=rf"install it with pip install 'gnp-jax\[{extra}\]'\.$"):
+    with pytest.raises(UserError, match=rf'install it with pip install "gnp-jax\[{extra}\]"\.$'):
         build_source(config_of(name, tmp_path))
 
 

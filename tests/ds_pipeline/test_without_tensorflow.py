@@ -110,8 +110,8 @@ def test_what_needs_it_says_how_to_get_it(root, tmp_path, config, changes, modul
     done = call(module, config, changes, *arguments)
     assert done.returncode == 2, done.stderr
     sentence = done.stderr.strip().splitlines()[-1]
-    assert sentence.startswith("These data and augmentations need tensorflow")
-    assert "install it with pip install 'gnp-jax[data]'" in sentence
+    assert sentence.startswith("This kind of data or augmentation needs tensorflow")
+    assert 'install it with pip install "gnp-jax[data]"' in sentence
     assert "Traceback" not in done.stderr
 
 

@@ -123,5 +123,5 @@ def test_a_model_that_the_converter_gets_wrong_is_refused(monkeypatch):
 
 def test_without_the_converter_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(UserError, match="ONNX files need jax2onnx; install it with `pip install"):
+    with pytest.raises(UserError, match=r'install it with pip install "gnp-jax\[onnx\]"'):
         as_onnx(lambda x: x, SHAPE, CLASSES)

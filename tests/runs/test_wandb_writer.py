@@ -103,7 +103,7 @@ def test_a_server_that_is_not_there_is_said_in_one_sentence(runs, tmp_path, monk
 
 def test_without_the_package_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'wandb>=0") as error:
+    with pytest.raises(UserError, match=r'pip install "gnp-jax\[wandb\]"') as error:
         WandbWriter(tmp_path, toy_config().to_dict())
     assert "\n" not in str(error.value)
 
