@@ -10,6 +10,12 @@ _ROOT = pathlib.Path(__file__).parent
 _VERSION = re.search(r'__version__ = "(.+)"', (_ROOT / "gnp" / "__init__.py").read_text())[1]
 
 
+def _for_an_index(readme: str) -> str:
+    """The README without what a package index cannot show: relative links and pictures."""
+    without_pictures = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n*", "", readme)
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", without_pictures)
+
+
 class BuildWithConfigs(build_py):
     """Puts the folder `config` of a clone into the package, as gnp.configs."""
 
@@ -25,9 +31,29 @@ setuptools.setup(
     name="gnp-jax",  # on package indexes, gnp is another project
     version=_VERSION,
     description="Training image classifiers with a penalty on the gradient norm, in JAX and Flax.",
-    long_description=(_ROOT / "README.md").read_text(),
+    long_description=_for_an_index((_ROOT / "README.md").read_text()),
     long_description_content_type="text/markdown",
+    author="The gnp authors",
     license="Apache-2.0",
+    keywords=[
+        *("JAX", "Flax", "deep learning", "generalization", "gradient norm", "flat minima"),
+        *("sharpness-aware minimization", "SAM", "label noise", "image classification"),
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    project_urls={
+        "Paper (ICML 2022)": "https://arxiv.org/abs/2202.03599",
+        "Paper (ICML 2024)": "https://arxiv.org/abs/2406.09723",
+        "Reference implementation": "https://github.com/zhaoyang-0204/gnp",
+    },
     packages=setuptools.find_packages(include=["gnp", "gnp.*"]),
     package_data={"gnp": ["py.typed", "ds_pipeline/digits.npz", "model/sizes.json"]},
     cmdclass={"build_py": BuildWithConfigs},

@@ -15,24 +15,25 @@ prepare_environment() {
         export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
         return
     fi
-    local package=$root${1:+[$1]} stamp=$root/.venv/stamp${1:+_$1} wanted base
+    local package=$root${1:+[$1]} stamp=$root/.venv/stamp${1:+_$1} wanted base=
     wanted=$(cat "$root/requirements.txt" "$root/setup.py" | cksum)
     if [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && "$python" -c "import jax"; then
         return
     fi
-    base=$(find_python)
+    "$python" -c "import ensurepip" >/dev/null 2>&1 || base=$(find_python)
     echo "Setting up $root/.venv, which takes a few minutes the first time." >&2
-    "$base" -m venv "$root/.venv"
+    [[ -z $base ]] || "$base" -m venv --clear "$root/.venv"
     # The pins hold for the packages that are installed, and install none themselves.
     "$python" -m pip install --quiet --disable-pip-version-check \
         --constraint "$root/requirements.txt" --editable "$package"
     echo "$wanted" >"$stamp"
 }
 
-# find_python: prints the name of a Python that can create the environment.
+# find_python: prints the name of a Python that can create the environment, the newest of those for
+# which requirements.txt has pins.
 find_python() {
     local candidate
-    for candidate in python3.11 python3.12 python3.13 python3; do
+    for candidate in python3.13 python3.12 python3.11 python3; do
         if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
             >/dev/null 2>&1; then
             echo "$candidate"

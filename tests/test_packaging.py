@@ -1,11 +1,13 @@
 """What `pip install` gives to somebody who has no clone."""
 
+import email
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 
@@ -14,6 +16,8 @@ import yaml
 
 import gnp
 from tests.test_quickstart import ROOT
+
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,8 @@ def test_the_wheel_holds_the_packages_the_configs_and_the_command(wheel):
     in_tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gnp").rglob("*.py")}
     in_tree |= {f"gnp/configs/{path.name}" for path in (ROOT / "config").glob("[!_]*.py")}
     assert in_tree == {name for name in files if name.endswith(".py")}
-    assert {"gnp/py.typed", "gnp/model/sizes.json"} <= set(files)
+    data = {"gnp/py.typed", "gnp/model/sizes.json", "gnp/ds_pipeline/digits.npz"}
+    assert data <= set(files)
     scripts = zipfile.ZipFile(wheel).read(f"{info}/entry_points.txt").decode()
     assert "gnp = gnp.main.cli:main" in scripts
 
@@ -64,6 +69,77 @@ def test_an_installation_from_the_wheel_trains_in_another_folder(wheel, tmp_path
     assert result.returncode == 0, result.stderr
     (summary,) = tmp_path.glob("runs/**/summary.json")
     assert json.loads(summary.read_text())["versions"]["gnp"] == gnp.__version__
+
+
+@pytest.fixture(scope="module")
+def about(wheel):
+    """The wheel's metadata."""
+    file = f"gnp_jax-{gnp.__version__}.dist-info/METADATA"
+    return email.message_from_bytes(zipfile.ZipFile(wheel).read(file))
+
+
+def test_the_metadata_tell_whose_it_is_and_for_which_pythons(about):
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert [about["Author"]] == [author["name"] for author in citation["authors"]]
+    assert about["License-Expression"] or about["License"] == citation["license"]
+    papers = {reference["url"] for reference in citation["references"]}
+    assert papers <= {url.partition(", ")[2] for url in about.get_all("Project-URL")}
+    pythons = {line.rpartition(" ")[2] for line in about.get_all("Classifier") if "Python" in line}
+    assert pythons == set(PYTHONS)
+    assert "sharpness-aware minimization" in about["Keywords"]
+
+
+def test_the_long_description_refers_to_nothing_that_an_index_lacks(about):
+    text = about.get_payload()
+    assert text.startswith("# gnp")
+    targets = re.findall(r"\]\((.*?)\)", text)
+    assert targets
+    assert all(target.startswith("https://") for target in targets), targets
+
+
+def test_the_source_distribution_has_what_it_needs_and_no_tests(tmp_path):
+    build = [
+        sys.executable,
+        "-c",
+        "import setuptools.build_meta as b, sys; b.build_sdist(sys.argv[1])",
+    ]
+    subprocess.run([*build, str(tmp_path)], cwd=_copy(tmp_path / "copy"), check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    wanted = ["setup.py", "README.md", "LICENSE", "CITATION.cff", "requirements.txt"]
+    wanted += ["config/digits.py", "gnp/ds_pipeline/digits.npz", "gnp/model/sizes.json"]
+    assert set(wanted) <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmark", "docs"))]
+
+
+def _copy(folder):
+    """A folder with all tracked files, in which a build may leave files."""
+    folder.mkdir()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in files.stdout.splitlines():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def test_the_newest_python_with_pins_makes_the_environment(tmp_path):
+    code = 'source "$0/recipe/common.sh"; find_python'
+    for version in ("3.11", "3.13"):
+        tool = tmp_path / f"python{version}"
+        tool.write_text("#!/bin/sh\nexit 0\n")
+        tool.chmod(0o755)
+    result = subprocess.run(
+        ["/bin/bash", "-c", code, str(ROOT)],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "python3.13"
 
 
 def test_no_text_tells_to_install_the_other_project_of_that_name():
