@@ -11,19 +11,37 @@ from config_reference import reference  # noqa: E402
 import gnp  # noqa: E402
 
 project = "gnp"
+copyright = "2026, the gnp authors; Apache License 2.0"
 release = version = gnp.__version__
 html_theme = "furo"
 html_title = "gnp"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_math_renderer = "mathml"
+extensions = [
+    "mathml",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"  # else fields are listed as parameters too
+
+
+def skip_fields_of_tuples(app, what, name, member, skip, options):
+    """Fields of a NamedTuple are listed once, by the docstring of their class."""
+    return True if type(member).__name__ == "_tuplegetter" else None
 
 
 def setup(app):
     """Regenerates the page of all config fields from config/base.py."""
     page = ROOT / "docs" / "config.md"
     page.write_text(reference((ROOT / "config" / "base.py").read_text()))
+    app.connect("autodoc-skip-member", skip_fields_of_tuples)

@@ -11,6 +11,8 @@ The command line overrides both: `--config.FIELD=VALUE`. Quote lists there: `"['
 This page is generated from [config/base.py](../config/base.py) when the site is built.
 `gnp config` prints the same fields, `gnp config PATTERN` some of them.
 
+<div class="fields">
+
 | field | default | description |
 |---|---|---|
 """
@@ -22,7 +24,11 @@ def reference(source: str) -> str:
     Args:
       source: text of config/base.py, see `described_fields`.
     """
-    return _HEAD + "".join(
-        f"| `{name}` | `{default}` | {meaning.replace('|', _BAR)} |\n"
-        for name, default, meaning in described_fields(source)
+    return (
+        _HEAD
+        + "".join(
+            f"| `{name}` | `{default}` | {meaning.replace('|', _BAR)} |\n"
+            for name, default, meaning in described_fields(source)
+        )
+        + "\n</div>\n"
     )
