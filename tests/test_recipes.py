@@ -13,6 +13,7 @@ from gnp.main import config
 from gnp.main.fields.effects import check_effects
 from gnp.main.reproduction import read_errors
 from gnp.main.start.build import build_model
+from gnp.main.start.methods import fields_of
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.config_file import flatten, write_config
 from gnp.runs.metrics import read_metrics
@@ -39,7 +40,7 @@ with open({record!r}, "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 if os.environ.get("FAILING") in sys.argv:
     sys.exit(int(os.environ["EXIT_CODE"]))
-print("Run: somewhere/seeds_0_0")
+print("Run:", os.environ.get("RUN", "somewhere/r=0.1,seed=0"))
 """
 
 
@@ -65,15 +66,20 @@ def calls_of(tmp_path):
 def _trainings(calls):
     """Yields the resolved configs of all trainings among the calls."""
     for arguments in calls:
-        if "gnp.main.main" not in arguments:
-            continue
-        plain = config.as_plain_flags(arguments[arguments.index("gnp.main.main") + 1 :])
-        file = next(flag for flag in plain if flag.startswith("--config="))
-        fields = [flag for flag in plain if flag.startswith("--config_field=")]
-        yield config.load_config(
-            file.removeprefix("--config="),
-            [field.removeprefix("--config_field=") for field in fields],
-        )
+        plain = config.as_plain_flags(arguments)
+        values = dict(flag.split("=", 1) for flag in plain if flag.startswith("--") and "=" in flag)
+        fields = [
+            f.removeprefix("--config_field=") for f in plain if f.startswith("--config_field=")
+        ]
+        if "gnp.main.main" in arguments:
+            yield config.load_config(values["--config"], fields)
+        if "gnp.main.compare" in arguments:
+            settings = config.load_config(values["--config"], fields)
+            for method in values["--methods"].split(","):
+                for seed in values["--seeds"].split(","):
+                    changes = {"seeds": seed, "init_seeds": seed, **fields_of(method, settings)}
+                    changes = [f"{field}={value}" for field, value in changes.items()]
+                    yield config.load_config(values["--config"], [*fields, *changes])
 
 
 @pytest.mark.parametrize("smoke", ["", "1"])
@@ -89,7 +95,8 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
         build_model(settings)
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8
-    assert any("gnp.main.rep" in argument for argument in calls[-1])  # report or reproduction
+    ends = "gnp.main.report", "gnp.main.reproduction", "gnp.main.compare"
+    assert set(ends) & set(calls[-1])
 
 
 def _note(config_name):
@@ -146,10 +153,17 @@ def test_each_seed_is_trained_once(calls_of):
     assert [settings.seeds for settings in _trainings(calls)] == [0, 5]
 
 
-def test_an_array_task_trains_its_seed_and_compares_all_finished_runs(calls_of):
-    calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", SLURM_ARRAY_TASK_ID="1")
+@pytest.mark.parametrize(
+    ("run", "runs"),
+    [
+        ("somewhere/label_noise_seed=1,seed=5", "somewhere/label_noise_seed=1,seed=*"),
+        ("somewhere/seeds_5_5", "somewhere"),
+    ],
+)
+def test_an_array_task_trains_its_seed_and_compares_all_finished_runs(calls_of, run, runs):
+    calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", SLURM_ARRAY_TASK_ID="1", RUN=run)
     assert [settings.seeds for settings in _trainings(calls)] == [5]
-    assert "--runs=somewhere" in calls[-1]
+    assert f"--runs={runs}" in calls[-1]
 
 
 def test_an_array_task_without_a_seed_fails(calls_of):

@@ -13,6 +13,8 @@ COMMANDS = {
     "predict": ("predict", "Names the classes of image files."),
     "export": ("export", "Writes a trained model for jax.export, ONNX or safetensors."),
     "report": ("report", "Compares runs: a table with verdicts, pictures and a page."),
+    "compare": ("compare", "Trains a config by several methods, and compares them."),
+    "sweep": ("sweep", "Trains a config with all combinations of some values, and compares."),
     "diagnose": ("diagnose", "Finds exploding and vanishing gradients, layer by layer."),
     "sharpness": ("sharpness", "Measures the sharpness of the minimum that a run has found."),
     "landscape": ("landscape", "Draws the loss around a checkpoint, or between two."),

@@ -90,8 +90,6 @@ class TaughtSource:
 
     def _as_teacher_sees(self, images):
         """Images with the student's normalization, with the teacher's."""
-        ours, theirs = (self._source.mean, self._source.std), (self._teacher.mean, self._teacher.std)
-        if list(map(list, ours)) == list(map(list, theirs)):
-            return images
-        pixels = images * jnp.asarray(ours[1]) + jnp.asarray(ours[0])
-        return (pixels - jnp.asarray(theirs[0])) / jnp.asarray(theirs[1])
+        mean, std = map(jnp.asarray, (self._source.mean, self._source.std))
+        their_mean, their_std = map(jnp.asarray, (self._teacher.mean, self._teacher.std))
+        return ((images * std + mean) - their_mean) / their_std

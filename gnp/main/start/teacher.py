@@ -62,8 +62,8 @@ def _check_fits(path, theirs, trained, source):
         )
     if difference := class_difference(trained.class_names, source.class_names):
         raise UserError(
-            f"distill.run {path} was trained with other classes ({difference}); choose a run of the "
-            "same classes in the same order."
+            f"distill.run {path} was trained with other classes ({difference}); choose a run of "
+            "the same classes in the same order."
         )
 
 

@@ -1,0 +1,140 @@
+"""`gnp sweep` and `gnp compare`: what is trained, what is refused before, and the report."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from gnp.errors import UserError
+from gnp.main.config import load_config
+from gnp.main.start.methods import METHODS, fields_of
+from gnp.main.sweep import grid
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMALL = (
+    *("--config=digits_noise", "--config.total_epochs=1", "--config.dataset.num_train_images=64"),
+    *("--config.model.model_name=ViT_Micro", "--config.evaluate_every_n_epochs=1"),
+)
+
+
+def command(name, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", f"gnp.main.{name}", *SMALL, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_grid_has_all_combinations():
+    combinations = grid(["gnp.r=0.1,0.2", 'config.opt.groups=(("a,b",1),),()'])
+    assert list(combinations) == [
+        'gnp.r=0.1 opt.groups=(("a,b",1),)',
+        "gnp.r=0.1 opt.groups=()",
+        'gnp.r=0.2 opt.groups=(("a,b",1),)',
+        "gnp.r=0.2 opt.groups=()",
+    ]
+    assert combinations["gnp.r=0.2 opt.groups=()"] == {"gnp.r": "0.2", "opt.groups": "()"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        (["gnp.r"], "--grid is 'gnp.r'; write it as"),
+        (["gnp.r="], "--grid is 'gnp.r='; write it as"),
+        (["gnp.r=1", "gnp.r=2"], "--grid names gnp.r twice"),
+        (["seeds=1,2"], "--grid names seeds; set both seeds by --seeds"),
+    ],
+)
+def test_an_axis_that_is_none_is_refused(axes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        grid(axes)
+
+
+def fields(method, *overrides):
+    config = load_config("digits_noise", overrides)
+    texts = [f"{name}={value}" for name, value in fields_of(method, config).items()]
+    return load_config("digits_noise", [*overrides, *texts])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_the_same_from_any_config(method):
+    usual = fields(method, "gnp.r=1", "gnp.alpha=0.7")
+    on = ("gnp.when.every=3", "gnp.ascent=friendly", "use_hybrid_training=True")
+    assert fields(method, "gnp.r=1", "gnp.alpha=0.7", *on) == usual
+
+
+def test_a_method_has_the_radius_of_the_config_or_its_own():
+    assert fields("gnp", "gnp.r=2", "gnp.alpha=0.5").gnp.r == 2
+    own = fields("sam:0.5", "gnp.r=2", "gnp.alpha=0.5")
+    assert (own.gnp.r, own.gnp.alpha) == (0.5, 1)
+    assert fields("gnp:0.5").gnp.alpha == 0.8
+    assert fields("standard", "gnp.r=2", "gnp.alpha=0.5").gnp.r == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        ("samm:1", "Unknown method 'samm'; known: sam, "),
+        ("standard:1", "standard training has none"),
+        ("sam", "The config has no radius for the method 'sam'; set it by --config.gnp.r=0.1, or"),
+    ],
+)
+def test_a_method_that_cannot_be_is_refused(method, sentence):
+    with pytest.raises(UserError) as error:
+        fields_of(method, load_config("digits_noise"))
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--working_dir={}",), "--grid is missing; name a field and values"),
+        (("--grid=base_lr=0.1",), "--working_dir is missing"),
+        (("--working_dir={}", "--grid=base_lr=0.1,0.2,fast"), "base_lr"),
+        (("--working_dir={}", "--grid=gnp.rr=0.1"), "gnp.rr"),
+        (("--working_dir={}", "--grid=base_lr=0.1,0.10"), "These are the same training"),
+        (("--working_dir={}", "--grid=base_lr=0.1", "--seeds=a"), "seeds"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_trained(tmp_path, arguments, sentence):
+    result = command("sweep", *(argument.format(tmp_path) for argument in arguments))
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_trains_compares_and_tells_what_diverged(tmp_path):
+    arguments = f"--working_dir={tmp_path}", "--grid=base_lr=0.1,1e30", "--parallel=2"
+    steps = "--config.dataset.num_train_images=320", "--config.on_nonfinite=stop"
+    result = command("sweep", *arguments, *steps)
+    assert result.returncode == 1, result.stderr
+    assert "1 of 2 trainings failed: base_lr=1e30, seed 0 could not continue: " in result.stderr
+    (row,) = json.loads((tmp_path / "report/report.json").read_text())["groups"]
+    assert row["num_seeds"] == 1
+
+
+def test_slurm_gets_this_command_as_a_job_array(tmp_path):
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/given\n')
+    sbatch.chmod(0o755)
+    arguments = f"--working_dir={tmp_path / 'runs'}", "--methods=standard,sam:0.1", "--seeds=0,1,2"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    result = command("compare", *arguments, "--slurm=--gres=gpu:1 --time=60", PATH=path)
+    assert result.returncode == 0, result.stderr
+    array, *options, wrapped = (tmp_path / "given").read_text().splitlines()
+    assert array == "--array=0-5"
+    assert options == ["--gres=gpu:1", "--time=60"]
+    assert "-m gnp.main.compare" in wrapped
+    assert "--seeds=0,1,2" in wrapped
+    assert "--slurm" not in wrapped
+    missing = command("compare", *arguments, SLURM_ARRAY_TASK_ID="6")
+    assert missing.returncode == 2
+    assert "Task 6 of the array has no training, as there are 6" in missing.stderr
+    assert not (tmp_path / "runs").exists()
