@@ -13,6 +13,8 @@ import zipfile
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import gnp
 from tests.test_quickstart import ROOT
@@ -124,6 +126,34 @@ def _copy(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_requirement_has_one_pin_that_fits(about, python):
+    pins = [
+        Requirement(line)
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if not line.lstrip().startswith("#")
+    ]
+    accelerators = ("cuda", "tpu", "torch")
+    place = {"python_version": python, "python_full_version": f"{python}.0"}
+    place |= {"sys_platform": "linux", "platform_machine": "x86_64"}
+    extras = [extra for extra in about.get_all("Provides-Extra") if extra not in accelerators]
+    for wanted in map(Requirement, about.get_all("Requires-Dist")):
+        if wanted.name == "gnp-jax" or not any(
+            wanted.marker is None or wanted.marker.evaluate(place | {"extra": extra})
+            for extra in extras
+        ):
+            continue
+        pinned = [
+            pin
+            for pin in pins
+            if canonicalize_name(pin.name) == canonicalize_name(wanted.name)
+            and (pin.marker is None or pin.marker.evaluate(place))
+        ]
+        assert len(pinned) == 1, wanted.name
+        version = str(pinned[0].specifier).removeprefix("==")
+        assert wanted.specifier.contains(version), (wanted, version)
 
 
 def test_the_newest_python_with_pins_makes_the_environment(tmp_path):
