@@ -73,7 +73,13 @@ train_seeds() {
 # compare: writes a table and plots of all $runs to $working_dir. In a Slurm array, they include the
 # finished runs of other tasks, so the last task compares all of them.
 compare() {
-    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || runs=("${runs[@]%/*}") # the folder of all seeds
+    local index
+    for index in ${SLURM_ARRAY_TASK_ID:+"${!runs[@]}"}; do # the runs of all seeds
+        case ${runs[index]} in
+            *seed=*) runs[index]="${runs[index]%seed=*}seed=*" ;;
+            *) runs[index]=${runs[index]%/*} ;; # in the reference's path
+        esac
+    done
     "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
 }
 

@@ -66,7 +66,7 @@ _COMPARED = (
     ("noise/memorized", "Memorized: wrong labels of training images that the model predicts (%)"),
 )
 
-_MARK_STYLES = (":", "--")
+_MARK_STYLES = (":", "--", "-.")
 
 # Characters of a legend's line that a panel's width has room for.
 _LEGEND_WIDTH = 64
@@ -173,7 +173,7 @@ def _draw_group(axes, curves, colour):
 
 
 def _draw_marks(axes, marks):
-    for style, (name, step) in zip(_MARK_STYLES, marks.items(), strict=False):
+    for style, (name, step) in zip(itertools.cycle(_MARK_STYLES), marks.items(), strict=False):
         label = f"{name}: step {step}"
         axes.axvline(step, color=GRAY, linestyle=style, linewidth=1, zorder=0, label=label)
 

@@ -19,6 +19,7 @@ from gnp.files import json_text, write_atomically
 from gnp.report.curves import draw_curves
 from gnp.report.overfitting import find_overfitting
 from gnp.report.sparsity import SPARSITY_TABLE, write_sparsity
+from gnp.runs.config_file import MARK
 from gnp.runs.folder import CURVES_FILE, METRICS_FILE, SUMMARY_FILE
 from gnp.runs.metrics import best_evaluation
 
@@ -97,6 +98,12 @@ def write_results(
     """
     overfitting = summary["parted"]
     marks = {"best": summary["best"]["step"], "overfitting": overfitting and overfitting["step"]}
+    marks |= {
+        f"{name.removeprefix(MARK)} = {value:g}": line["step"]
+        for line in metrics
+        for name, value in line.items()
+        if name.startswith(MARK)
+    }
     writers = {
         CURVES_FILE: lambda: draw_curves(metrics, folder / CURVES_FILE, marks),
         SPARSITY_TABLE: lambda: write_sparsity(metrics, folder),

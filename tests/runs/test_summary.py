@@ -65,3 +65,13 @@ def test_without_a_saved_state_there_is_no_summary(tmp_path):
     assert not (tmp_path / "summary.json").exists()
     assert write_results(tmp_path, summary, LINES, is_saved=True) == []
     assert (tmp_path / "summary.json").exists()
+
+
+def test_the_curves_mark_where_a_field_was_changed(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "gnp.runs.summary.draw_curves", lambda metrics, path, marks: drawn.update(marks)
+    )
+    lines = [LINES[0], {"step": 4, "config/base_lr": 0.05}, *LINES[1:]]
+    write_results(tmp_path, summary_of(lines), lines, is_saved=True)
+    assert drawn == {"best": 8, "overfitting": None, "base_lr = 0.05": 4}

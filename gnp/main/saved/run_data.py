@@ -22,6 +22,7 @@ from gnp.runs.data_file import (
     run_data_of,
     write_run_data,
 )
+from gnp.training.checkpoints import checkpoint_files
 from gnp.training.checkpoints.saved_variables import find_checkpoints
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def source_of_run(config: Any, folder: pathlib.Path) -> DataSource:
     _check_processes_agree(now)
     if began is not None:
         check_same_data(folder, began, now)
+    if has_begun and (began is None or began.is_of_older_version):
+        _check_steps(folder, config, now)
     if jax.process_index() == 0 and (began is None or began.is_of_older_version):
         if has_begun:
             _log.warning(
@@ -68,6 +71,25 @@ def defaults_of_older_runs(config: Any) -> ml_collections.ConfigDict:
     if config.dataset.dataset_name in PHOTO_SETS:
         defaults.dataset.antialias = False
     return defaults
+
+
+def _check_steps(folder, config, now):
+    """Of a run that does not say how many images it began with, the steps can contradict."""
+    for checkpoint in find_checkpoints(folder):
+        try:
+            position = checkpoint_files.as_position(checkpoint_files.read_position(checkpoint))
+        except checkpoint_files.DamagedError:
+            continue  # which is said where checkpoints are opened
+        steps = max(now.num_train_images // config.batch_size, 1)
+        last = config.total_epochs * steps
+        if position.step > last or position.evaluated_step % steps:
+            raise UserError(
+                f"The data are not those that the run in {folder} began with: with "
+                f"{now.num_train_images} training images it would have {steps} steps in an epoch "
+                f"and {last} in all, but it has taken {position.step} and was evaluated after "
+                f"{position.evaluated_step}. Restore the data, or set --config.retrain=True to "
+                "delete that run and start over."
+            )
 
 
 def _check_processes_agree(data):

@@ -210,6 +210,18 @@ def test_a_missing_data_file_is_made_anew_with_a_word(root, caplog):
     assert file.read_bytes() == whole
 
 
+@pytest.mark.parametrize(("change", "is_finished"), [(grow, True), (grow, False), (shrink, True)])
+def test_a_run_without_a_data_file_has_its_steps_compared(root, change, is_finished):
+    """Otherwise it would go beyond its end, or end in the middle of an epoch."""
+    if not is_finished:
+        interrupt(root)
+    (folder_of(root) / DATA_FILE).unlink()
+    change(root / "data")
+    with pytest.raises(UserError, match=r"but it has taken . and was evaluated after .*Restore"):
+        train(root)
+    assert not (folder_of(root) / DATA_FILE).exists()
+
+
 def test_the_classes_of_an_older_data_file_are_compared(root):
     own = {"class_names": list(CLASSES), "mean": [0.5] * 3, "std": [0.25] * 3}
     (folder_of(root) / DATA_FILE).write_text(json.dumps(own))
