@@ -12,6 +12,13 @@ class UserError(ValueError):
     """Bad input. The message is one sentence: what was given, what was expected, what to do.
 
     Commands print it without a traceback and exit with code 2.
+
+    >>> try:
+    ...     gnp.load_config("digits", {"gnp.radius": 0.1})
+    ... except UserError as error:
+    ...     print(error)
+    ...
+    --config sets gnp.radius, but there is no such field; nearest: ...
     """
 
 

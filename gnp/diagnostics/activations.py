@@ -20,6 +20,18 @@ def activation_statistics(
 
     An input is taken after the activation function of the previous layer, such as a ReLU.
 
+    >>> class Net(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         x = nn.relu(nn.Dense(3)(images))
+    ...         return nn.Dense(2)(x)
+    ...
+    >>> images = jnp.ones((4, 5))
+    >>> variables = Net().init(jax.random.key(0), images, train=False)
+    >>> found = activation_statistics(Net(), variables, images)
+    >>> list(found), found["Dense_0"]["mean"]
+    (['Dense_0', 'Dense_1', 'logits'], 1.0)
+
     Args:
       model: called as `model(images, train=False)`, without scans or remat.
       variables: `params` and `batch_stats`.

@@ -26,6 +26,19 @@ class WholeSet:
     Hessian of the parameters that it covers. The model is in evaluation mode: batch norms use their
     running statistics, and nothing is dropped. Products have full float32 precision.
 
+    >>> from gnp.ds_pipeline.build import build_source
+    >>> class Linear(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         return nn.Dense(10)(images.reshape(len(images), -1))
+    ...
+    >>> source = build_source(gnp.load_config("digits"))
+    >>> variables = Linear().init(jax.random.key(0), jnp.ones((1, 8, 8, 1)), train=False)
+    >>> params = parallel.replicate(variables["params"])
+    >>> loss, error_rate = WholeSet(Linear(), source).loss_and_error(params, {})
+    >>> 0 < loss, 0 <= error_rate <= 1
+    (True, True)
+
     Attributes:
       num_images: images in the set.
     """

@@ -73,6 +73,17 @@ def chain_health(
 ) -> ChainHealth:
     """Measures how gradients change through a network.
 
+    >>> class Net(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         x = nn.relu(nn.Dense(3)(images))
+    ...         return nn.Dense(2)(x)
+    ...
+    >>> images = jnp.ones((4, 5))
+    >>> variables = Net().init(jax.random.key(0), images, train=False)
+    >>> chain_health(LayerChain.create(Net(), variables, images)).names
+    ['Dense_0', 'Dense_1']
+
     Args:
       chain: its layers at a batch.
       seed: of the random starting vectors.

@@ -28,6 +28,12 @@ def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
     cancels the scale of the layer before it; with such directions the scale does not make a
     landscape look flatter.
 
+    >>> params = {"dense": {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.ones(1)}}
+    >>> direction = jax.tree.map(jnp.ones_like, params)
+    >>> moved = filter_normalized(direction, params)["dense"]
+    >>> print(f"{jnp.linalg.norm(moved['kernel']):.2f}", moved["bias"])
+    5.00 [0.]
+
     Args:
       direction: a tree like the parameters.
       params: a dictionary of a Flax module's parameters, not stacked for a scan.

@@ -42,6 +42,18 @@ class LayerChain:
 
     The network is in evaluation mode, so images do not influence each other.
 
+    >>> class Net(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         x = nn.relu(nn.Dense(3)(images))
+    ...         return nn.Dense(2)(x)
+    ...
+    >>> images = jnp.ones((4, 5))
+    >>> variables = Net().init(jax.random.key(0), images, train=False)
+    >>> chain = LayerChain.create(Net(), variables, images)
+    >>> [layer.name for layer in chain.layers]
+    ['Dense_0', 'Dense_1']
+
     Attributes:
       model: a classifier, called as `model(images, train=False)`, without scans or remat.
       layers: n of them.

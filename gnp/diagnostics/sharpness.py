@@ -73,6 +73,22 @@ def measure_sharpness(
 ) -> dict[str, Any]:
     """Measures the sharpness at some parameters.
 
+    >>> from gnp.ds_pipeline.build import build_source
+    >>> from gnp.training import parallel
+    >>> class Linear(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         return nn.Dense(10)(images.reshape(len(images), -1))
+    ...
+    >>> source = build_source(gnp.load_config("digits"))
+    >>> variables = Linear().init(jax.random.key(0), jnp.ones((1, 8, 8, 1)), train=False)
+    >>> params = parallel.replicate(variables["params"])
+    >>> whole_set = WholeSet(Linear(), source)
+    >>> settings = SharpnessSettings(m=16, eigenvalues=2, lanczos_steps=5)
+    >>> figures = measure_sharpness(whole_set, params, {}, settings, show_progress=False)
+    >>> figures["num_images"], len(figures["eigenvalues"])
+    (360, 2)
+
     Args:
       whole_set: the loss over the data set.
       params, batch_stats: on all devices.
@@ -132,6 +148,12 @@ def worst_case_sharpness(
     r·∇L(θ + ε)/‖∇L(θ + ε)‖, which never descends where L is convex (the generalized power method,
     Journée et al. 2010). The result is the largest value over all steps, so more steps never
     lower it.
+
+    >>> sharpness = worst_case_sharpness(
+    ...     lambda w: jnp.sum(w**2), jnp.array([3.0, 4.0]), 0.5, num_steps=1, key=jax.random.key(0)
+    ... )
+    >>> print(f"{sharpness:.2f}")  # 5.5² − 5²
+    5.25
 
     Args:
       loss_fn: `params -> loss`.

@@ -61,6 +61,11 @@ def lanczos(product: Product, start: jax.Array, num_steps: int) -> Tridiagonal:
     Each new direction is made orthogonal to all earlier ones, twice. Otherwise rounding errors
     produce copies of eigenvalues. The directions take num_steps x n numbers of memory.
 
+    >>> matrix = jnp.diag(jnp.array([1.0, 2.0, 5.0]))
+    >>> found = lanczos(lambda v: matrix @ v, start=jnp.ones(3), num_steps=3)
+    >>> print(found.largest(2)[0].round(3))
+    [5. 2.]
+
     Args:
       product: the vector A·v of a vector v.
       start: the first direction, of any length, n numbers.
@@ -94,6 +99,10 @@ def hutchinson_trace(
 ) -> tuple[float, float]:
     """The trace as the mean of vᵀAv over vectors v of random signs (Hutchinson 1989).
 
+    >>> matrix = jnp.diag(jnp.array([1.0, 2.0, 5.0]))
+    >>> hutchinson_trace(lambda v: matrix @ v, size=3, num_samples=4, key=jax.random.key(0))
+    (8.0, 0.0)
+
     Returns:
       The estimate and its standard error, nan with a single sample.
     """
@@ -112,6 +121,12 @@ def spectral_density(
 
     Each run of Lanczos from a random direction gives nodes (its Ritz values) and weights. A
     Gaussian at each node, averaged over the runs, estimates the density of the eigenvalues.
+
+    >>> matrix = jnp.diag(jnp.array([1.0, 2.0, 5.0]))
+    >>> run = lanczos(lambda v: matrix @ v, random_direction(jax.random.key(0), 3), num_steps=3)
+    >>> points, density = spectral_density([run])
+    >>> print(f"{np.trapezoid(density, points):.3f}")
+    1.000
 
     Args:
       tridiagonals: from `lanczos`, each from a `random_direction`.

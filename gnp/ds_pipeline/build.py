@@ -102,6 +102,10 @@ def build_source(
 ) -> DataSource:
     """Builds the data source that a config names.
 
+    >>> source = build_source(gnp.load_config("digits", {"dataset.label_noise": 0.4}))
+    >>> source.num_train_images, source.num_wrong_labels
+    (1437, 522)
+
     Args:
       config: all fields of config/base.py.
       process_index, process_count: this process and the number of processes.

@@ -24,6 +24,13 @@ class DataSource(abc.ABC):
     number of processes; process p gets the p-th contiguous share of it. The content of a batch
     depends only on (seed, epoch, position).
 
+    >>> from gnp.ds_pipeline.build import build_source
+    >>> source = build_source(gnp.load_config("digits"))
+    >>> source.num_train_images, source.image_shape
+    (1437, (8, 8, 1))
+    >>> next(source.train_batches(epoch=0))["label"].shape
+    (64, 10)
+
     Attributes:
       num_train_images: images in one epoch of training, over all processes.
       num_eval_images: images in the evaluation set, over all processes.

@@ -102,6 +102,10 @@ def load_config(
 ) -> ml_collections.FrozenConfigDict:
     """Resolves a config: the defaults, over them the file, over them the overrides.
 
+    >>> config = gnp.load_config("digits", {"gnp.r": 0.1, "gnp.alpha": 0.8})
+    >>> config.gnp.r, config.dataset.dataset_name
+    (0.1, 'digits')
+
     Args:
       path: a Python file with a function `get_config`, or the `config.json` of a run; looked for
         in the current folder. A name without an ending, such as `digits`, and `config/digits.py`

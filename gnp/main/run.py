@@ -96,9 +96,9 @@ class Run:
         An image is prepared as in the evaluation of the run: turned upright, converted to gray or
         RGB, made a square of the model's size and normalized.
 
-            >>> run = gnp.load_run("runs/…")
-            >>> run.predict(["photo.jpg", "other.png"]).classes
-            ['cat', 'dog']
+        >>> images = np.zeros((2, 8, 8, 1), np.uint8)
+        >>> run.predict(images).probabilities.shape
+        (2, 10)
 
         Args:
           images: a list; each is a path, an image of Pillow, or bytes (uint8) of height x width x
@@ -142,6 +142,9 @@ def load_run(
 ) -> Run:
     """A run that was trained by `train` or by the command `gnp train`.
 
+    >>> gnp.load_run(run.folder, checkpoint="last").step
+    1
+
     Args:
       path: its folder.
       checkpoint: `best`, `last`, a step, or `average:N`, the mean of the last N.
@@ -161,8 +164,10 @@ def train(
 ) -> Run:
     """Trains what a config asks for, as the command `gnp train` does, and resumes likewise.
 
-        >>> config = gnp.load_config("digits", {"total_epochs": 3})
-        >>> run = gnp.train(config, "runs")
+    >>> fields = {"total_epochs": 1, "dataset.num_train_images": 64}
+    >>> run = gnp.train(gnp.load_config("digits", fields), "runs")
+    Test error ... after 1 steps ...
+    Curves: ...
 
     Args:
       config: of `load_config`; or its name or file; or fields with values, a dictionary or a

@@ -20,6 +20,16 @@ _factories: dict[str, Callable[..., nn.Module]] = {}
 def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Registers a module class or a factory under a name and returns it unchanged.
 
+    For example::
+
+        @gnp.register_model("Linear")
+        class Linear(nn.Module):
+            num_outputs: int
+
+            @nn.compact
+            def __call__(self, inputs, train):
+                return nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1))
+
     The factory is called as `factory(num_outputs=..., **model_params)`. It returns a module that is
     called as `module(inputs, train=bool)` with inputs of batch x height x width x channels. If its
     `__call__` has an argument `true_gradient`, the first pass of a penalized step sets it to True.
@@ -35,13 +45,21 @@ _register_model = register_model
 
 
 def model_names() -> list[str]:
-    """The names of all registered models, sorted."""
+    """The names of all registered models, sorted.
+
+    >>> "WideResNet_28_10" in model_names()
+    True
+    """
     _load_families()
     return sorted(_factories)
 
 
 def create_model(name: str, /, num_outputs: int, **model_params) -> nn.Module:
     """Creates a registered model.
+
+    >>> model = create_model("WideResNet_28_10", num_outputs=10)
+    >>> model.num_outputs
+    10
 
     Args:
       name: a name of `model_names()`.

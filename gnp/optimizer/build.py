@@ -24,6 +24,13 @@ def build_optimizer(
     `set_learning_rate` writes the rate into the optimizer's state before each update, so that the
     rate follows the step of the run even where an update was skipped.
 
+    >>> optimizer = build_optimizer("Momentum", {"momentum": 0.9})
+    >>> params = jnp.zeros(2)
+    >>> state = set_learning_rate(optimizer.init(params), 0.1)
+    >>> updates, state = optimizer.update(jnp.ones(2), state, params)
+    >>> print(updates)
+    [-0.19 -0.19]
+
     Args:
       name: one of `gnp.optimizer.optimizers.optimizer_names()`.
       opt_params: arguments of the optimizer, by optax's names; they override the defaults.

@@ -143,6 +143,11 @@ def weight_decays(
 
     `optax.add_decayed_weights` has a mask, which gives a state of another structure.
 
+    >>> decay = weight_decays(0.1)
+    >>> params = jnp.array([1.0, 2.0])
+    >>> print(decay.update(jnp.zeros(2), decay.init(params), params)[0])
+    [0.1 0.2]
+
     Args:
       weight_decay: of all parameters.
       decays: makes of it the weight decay of each; None: it is that of all.

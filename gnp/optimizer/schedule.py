@@ -103,6 +103,12 @@ def build_schedule(
 ) -> optax.Schedule:
     """The learning rate as a function of the step, which counts from 0.
 
+    >>> rate = build_schedule(
+    ...     "cosine", base_lr=0.1, total_epochs=10, warmup_epochs=1, steps_per_epoch=100
+    ... )
+    >>> [round(float(rate(step)), 3) for step in (0, 50, 100, 1000)]
+    [0.0, 0.05, 0.1, 0.0]
+
     Args:
       name: one of `schedule_names()`. `cosine` falls in half a cosine from the end of the warmup to
         zero at the end of training; `exponential` falls to 1.2 % of `base_lr` at the end;

@@ -27,6 +27,9 @@ Zeros = dict[str, jax.Array]
 def penalty(gradients: dict[str, jax.Array]) -> jax.Array:
     """Mean over a batch of Σ_a ‖∂ℓ/∂a‖², ℓ being the loss of an example.
 
+    >>> print(penalty({"Dense_0": jnp.array([[0.5, 0.0], [0.0, 0.5]])}))
+    1.0
+
     Args:
       gradients: those of the examples' mean loss, by the activations' names, each batch x ...
     """
@@ -43,6 +46,13 @@ def zeros_for(
     patterns: Sequence[str], apply: Callable[[], object], field: str = "The penalty"
 ) -> Zeros:
     """Zeros like the activations that one of the patterns matches.
+
+    >>> model = nn.Sequential([nn.Dense(3), nn.relu, nn.Dense(2)])
+    >>> images = jnp.ones((4, 5))
+    >>> variables = model.init(jax.random.key(0), images)
+    >>> zeros = zeros_for(["*_0"], lambda: model.apply(variables, images))
+    >>> jax.tree.map(jnp.shape, zeros)
+    {'layers_0': (4, 3)}
 
     Args:
       patterns: of names of activations, see `gnp.parameter_paths`.
@@ -73,7 +83,18 @@ def zeros_for(
 
 @contextlib.contextmanager
 def added(zeros: Zeros) -> Iterator[None]:
-    """Adds what `zeros_for` returned to the activations of a model that is called inside."""
+    """Adds what `zeros_for` returned to the activations of a model that is called inside.
+
+    >>> model, images = nn.Sequential([nn.Dense(3), nn.relu]), jnp.ones((4, 5))
+    >>> variables = model.init(jax.random.key(0), images)
+    >>> def loss_fn(zeros):
+    ...     with added(zeros):
+    ...         return jnp.mean(model.apply(variables, images) ** 2)
+    ...
+    >>> zeros = zeros_for(["layers_0"], lambda: model.apply(variables, images))
+    >>> print(jax.grad(loss_fn)(zeros)["layers_0"].shape)
+    (4, 3)
+    """
     if not zeros:
         yield
         return

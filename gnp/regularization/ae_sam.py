@@ -38,6 +38,12 @@ class _Statistics(NamedTuple):
 def where_steep(inner: Ascent, total_steps: int) -> Ascent:
     """An ascent that asks, before the perturbed pass, whether the gradient is long.
 
+    >>> from gnp.regularization.ascent import ascent
+    >>> steep = where_steep(ascent("gradient"), total_steps=100)
+    >>> _, memory = steep.standard_step(jnp.array([3.0, 4.0]), steep.init(None))
+    >>> print(steep.is_wanted(jnp.array(25.0), memory), steep.is_wanted(jnp.array(1.0), memory))
+    True False
+
     Args:
       inner: the ascent of penalized steps.
       total_steps: T, the length of the run.

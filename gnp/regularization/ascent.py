@@ -34,6 +34,10 @@ _ADAPTIVE_OFFSET = 0.01
 class StepGradients(NamedTuple):
     """The gradients that a memory is made of, means over all devices.
 
+    >>> gradients = StepGradients(mixed=jnp.ones(2), clean=None, weight=0.5)
+    >>> print(momentum(decay=0.5).update(jnp.zeros(2), gradients))
+    [0.5 0.5]
+
     Attributes:
       mixed: g, what the optimizer gets, before clipping.
       clean: g1, at θ; None after a step of one perturbed pass.
@@ -48,6 +52,11 @@ class StepGradients(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Ascent:
     """How the parameters are perturbed. All functions are pure.
+
+    >>> signs = Ascent(lambda params, gradient, memory, key: jax.tree.map(jnp.sign, gradient))
+    >>> penalized = gnp.value_and_grad(lambda w: jnp.sum(w**2), r=0.5, alpha=1, ascent=signs)
+    >>> print(penalized(jnp.array([3.0, 4.0]))[1])
+    [7. 9.]
 
     Attributes:
       direction: `(params, gradient, memory, key) -> tree`, which times r is added to the
@@ -116,6 +125,11 @@ def friendly(decay: float = 0.9) -> Ascent:
     What is left, g − m, is the noise of the batch. The paper's g − σ·m, with σ = 1 and the average
     that g is already part of, is decay·(g − m): the same direction. m starts as zeros.
 
+    >>> ascent = friendly(decay=0.9)
+    >>> memory = ascent.init(jnp.zeros(2))
+    >>> print(ascent.direction(None, jnp.array([3.0, 4.0]), memory, None))
+    [0.6 0.8]
+
     Args:
       decay: the paper's λ, in m ← λ·m + (1 − λ)·g.
     """
@@ -135,6 +149,10 @@ def momentum(decay: float = 0.9, sign: float = 1) -> Ascent:
     m is the average of the gradients that the optimizer gets, before clipping. With decay as the
     optimizer's momentum it points where that does; it is kept apart, so that any optimizer will
     do. It starts as zeros, so the first step is not perturbed. θ is what is evaluated and saved.
+
+    >>> ascent = momentum(decay=0.9)
+    >>> print(ascent.direction(None, None, jnp.array([3.0, 4.0]), None), ascent.needs_gradient)
+    [0.6 0.8] False
 
     Args:
       decay: in m ← decay·m + (1 − decay)·g. 0: the last gradient alone.
@@ -185,6 +203,9 @@ def ascent_names() -> list[str]:
 def ascent(name: str, *, decay: float = 0.9) -> Ascent:
     """The ascent of that name.
 
+    >>> ascent("adaptive").has_memory, ascent("momentum", decay=0.5).has_memory
+    (False, True)
+
     Args:
       name: one of the table above.
       decay: of its moving average, if it has one; at least 0 and below 1.
@@ -204,6 +225,11 @@ def restricted(inner: Ascent, patterns: Sequence[str]) -> Ascent:
 
     Normalization layers alone are SAM-ON (arXiv 2306.04226). Norms are those of the chosen
     parameters.
+
+    >>> norms_only = restricted(ascent("gradient"), ["norm/*"])
+    >>> params = {"norm": {"scale": jnp.ones(2)}, "dense": {"kernel": jnp.ones(3)}}
+    >>> print(norms_only.direction(params, params, None, None)["dense"]["kernel"])
+    [0. 0. 0.]
 
     Args:
       inner: the ascent.

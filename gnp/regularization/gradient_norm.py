@@ -43,6 +43,11 @@ PyTree = Any
 class GradientMetrics(NamedTuple):
     """What the passes tell about a step, as scalars; nan where a pass was not made.
 
+    >>> penalized = value_and_grad(lambda w: jnp.sum(w**2), r=0.5, alpha=0.8, with_metrics=True)
+    >>> loss, gradient, metrics = penalized(jnp.array([3.0, 4.0]))
+    >>> print(f"{metrics.gradient_norm:.2f} {metrics.perturbed_loss:.2f}")
+    10.00 30.25
+
     Attributes:
       gradient_norm: ‖g1‖.
       perturbed_loss: L(θ + r·v).
@@ -58,6 +63,12 @@ class GradientMetrics(NamedTuple):
 
 class StatefulValueAndGrad(NamedTuple):
     """The gradient with an ascent that remembers past gradients, as a pair of pure functions.
+
+    >>> one_pass = value_and_grad(lambda w: jnp.sum(w**2), r=0.5, alpha=1, ascent="momentum")
+    >>> weights = jnp.array([3.0, 4.0])
+    >>> (loss, gradient), memory = one_pass.apply(one_pass.init(weights), weights)
+    >>> print(loss, gradient)  # the memory is still empty: nothing is perturbed
+    25.0 [6. 8.]
 
     Attributes:
       init: `params -> memory`.
@@ -98,14 +109,20 @@ def value_and_grad(
     Both passes get the same arguments, so pass random keys as arguments. Where the loss returns new
     batch statistics as aux, those of the first pass come back.
 
-        penalized = value_and_grad(loss_fn, r=0.05, alpha=0.8)
-        loss, gradient = penalized(params, batch)
+    >>> def loss_fn(params, batch):
+    ...     return jnp.mean((batch * params) ** 2)
+    ...
+    >>> params, batch = jnp.array([4.0]), jnp.ones(8)
+    >>> penalized = value_and_grad(loss_fn, r=0.5, alpha=0.5)
+    >>> loss, gradient = penalized(params, batch)
+    >>> print(loss, gradient)  # the mean of the gradients 8 at 4 and 9 at 4.5
+    16.0 [8.5]
 
     An ascent that remembers past gradients comes as a pair, as optax's transformations do:
 
-        penalized = value_and_grad(loss_fn, r=0.5, alpha=1, ascent="momentum")
-        memory = penalized.init(params)
-        (loss, gradient), memory = penalized.apply(memory, params, batch)
+    >>> one_pass = value_and_grad(loss_fn, r=0.5, alpha=1, ascent="momentum")
+    >>> memory = one_pass.init(params)
+    >>> (loss, gradient), memory = one_pass.apply(memory, params, batch)
 
     Args:
       loss_fn: `loss_fn(params, *args, **kwargs) -> loss`, or `(loss, aux)` with `has_aux`. Where

@@ -20,6 +20,11 @@ FORMS = ("norm", "squared", "adversarial")
 def penalty(gradient: jax.Array, *, squared: bool = False) -> jax.Array:
     """Mean over a batch of ‖∇ₓℓ‖, or of ‖∇ₓℓ‖², ℓ being the loss of an example.
 
+    >>> loss_fn = lambda inputs: jnp.mean(jnp.sum(inputs**2, axis=1))
+    >>> gradient = jax.grad(loss_fn)(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
+    >>> print(penalty(gradient))  # the mean of 10 and 2
+    6.0
+
     Args:
       gradient: ∇ₓ of the examples' mean loss, batch x ...
       squared: the square of the norm.
@@ -34,6 +39,10 @@ def penalty(gradient: jax.Array, *, squared: bool = False) -> jax.Array:
 
 def adversarial_inputs(inputs: jax.Array, gradient: jax.Array, epsilon) -> jax.Array:
     """x + ε·∇ₓℓ/‖∇ₓℓ‖ for each example, held constant; x itself where the gradient is zero.
+
+    >>> inputs, gradient = jnp.zeros((1, 2)), jnp.array([[3.0, 4.0]])
+    >>> print(adversarial_inputs(inputs, gradient, epsilon=0.5))
+    [[0.3 0.4]]
 
     Args:
       inputs: batch x ...

@@ -18,6 +18,10 @@ from gnp.regularization.ascent import Ascent
 def look_sam(inner: Ascent, strength: float) -> Ascent:
     """An ascent that is used again in the standard steps after a penalized one.
 
+    >>> from gnp.regularization.ascent import ascent
+    >>> look_sam(ascent("gradient"), strength=0.7).has_memory
+    True
+
     Args:
       inner: the ascent of penalized steps.
       strength: length of what is added to a standard step, as a share of the gradient's own.

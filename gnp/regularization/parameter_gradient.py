@@ -19,6 +19,9 @@ def penalty(
 ) -> jax.Array:
     """‖∇_θL‖², whose derivative through the gradient is exact: 2·H·∇_θL.
 
+    >>> print(penalty({"weights": jnp.array([3.0, 4.0])}))
+    25.0
+
     Args:
       gradient: ∇_θL, as a function of the parameters.
       average: averages it over the devices that share a batch. The derivative is then such that its

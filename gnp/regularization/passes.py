@@ -19,6 +19,9 @@ MODES = ("two_pass", "exact")
 class PenaltyForm:
     """Which penalty it is. The default is the paper's.
 
+    >>> PenaltyForm(ascent_steps=2).num_passes
+    3.0
+
     Attributes:
       mode: `two_pass`: as in `gradient_norm`, in one pass if the ascent needs no gradient at θ;
         `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product.
@@ -86,6 +89,10 @@ class PenaltyForm:
 class PenalizedGradient(NamedTuple):
     """What the passes yield. After one perturbed pass loss and aux are those of that pass.
 
+    >>> found = penalized_gradient(lambda w: (jnp.sum(w**2), None), jnp.ones(2), r=0.5, alpha=1)
+    >>> print(found.loss, found.clean_gradient)
+    2.0 [2. 2.]
+
     Attributes:
       gradient: g, a tree like the parameters.
       loss: L(θ).
@@ -119,6 +126,13 @@ def penalized_gradient(
     perturbed_loss_fn: Callable[[PyTree, Any], tuple[jax.Array, Any]] | None = None,
 ) -> PenalizedGradient:
     """All passes of a form, even where r or α is zero, with all that is known after them.
+
+    >>> def loss_fn(weights):
+    ...     return jnp.sum(weights**2), "aux"
+    ...
+    >>> found = penalized_gradient(loss_fn, jnp.array([4.0]), r=0.5, alpha=0.5)
+    >>> print(found.gradient, found.perturbed_loss, found.aux)  # (8 + 9) / 2, 4.5²
+    [8.5] 20.25 aux
 
     Args:
       loss_fn: `params -> (loss, aux)`.

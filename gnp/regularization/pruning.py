@@ -26,6 +26,11 @@ class Threshold:
     are the mask, so no other state is needed; a weight that comes to be exactly zero by itself
     in that time is held too.
 
+    >>> rules = [("kernel", 0.5, WeightGroups("elements"))]
+    >>> threshold = Threshold(rules, Epochs(), release_epoch=None, steps_per_epoch=10)
+    >>> print(threshold.cut({"kernel": jnp.array([0.1, 2.0])}, step=9)["kernel"])
+    [0. 2.]
+
     Attributes:
       rules: `(pattern, limit, groups)`; the first that matches a path wins, the others stay free.
       epochs: those that end with it.

@@ -24,20 +24,33 @@ PyTree = Any
 
 
 def l1(parameter: jax.Array) -> jax.Array:
-    """Sum of the absolute values."""
+    """Sum of the absolute values.
+
+    >>> print(l1(jnp.array([3.0, -4.0])))
+    7.0
+    """
     # jnp.abs has the derivative 1 at 0.
     return jnp.sum(parameter * jnp.sign(parameter))
 
 
 def l2(parameter: jax.Array) -> jax.Array:
-    """Half the sum of the squares."""
+    """Half the sum of the squares.
+
+    >>> print(l2(jnp.array([3.0, -4.0])))
+    12.5
+    """
     return 0.5 * jnp.sum(jnp.square(parameter))
 
 
 def group_lasso(
     parameter: jax.Array, groups: WeightGroups, *, weighted_by_size: bool = True
 ) -> jax.Array:
-    """Σ_g √n_g·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the numbers n_g of the groups' elements."""
+    """Σ_g √n_g·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the numbers n_g of the groups' elements.
+
+    >>> matrix = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    >>> print(group_lasso(matrix, WeightGroups("rows"), weighted_by_size=False))
+    5.0
+    """
     norms = groups.norms(parameter)
     return jnp.sum(jnp.sqrt(groups.sizes(parameter)) * norms if weighted_by_size else norms)
 
@@ -45,6 +58,11 @@ def group_lasso(
 @dataclasses.dataclass(frozen=True)
 class WeightPenalty:
     """One of them on parameters chosen by their paths.
+
+    >>> penalty = WeightPenalty(l2, rules=[("*/kernel", 0.1)])
+    >>> params = {"dense": {"kernel": jnp.array([3.0, 4.0]), "bias": jnp.ones(1)}}
+    >>> print(penalty(params))
+    1.25
 
     Attributes:
       function: what a parameter costs, called with it and what its rule says after the strength.

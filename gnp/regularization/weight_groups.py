@@ -34,6 +34,9 @@ def group_names() -> list[str]:
 class WeightGroups:
     """A division of a parameter into groups.
 
+    >>> print(WeightGroups("columns").norms(jnp.array([[3.0, 0.0], [4.0, 1.0]])))
+    [[5. 1.]]
+
     Attributes:
       kind: `elements`: each is its own group; `layers`: the whole parameter is one; of a
         convolution `kernels` (2-D, one input to one output), `filters` (3-D, all that leads to one

@@ -29,6 +29,10 @@ _ASCENT_STREAM = 0x61736331
 class Penalty:
     """The penalty on the gradient norm, as a penalized step computes it.
 
+    >>> penalty = Penalty(r=optax.constant_schedule(0.1), alpha=optax.constant_schedule(0.8))
+    >>> penalty.form.num_passes
+    2.0
+
     Attributes:
       r: radius of the perturbation, a schedule of the step.
       alpha: weight of the perturbed gradient, likewise.

@@ -23,6 +23,17 @@ STREAMS = ("dropout", "shake", "drop_path")
 class Objective:
     """The loss of a batch, with all penalties but that on the gradient's norm.
 
+    >>> class Linear(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         return nn.Dense(2)(images)
+    ...
+    >>> variables = Linear().init(jax.random.key(0), jnp.ones((1, 3)), train=False)
+    >>> batch = {"image": jnp.zeros((4, 3)), "label": jnp.eye(2)[jnp.array([0, 1, 0, 1])]}
+    >>> loss, _ = Objective(Linear())(variables["params"], {}, batch, rngs={})
+    >>> print(f"{loss:.3f}")  # ln 2
+    0.693
+
     Attributes:
       model: the classifier.
       image_loss: the loss of each image, of its logits and its label.

@@ -70,6 +70,15 @@ def create_state(
 ) -> TrainState:
     """The state before the first step.
 
+    >>> class Linear(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, images, train):
+    ...         return nn.Dense(2)(images)
+    ...
+    >>> state = create_state(Linear(), optax.sgd(0.1), image_shape=(8, 8, 3), init_seed=0, seed=0)
+    >>> print(state.step, state.params["Dense_0"]["kernel"].shape)
+    0 (3, 2)
+
     Args:
       model: called as `model(images, train=False)`.
       optimizer: its state is made for the parameters that are trained.

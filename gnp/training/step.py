@@ -39,6 +39,17 @@ def make_train_step(
     A step whose loss or gradient is not finite leaves parameters, optimizer and statistics as they
     were; it says so in its metrics and is counted in `state.skipped`.
 
+    >>> from gnp.model import create_model
+    >>> from gnp.optimizer.build import build_optimizer
+    >>> step = make_train_step(
+    ...     Objective(create_model("WideResNet_10_1", num_outputs=10)),
+    ...     build_optimizer("Momentum", {}),
+    ...     optax.constant_schedule(0.1),
+    ...     penalty=Penalty(r=lambda step: 0.1, alpha=lambda step: 0.8),
+    ... )
+    >>> callable(step)
+    True
+
     Args:
       objective: the loss.
       optimizer: from `gnp.optimizer.build_optimizer`.

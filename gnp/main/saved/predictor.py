@@ -23,6 +23,10 @@ _KNOWN = "a path, an image of Pillow, or bytes (uint8) of height x width x chann
 class Predictions(NamedTuple):
     """What a classifier makes of some images.
 
+    >>> found = Predictions(np.float32([[0.25, 0.75]]), ["cat", "dog"])
+    >>> found.classes, found.top(1)
+    (['dog'], [[('dog', 0.75)]])
+
     Attributes:
       probabilities: float32, images x classes; nan where the model computes no finite numbers.
       class_names: in the order of the probabilities.

@@ -142,6 +142,13 @@ class SpikeDetector:
     losses that stay high are soon no spikes.
 
     What comes out depends on the last `window` losses alone.
+
+    >>> detector = SpikeDetector(threshold=10)
+    >>> losses = [1.0 + 0.01 * (number % 3) for number in range(30)]
+    >>> [detector.add(loss) for loss in losses].count(None)
+    30
+    >>> detector.add(5.0)
+    Spike(loss=5.0, median=1.01, z=269...)
     """
 
     def __init__(self, threshold: float, window: int = 100):

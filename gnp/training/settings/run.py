@@ -173,6 +173,10 @@ class Settings:
 def read_settings(config: Any, *, num_devices: int) -> Settings:
     """The settings that a config asks for.
 
+    >>> settings = read_settings(gnp.load_config("digits"), num_devices=1)
+    >>> settings.batch_size, settings.total_epochs
+    (64, 30)
+
     Args:
       config: the resolved config.
       num_devices: devices that share a batch, over all processes.
