@@ -50,7 +50,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.l2_regularization = 1e-3  # l2 in loss + l2/2 * sum of squared parameters
     # True: L2 and AdamW's decay spare biases, norm scales, position embeddings, class tokens.
     config.no_weight_decay_on_bn = False
-    config.loss = "cross_entropy"  # of an image: cross_entropy or your own
+    # of an image: cross_entropy, binary_cross_entropy, focal or your own
+    config.loss = "cross_entropy"
+    config.focal_gamma = 2.0  # of loss focal: how little it listens to what is right; 0: all alike
     config.label_smoothing = 0.0  # probability mass spread evenly over all classes
 
     config.gr_warmup_strategy = "none"  # none, r, lambda or zero

@@ -1,5 +1,6 @@
 """The loss: of each image by name, label smoothing and an L2 term."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,54 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return -jnp.sum(labels * jax.nn.log_softmax(logits), axis=-1)
 
 
-_LOSSES: dict[str, ImageLoss] = {"cross_entropy": cross_entropy}
+def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean over the classes of the cross entropy of a yes or no for each, by a sigmoid.
+
+    -1/C sum_c [y_c log s(z_c) + (1 - y_c) log(1 - s(z_c))]. An image may have any number of the
+    classes; of single labels it is one class against the rest. The mean is what
+    `torch.nn.BCEWithLogitsLoss` takes, and with it arXiv 2110.00476 (section 2); others take the
+    sum, which is C times as large.
+
+    >>> loss = binary_cross_entropy(jnp.zeros((1, 3)), jnp.array([[1.0, 0.0, 1.0]]))
+    >>> f"{loss[0]:.4f}"
+    '0.6931'
+
+    Args:
+      logits: batch x classes.
+      labels: batch x classes, each 0 to 1.
+    """
+    return -jnp.mean(
+        labels * jax.nn.log_sigmoid(logits) + (1 - labels) * jax.nn.log_sigmoid(-logits), axis=-1
+    )
+
+
+def focal(logits: jax.Array, labels: jax.Array, gamma: float = 2.0) -> jax.Array:
+    """Focal loss, which listens less to what is classified well already (arXiv 1708.02002, eq. 4).
+
+    -sum_c y_c (1 - p_c)^gamma log p_c with p the softmax: of a single label the paper's form for
+    several classes (its section 3). Like the cross entropy it is linear in the labels, so smoothed
+    and mixed ones are weighted means. With gamma 0 it is the cross entropy.
+
+    >>> loss = focal(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))
+    >>> f"{loss[0]:.4f}"  # (1 - 0.5)^2 log 2
+    '0.1733'
+
+    Args:
+      logits: batch x classes.
+      labels: batch x classes, non-negative, each row summing to one.
+      gamma: at least 0.
+    """
+    log_p = jax.nn.log_softmax(logits)
+    # Away from 0, where powers below 1, and derivatives of others, are infinite.
+    rest = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(log_p.dtype).eps)
+    return -jnp.sum(labels * rest**gamma * log_p, axis=-1)
+
+
+_LOSSES: dict[str, ImageLoss] = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+}
 
 
 def register_loss(name: str) -> Callable[[ImageLoss], ImageLoss]:
@@ -64,13 +112,17 @@ def loss_function(name: str) -> ImageLoss:
     return _LOSSES[name]
 
 
-def loss_named(name: str) -> ImageLoss:
+def loss_named(name: str, **parameters: float) -> ImageLoss:
     """The loss of each image, computed in float32 or finer.
+
+    Args:
+      name: of the loss.
+      **parameters: further arguments of it.
 
     Raises:
       UserError: the name is unknown.
     """
-    image_loss = loss_function(name)
+    image_loss = functools.partial(loss_function(name), **parameters)
 
     def of_images(logits, labels):
         return image_loss(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), labels)

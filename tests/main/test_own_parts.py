@@ -169,7 +169,7 @@ def test_files_of_the_same_name_are_two_modules(tmp_path):
     config = load_config("digits", [f"modules={','.join(map(str, files))}"])
     for _ in range(2):
         import_modules(config)
-    assert loss_names() == ["cross_entropy", "loss a", "loss b"]
+    assert {"loss a", "loss b"} < set(loss_names())
 
 
 def test_a_file_that_fails_leaves_no_names_and_may_be_corrected(tmp_path):

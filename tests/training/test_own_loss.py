@@ -133,7 +133,7 @@ def test_a_state_with_truth_values_is_saved_and_resumed(tmp_path):
 
 
 def test_names_are_listed_and_taken_once():
-    with pytest.raises(UserError, match=r"^Unknown loss 'brier'; known: cross_entropy"):
+    with pytest.raises(UserError, match=r"^Unknown loss 'brier'; known: cross_entropy, b"):
         toy_settings(loss="brier")
     register_loss("brier")(brier)
     assert "brier" in losses.loss_names()

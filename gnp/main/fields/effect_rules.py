@@ -202,6 +202,7 @@ TRAINING_RULES = (
         lambda c: not c.distill.run or c.distill.weight > 0,
         "distill.weight is 0, so the teacher is not listened to",
     ),
+    Rule("focal_gamma", lambda c: c.loss == "focal", "loss is not focal; set it to focal"),
     Rule("max_rollbacks", lambda c: c.on_nonfinite == "rollback", "on_nonfinite is not rollback"),
     Rule(
         "lr_schedule_type",

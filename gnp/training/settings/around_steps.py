@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnp.runs.wandb_writer import require_wandb
-from gnp.training.loss import ImageLoss, loss_named
+from gnp.training.loss import ImageLoss
 from gnp.training.monitoring.profiling import steps_to_profile
 from gnp.training.position import Position, RunLength
+from gnp.training.settings.loss import image_loss_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class EvaluationSettings:
         return cls(
             every_n_epochs=config.evaluate_every_n_epochs,
             label_smoothing=config.label_smoothing,
-            image_loss=loss_named(config.loss),
+            image_loss=image_loss_of(config),
             with_top_5=config.compute_top_5_error_rate,
             best_metric=config.best_metric,
             patience=config.early_stopping_patience,

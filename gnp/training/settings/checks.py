@@ -33,6 +33,7 @@ _AT_LEAST_ZERO = (
     "warmup_epochs",
     "gradient_clipping",
     "l2_regularization",
+    "focal_gamma",
     "dataset.num_train_images",
     "gnp.r",
     "gnp.alpha",

@@ -78,11 +78,11 @@ class LossSettings:
                 "some to zero; switch one of them off."
             )
         return cls(
-            image_loss=loss_named(config.loss),
+            image_loss=image_loss_of(config),
             l2=config.l2_regularization,
             l2_on_kernels_only=config.no_weight_decay_on_bn,
             label_smoothing=config.label_smoothing,
-            distillation=_distillation(config.distill),
+            distillation=_distillation(config),
             weight_penalties=_weight_penalties(config.regularization.weight),
             gradient_penalties=_gradient_penalties(config),
             pruned=_threshold(config.regularization.weight),
@@ -90,7 +90,20 @@ class LossSettings:
         )
 
 
-def _distillation(distill) -> Distillation | None:
+def image_loss_of(config: Any) -> ImageLoss:
+    """The loss of each image that a config names, with its parameters."""
+    is_focal = config.loss == "focal"
+    return loss_named(config.loss, **({"gamma": config.focal_gamma} if is_focal else {}))
+
+
+def _distillation(config) -> Distillation | None:
+    distill = config.distill
+    if distill.run and config.loss == "binary_cross_entropy":
+        raise UserError(
+            "distill.run compares probabilities that sum to one over the classes, and "
+            "loss=binary_cross_entropy has one of each class for itself; choose another loss, or "
+            "no teacher."
+        )
     if not distill.temperature > 0:
         raise UserError(
             f"distill.temperature is {distill.temperature}; it must be above 0, such as 4."

@@ -159,6 +159,7 @@ WITH_EFFECT = {
     "init_from_weights": ("init_from=runs",),
     "distill.weight": ("distill.run=runs",),
     "distill.temperature": ("distill.run=runs",),
+    "focal_gamma": ("loss=focal",),
     "max_rollbacks": ("on_nonfinite=rollback",),
     "lr_schedule_type": (),
     "lr_stepped_schedule": ("lr_schedule_type=stepped",),
