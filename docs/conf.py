@@ -17,6 +17,8 @@ html_theme = "furo"
 html_title = "gnp"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 html_math_renderer = "mathml"
 extensions = [
     "mathml",

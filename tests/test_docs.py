@@ -149,3 +149,12 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "label_smoothing" in (tmp_path / "config.html").read_text()
     assert "value_and_grad" in pathlib.Path(tmp_path / "api.html").read_text()
+    pages = {page.name: page.read_text() for page in tmp_path.glob("*.html")}
+    for page in pages.values():  # everything is on the site itself
+        assert not re.search(
+            r"""(?:<script[^>]*src|<link[^>]*stylesheet[^>]*href)="https?:""", page
+        )
+    assert "<math" in pages["idea.html"]
+    assert "Alias for field number" not in pages["api.html"]
+    for text in ("_modules/gnp/main/run.html", "copybutton.js", "the gnp authors"):
+        assert text in pages["api.html"]
