@@ -51,12 +51,14 @@ pathlib.Path("folder").mkdir()
 Image.open(file).save("folder/a.png")
 """
 TRAINING = """
+import pathlib
 import gnp
 for seed in (0, 1):
     fields = {"seeds": seed, "total_epochs": 6, "ema_decay": 0.9, "save_ckpt_every_n_epochs": 1}
     fields |= {"keep_latest_checkpoints": 6, "dataset.data_dir": "photographs"}
     run = gnp.train(gnp.load_config("image_folder", fields), "example")
-    print(run.folder)
+    with open("runs.txt", "a") as file:
+        print(pathlib.Path(run.folder).resolve(), file=file)
 """
 
 
@@ -88,8 +90,8 @@ def main():
 def prepare(clone):
     """Makes photographs and two runs in the clone. Returns the folders of the runs."""
     call(["python", "-c", PHOTOGRAPHS], clone, check=True)
-    trained = call(["python", "-c", TRAINING], clone, check=True, stdout=subprocess.PIPE)
-    return trained.stdout.splitlines()[-2:]
+    call(["python", "-c", TRAINING], clone, check=True)
+    return (clone / "runs.txt").read_text().splitlines()
 
 
 def blocks(text):
@@ -109,7 +111,7 @@ def run(page, language, block, clone, runs, *, slow):
         if not slow and not reason and re.search(SLOW, line):
             reason = "takes minutes; --slow runs it"
         if reason:
-            print(f"{page}: not run, as it {reason}: {line}")
+            print(f"{page}: not run, as it {reason}: {line}", flush=True)
         elif command.partition("#")[0].strip():
             works &= report(page, line, call(["bash", "-euo", "pipefail", "-c", command], clone))
     return works
