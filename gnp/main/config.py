@@ -54,10 +54,12 @@ class Origin(NamedTuple):
     Attributes:
       stem: the name of its file, or of its data set if it has none.
       fields: what the file says, over the defaults; by dotted names.
+      run: the folder of the run that the file is of; None: it is of none.
     """
 
     stem: str
     fields: Mapping[str, Any]
+    run: pathlib.Path | None = None
 
 
 class Config(ml_collections.FrozenConfigDict):
@@ -118,14 +120,11 @@ def load_config(
     of_file = (path, _from_file(path))
     changes = [("--config", block) for block in _blocks(overrides)]
     config = resolve(default_config(), [of_file, *changes])
-    is_named = pathlib.PurePath(path).name != CONFIG_FILE  # that of a run says nothing
-    return Config(
-        config,
-        Origin(
-            pathlib.PurePath(path).stem if is_named else config.dataset.dataset_name,
-            plain(resolve(default_config(), [of_file])),
-        ),
-    )
+    fields = plain(resolve(default_config(), [of_file]))
+    file = pathlib.Path(path).absolute()
+    if file.name == CONFIG_FILE:  # a name that says nothing
+        return Config(config, Origin(config.dataset.dataset_name, fields, file.parent))
+    return Config(config, Origin(file.stem, fields))
 
 
 def changed(

@@ -17,7 +17,7 @@ from gnp.ds_pipeline.eval_image import EvalImage
 from gnp.errors import UserError
 from gnp.files import read_json
 from gnp.main import main
-from gnp.main.config import as_config, load_config
+from gnp.main.config import as_config, changed, load_config
 from gnp.main.saved import saved_run
 from gnp.main.saved.chosen_checkpoint import is_average, read_run_variables
 from gnp.main.saved.predictor import Predictions, Predictor
@@ -124,6 +124,7 @@ class Run:
             EvalImage.from_config(as_run_did(self.config, data).dataset, data.mean, data.std),
             data.class_names,
             self.config.batch_size,
+            is_yes_or_no=self.config.loss == "binary_cross_entropy",
         )
 
     @functools.cached_property
@@ -191,8 +192,7 @@ def train(
     """
     config = as_config(config)
     if source is not None:
-        fields = config.to_dict()
-        config = as_config(fields | {"dataset": fields["dataset"] | {"dataset_name": given.NAME}})
+        config = changed(config, {"dataset.dataset_name": given.NAME})
     xla.use_all_cores()
     import_modules(config)
     try:

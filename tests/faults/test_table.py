@@ -123,7 +123,7 @@ def cases():
 def finished(tmp_path_factory, undisturbed):
     """The working directory of the undisturbed run, which stays as it is."""
     copy = tmp_path_factory.mktemp("finished") / "runs"
-    return shutil.copytree(undisturbed.parents[13], copy)
+    return shutil.copytree(undisturbed.parents[1], copy)
 
 
 @pytest.fixture(scope="session")

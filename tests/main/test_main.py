@@ -73,11 +73,12 @@ def test_the_end_tells_that_it_is_early(tmp_path, capsys):
     assert "Overfitting" not in printed
 
 
-def test_a_folder_with_another_config_is_refused(tmp_path):
-    train(tmp_path)
+def test_in_the_reference_s_path_another_config_is_refused(tmp_path):
+    reference = "run_path=reference"
+    train(tmp_path, reference)
     with pytest.raises(UserError, match=r"label_smoothing: 0.0 -> 0.1"):
-        train(tmp_path, "label_smoothing=0.1")
-    train(tmp_path, "label_smoothing=0.1", "retrain=True")
+        train(tmp_path, reference, "label_smoothing=0.1")
+    train(tmp_path, reference, "label_smoothing=0.1", "retrain=True")
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,9 @@ def place_of(config: Any, working_dir: pathlib.Path) -> Place:
 
     The folder is named by what differs from the config file. If another run has it, such as that
     of a config file of the same name, or of the same file with other values, a hash is added to the
-    name. A run that an older version began, in the reference's long path, stays there. The first
-    process looks, and the others take what it has found.
+    name. A run that an older version began, in the reference's long path, stays there, and so does
+    the run whose own `config.json` is given. The first process looks, and the others take what it
+    has found.
 
     Args:
       config: the resolved config; the names in it are known to exist.
@@ -64,8 +65,10 @@ def place_of(config: Any, working_dir: pathlib.Path) -> Place:
         known=plain(default_config()),
         working_dir=working_dir,
     )
-    candidates = named, folder_of_its_own(named, filled, defaults), older
-    others = [None, None, None]
+    candidates = [named, folder_of_its_own(named, filled, defaults), older]
+    if origin.run and working_dir.absolute() in origin.run.parents:
+        candidates.append(origin.run)
+    others: list[Any] = [None]
     chosen = _REFUSED
     try:
         if jax.process_index() == 0:
@@ -99,14 +102,13 @@ def _choice(others):
 
 
 def _remarks(candidates, chosen, others):
-    named, _, older = candidates
-    if candidates[chosen] == older:
-        return [f"The run was begun by an older version, and stays in {older}."]
-    if candidates[chosen] != named and others:
+    if chosen == 1 and others:
         return [
-            f"{named} holds a run with another config ({'; '.join(others)}), so that this run is "
-            f"in {candidates[chosen]}."
+            f"{candidates[0]} holds a run with another config ({'; '.join(others)}), so that this "
+            f"run is in {candidates[1]}."
         ]
+    if chosen == 2:
+        return [f"The run was begun by an older version, and stays in {candidates[2]}."]
     return []
 
 

@@ -121,6 +121,17 @@ def test_python_and_the_command_line_name_a_run_alike(tmp_path):
     assert again.folder == from_name.folder
 
 
+def test_the_config_of_a_run_names_that_run(tmp_path):
+    config = load_config("digits", {"label_smoothing": 0.1})
+    folder = tmp_path / "digits" / "renamed"
+    begin(folder, config)
+    kept = load_config(str(folder / "config.json"))
+    assert place_of(kept, tmp_path).folder == folder
+    assert place_of(kept, tmp_path / "elsewhere").folder == tmp_path / "elsewhere/digits/seed=0"
+    changed = load_config(str(folder / "config.json"), {"label_smoothing": 0.2})
+    assert place_of(changed, tmp_path).folder == tmp_path / "digits/label_smoothing=0.2,seed=0"
+
+
 def test_a_process_is_told_what_the_first_one_has_found(tmp_path, monkeypatch):
     config = load_config("digits")
     begin(reference_path(config, tmp_path), config)
