@@ -113,7 +113,8 @@ def _groups(settings, config, began, folder):
             f"The run began with {began.num_devices} devices and without gnp.perturbation_batch, "
             f"so {began.perturbation_batch} images share a perturbation, which the "
             f"{jax.device_count()} devices here cannot form; resume with {began.num_devices}, or "
-            f"choose other groups for the steps to come by --config.{_GROUP_SIZE}."
+            f"choose other groups for the steps to come by --resume={folder} and "
+            f"--config.{_GROUP_SIZE}."
         ) from error
 
 
