@@ -52,8 +52,10 @@ def test_it_runs(tutorial, tmp_path, monkeypatch):
         (tmp_path / "config" / f"{name}.py").write_text(text)
     monkeypatch.setattr(tutorial, "PAGE", tmp_path / "docs" / "tutorial.md")
     tutorial.PAGE.parent.mkdir()
-    # Fewer points of the landscape.
-    text = PAGE.read_text().replace("--points=15", "--points=3").replace("15", "3")
+    # Fewer points of the landscape, and products with the Hessian.
+    text = PAGE.read_text().replace("15", "3")
+    text = text.replace("--lanczos_steps=20 --trace_samples=10", "--lanczos_steps=2 --directions=1")
+    text = text.replace("--directions=1", "--directions=1 --trace_samples=1 --ascent_steps=1")
     tutorial.PAGE.write_text(text)
     printed = tutorial.execute(tmp_path)
     assert [line.split(":")[0] for line in printed[1].splitlines()[-3:]] == [
