@@ -175,6 +175,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.num_classes = config_dict.placeholder(int)  # unset: that of the data
     # 1: grayscale, 3: RGB; unset: that of the data
     config.dataset.num_channels = config_dict.placeholder(int)
+    # True: an image has any number of the classes, none included; needs loss=binary_cross_entropy
+    config.dataset.multi_label = False
     # Weights of the classes in the training loss: balanced, or a list of numbers; unset: all 1.
     config.dataset.class_weights = config_dict.placeholder(object)
     # shuffled: each image once per epoch; balanced: each class as often as the others

@@ -50,16 +50,18 @@ class WholeSet:
         *,
         label_smoothing: float = 0.0,
         image_loss: losses.ImageLoss = losses.cross_entropy,
+        multi_label: bool = False,
     ):
         """Args:
         model: the classifier, computing in float32.
         source: its evaluation set is the data set.
-        label_smoothing, image_loss: as in training.
+        label_smoothing, image_loss, multi_label: as in training.
         """
         self._model = model
         self._source = source
         self._label_smoothing = label_smoothing
         self._image_loss = image_loss
+        self._multi_label = multi_label
         self._device_data = parallel.replicate(source.device_data)
         self._kept: list[PyTree] | None = None
         self.num_images = source.num_eval_images
@@ -149,8 +151,8 @@ class WholeSet:
         )
         labels = losses.smooth_labels(batch["label"], self._label_smoothing)
         loss = jnp.where(is_image, self._image_loss(logits, labels), 0)
-        errors = jnp.where(is_image, prediction_errors(logits, batch["label"]), 0)
-        return loss, errors
+        errors = prediction_errors(logits, batch["label"], multi_label=self._multi_label)
+        return loss, jnp.where(is_image, errors, 0)
 
     def _loss_sums(self, inputs, batch):
         return jax.tree.map(jnp.sum, self._per_image(*inputs, batch))

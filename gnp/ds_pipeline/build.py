@@ -174,8 +174,10 @@ def load_data(config) -> LabelledData:
     Raises:
       UserError: the name is unknown, or the data are missing or damaged.
     """
+    checks.check_multi_label(config.dataset)
     config = filled_in(config)
     data = _module(config).load(config)
+    checks.check_kind_of_labels(data, config.dataset)
     if data.missing:
         return dataclasses.replace(data, test=_shuffled(data.test))
     true_labels = data.train.labels
@@ -224,7 +226,14 @@ def _labelled_as(data, class_names):
             "remove its images."
         )
     numbers = np.array([class_names.index(name) for name in data.class_names])
-    test = dataclasses.replace(data.test, labels=numbers[data.test.labels])
+    labels = data.test.labels
+    if labels.ndim == 1:
+        labels = numbers[labels]
+    else:
+        columns = np.zeros((len(labels), len(class_names)), labels.dtype)
+        columns[:, numbers] = labels
+        labels = columns
+    test = dataclasses.replace(data.test, labels=labels)
     return dataclasses.replace(data, test=test, class_names=list(class_names))
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gnp.ds_pipeline.augment import batch_level
-from gnp.ds_pipeline.labelled_data import Examples, LabelledData
+from gnp.ds_pipeline.labelled_data import Examples, LabelledData, targets
 from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.settings import Settings
 from gnp.ds_pipeline.source import Batch
@@ -55,11 +55,11 @@ class DeviceSource(PlannedSource):
         index = batch["index"]
         prepared = {
             "image": self._normalized(self._look_up(examples, index)),
-            "label": self._one_hot(examples["label"][index]),
+            "label": self._targets(examples["label"][index]),
             "mask": batch["mask"],
         }
         if has_wrong_labels:
-            prepared["true_label"] = self._one_hot(batch["true_class"])
+            prepared["true_label"] = self._targets(batch["true_class"])
         return prepared
 
     def _augmented(self, examples, sampled):
@@ -67,7 +67,7 @@ class DeviceSource(PlannedSource):
         rows, columns = self._augmentation.pixel_indices(jnp, sampled)
         images = _rearranged(self._look_up(examples, index), rows, columns)
         images = self._augmentation.after_normalization(jnp, self._normalized(images), sampled)
-        return images, self._one_hot(examples["label"][index])
+        return images, self._targets(examples["label"][index])
 
     def _look_up(self, examples, index):
         return examples["image"][index].reshape(-1, *self.image_shape)
@@ -75,8 +75,8 @@ class DeviceSource(PlannedSource):
     def _normalized(self, images):
         return images * self._scale + self._shift
 
-    def _one_hot(self, labels):
-        return jnp.eye(len(self.class_names), dtype=jnp.float32)[labels]
+    def _targets(self, labels):
+        return targets(jnp, labels, len(self.class_names))
 
 
 def _as_tree(examples: Examples):

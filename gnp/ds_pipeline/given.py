@@ -125,6 +125,6 @@ def _checked(source, name):
 
 def _as_pairs(part, name):
     """A part as it is, or of two arrays, images and labels."""
-    if isinstance(part, tuple) and len(part) == 2 and np.ndim(part[1]) == 1:
+    if isinstance(part, tuple) and len(part) == 2 and np.ndim(part[1]) in (1, 2):
         return pairs.ArrayPairs(*part, name)
     return part

@@ -13,7 +13,8 @@ class Examples:
 
     Attributes:
       images: uint8, n x height x width x channels; or n paths (str) of files that are read later.
-      labels: int64, n.
+      labels: int64, n: the number of the class; or uint8, n x classes: 1 for each of the classes
+        that the image has, else 0.
       true_labels: int64, n: the labels of the source, where `labels` are noisy; else None.
       files: n paths (str) of the files that `images` were decoded from; None: there are none.
     """
@@ -34,6 +35,26 @@ class Examples:
     def take(self, indices: np.ndarray) -> "Examples":
         arrays = (getattr(self, field.name) for field in dataclasses.fields(self))
         return Examples(*(None if array is None else array[indices] for array in arrays))
+
+
+def targets(xp: Any, labels: Any, num_classes: int) -> Any:
+    """What a loss takes: float32, n x classes, of labels in either form of `Examples`.
+
+    Args:
+      xp: the library of the arrays, numpy or jax.numpy.
+      labels: n or n x classes.
+      num_classes: of the data set.
+    """
+    if labels.ndim == 1:
+        labels = labels[:, None] == xp.arange(num_classes)
+    return labels.astype(xp.float32)
+
+
+def images_per_class(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """The number of images of each class; an image of several classes counts for each of them."""
+    if labels.ndim == 2:
+        return labels.sum(axis=0, dtype=np.int64)
+    return np.bincount(labels, minlength=num_classes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ _KEYS = "train_image, train_label, test_image, test_label"
 def load(config) -> LabelledData:
     """Reads dataset.data_dir, a file with the arrays train_image, train_label and the same of test.
 
-    An image is uint8 of height x width [x channels], a label a whole number. The array class_names
-    may name the classes.
+    An image is uint8 of height x width [x channels], a label a whole number, or a row of 0 and 1
+    over the classes. The array class_names may name the classes.
     """
     return pairs.load(_open(config, images=True), config)
 
@@ -66,6 +66,9 @@ def _part(content, name, images, part):
     if len(there) == 1:
         raise UserError(f"{name} has {there[0]}, but not the other of {keys}; add it.")
     labels = content[keys[1]]
-    if labels.ndim != 1:
-        raise UserError(f"{name}: {keys[1]} has the shape {labels.shape}; give a number per image.")
+    if labels.ndim not in (1, 2):
+        raise UserError(
+            f"{name}: {keys[1]} has the shape {labels.shape}; give a number per image, or images x "
+            "classes of 0 and 1."
+        )
     return pairs.ArrayPairs(content[keys[0]] if images else labels, labels, f"{name}, {part}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gnp.ds_pipeline.augment import batch_level
-from gnp.ds_pipeline.labelled_data import Examples
+from gnp.ds_pipeline.labelled_data import Examples, targets
 from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.source import Batch
 
@@ -28,7 +28,7 @@ class NumpySource(PlannedSource):
 
     def wrong_label_batches(self) -> Iterator[Batch]:
         for step in self._wrong_label_steps():
-            true_label = self._one_hot(step["true_class"])
+            true_label = targets(np, step["true_class"], len(self.class_names))
             yield self._eval_batch(self._data.train, step) | {"true_label": true_label}
 
     def _eval_batch(self, examples, step):
@@ -41,10 +41,8 @@ class NumpySource(PlannedSource):
         return self._augmentation.after_normalization(np, images, sampled), labels
 
     def _load(self, examples: Examples, index):
-        return examples.images[index], self._one_hot(examples.labels[index])
-
-    def _one_hot(self, labels):
-        return np.eye(len(self.class_names), dtype=np.float32)[labels]
+        labels = targets(np, examples.labels[index], len(self.class_names))
+        return examples.images[index], labels
 
     def _normalized(self, images):
         return images * self._scale + self._shift

@@ -15,7 +15,8 @@ from gnp.errors import UserError, reason
 class Pairs(Protocol):
     """Images with labels, such as lists, PyTorch's datasets and Grain's sources.
 
-    An image is one of `gnp.ds_pipeline.any_image.KNOWN`, a label a whole number from 0.
+    An image is one of `gnp.ds_pipeline.any_image.KNOWN`. A label is a whole number from 0, or where
+    an image may have several classes, a row of 0 and 1 with a number for each class.
     """
 
     def __len__(self) -> int: ...
@@ -69,10 +70,12 @@ class ArrayPairs:
 
 
 def num_classes(found: PairSet) -> int:
-    """The number of named classes, or else one more than the largest training label.
+    """The number of named classes, or else what the training labels tell.
+
+    That is one more than the largest of them, or the length of their rows.
 
     Raises:
-      UserError: a label is not a whole number from 0.
+      UserError: a label is neither a whole number from 0 nor a row of 0 and 1.
     """
     if found.class_names is not None:
         return len(found.class_names)
@@ -81,7 +84,7 @@ def num_classes(found: PairSet) -> int:
         labels = (part.checked(index, label) for index, label in enumerate(found.train_labels))
     else:
         labels = (part.pair(index)[1] for index in range(len(part)))
-    return 1 + max(labels)
+    return _count_in(list(labels))
 
 
 def num_channels(found: PairSet) -> int:
@@ -103,12 +106,14 @@ def load(found: PairSet, config: Any) -> LabelledData:
     parts = {n: _Part(p, f"{found.name}, {n}") for n, p in wanted.items() if p is not None}
     _check_memory(sum(map(len, parts.values())), form, dataset.memory_limit_gb)
     read = {name: part.read(form) for name, part in parts.items()}
-    nothing = Examples(np.empty((0, *form.shape), np.uint8), np.empty(0, np.int64))
+    nothing = next(iter(read.values())).take(np.empty(0, np.int64))
     train, test = (read.get(name, nothing) for name in ("train", "test"))
     names = found.class_names
     if names is None:
-        largest = max((train if len(train) else test).labels)
-        names = [str(label) for label in range(max(dataset.num_classes or 0, largest + 1))]
+        count = _count_in((train if len(train) else test).labels)
+        if train.labels.ndim == 1:
+            count = max(dataset.num_classes or 0, count)
+        names = [str(label) for label in range(count)]
     for name, examples in read.items():
         parts[name].check_labels(examples.labels, len(names))
     mean, std = decoded.statistics(train.images) if len(train) else (None, None)
@@ -132,7 +137,7 @@ class _Part:
         return self._count
 
     def pair(self, index):
-        """An image and its label, a whole number."""
+        """An image and its label, see `checked`."""
         try:
             image, label = self._pairs[index]
         except IndexError as error:
@@ -146,7 +151,9 @@ class _Part:
         return image, self.checked(index, label)
 
     def checked(self, index, label):
-        """A label as an integer of Python."""
+        """A label as an integer of Python, or as a row of bytes, each 0 or 1."""
+        if getattr(label, "ndim", isinstance(label, list | tuple)):
+            return self._checked_row(index, label)
         try:
             number = operator.index(label)
         except TypeError as error:
@@ -156,12 +163,27 @@ class _Part:
             raise self._refused(f"the label of element {index} is {number}", "count from 0")
         return number
 
+    def _checked_row(self, index, label):
+        try:
+            row = np.asarray(label)
+            is_good = row.ndim == 1 and len(row) > 0 and bool(np.isin(row, (0, 1)).all())
+        except (TypeError, ValueError):  # of lists of different length
+            is_good = False
+        if not is_good:
+            fault = f"the label of element {index} is {reason(repr(label))}"
+            raise self._refused(fault, "give a row with 0 or 1 for each class")
+        return row.astype(np.uint8)
+
     def read(self, form):
         """All examples."""
         images = np.empty((len(self), *form.shape), np.uint8)
-        labels, cut = np.empty(len(self), np.int64), np.empty(len(self))
+        labels, cut = [], np.empty(len(self))
         for index in range(len(self)):
-            image, labels[index] = self.pair(index)
+            image, label = self.pair(index)
+            if labels and np.shape(label) != np.shape(labels[0]):
+                fault = f"the labels of the elements 0 and {index} are of different kind or length"
+                raise self._refused(fault, "give a number for each, or a row for each")
+            labels.append(label)
             try:
                 pixels = any_image.pixels(image, form.channels)
             except decode.BadImage as error:
@@ -172,16 +194,26 @@ class _Part:
             fault = f"its length was {self._count} and is {len(self._pairs)}"
             raise self._refused(fault, "give a source whose length does not change")
         decoded.warn_of_cut(cut, form)
-        return Examples(images, labels)
+        return Examples(images, np.asarray(labels))
 
     def check_labels(self, labels, count):
         """Raises a UserError if there is one outside of the classes."""
+        if labels.ndim == 2:
+            if labels.shape[1] != count:
+                fault = f"a row of labels has {labels.shape[1]} numbers"
+                raise self._refused(fault, f"there are {count} classes, give one number for each")
+            return
         if len(outside := np.flatnonzero(labels >= count)):
             fault = f"the label of element {outside[0]} is {labels[outside[0]]}"
             raise self._refused(fault, f"there are {count} classes, 0 to {count - 1}")
 
     def _refused(self, fault, remedy):
         return UserError(f"{self._name} cannot be used: {fault}; {remedy}.")
+
+
+def _count_in(labels):
+    """The number of classes that labels without names tell."""
+    return len(labels[0]) if np.ndim(labels[0]) else 1 + int(max(labels))
 
 
 def _needs_test(found, config):

@@ -15,8 +15,11 @@ _SPLIT_SEED = 0
 def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Splits a training set into (kept, held-out) indices by a fixed, stratified shuffle.
 
-    The held-out part has round(n / 10) images: 10 % of each class to within one image.
+    The held-out part has round(n / 10) images: 10 % of each class to within one image. Where images
+    have several classes, images with the same ones are a class here.
     """
+    if labels.ndim == 2:
+        labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     shuffled = split_order(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     # In this order, which is sorted by class, every tenth image is held out. Each class and the

@@ -9,7 +9,7 @@ import numpy as np
 from gnp.ds_pipeline import class_balance, label_noise, partition, rng, source
 from gnp.ds_pipeline.augment import batch_level
 from gnp.ds_pipeline.fingerprint import fingerprint
-from gnp.ds_pipeline.labelled_data import LabelledData
+from gnp.ds_pipeline.labelled_data import LabelledData, images_per_class
 from gnp.ds_pipeline.settings import Settings
 from gnp.errors import UserError
 
@@ -174,4 +174,4 @@ class PlannedSource(source.DataSource):
         """Number of images of each class in `train` and `eval`, over all processes."""
         parts = {"train": self._data.train, "eval": self._data.test}
         count = len(self.class_names)
-        return {name: np.bincount(part.labels, minlength=count) for name, part in parts.items()}
+        return {name: images_per_class(part.labels, count) for name, part in parts.items()}

@@ -20,8 +20,10 @@ def load(config) -> LabelledData:
     """Reads train.csv and val.csv (or valid, validation, test; or .parquet) in dataset.data_dir.
 
     The columns `path` and `label` count. A path is relative to the folder. The classes are the
-    labels of train, sorted: as numbers if all are numbers, else as texts.
+    labels of train, sorted: as numbers if all are numbers, else as texts. With dataset.multi_label
+    a cell has any number of labels, separated by semicolons.
     """
+    several = config.dataset.multi_label
     root = _root(config)
     train = _find(root, ["train"])
     test = _find(root, EVALUATION_FOLDERS)
@@ -32,11 +34,11 @@ def load(config) -> LabelledData:
             "use_test_set=False to evaluate on a tenth of train."
         )
     missing = "" if train else f"{root} ({_FIELD}) has no train.csv or train.parquet; add it."
-    names = _class_names(train or test)
+    names = _class_names(train or test, several)
     nothing = Examples(np.array([], str), np.array([], np.int64))
     return LabelledData(
-        train=_examples(train, names) if train else nothing,
-        test=_examples(test, names) if needs_test else nothing,
+        train=_examples(train, names, several) if train else nothing,
+        test=_examples(test, names, several) if needs_test else nothing,
         class_names=names,
         missing=missing,
     )
@@ -44,12 +46,12 @@ def load(config) -> LabelledData:
 
 def num_classes(config) -> int:
     """The number of different labels in train."""
-    return len(_class_names(_training_table(config)))
+    return len(_class_names(_training_table(config), config.dataset.multi_label))
 
 
 def num_channels(config) -> int:
     """1 if the first image of train is gray, else 3."""
-    path, _ = _read(_training_table(config))[0]
+    path, _ = _read(_training_table(config), config.dataset.multi_label)[0]
     return 1 if decode.is_gray(path) else 3
 
 
@@ -76,43 +78,60 @@ def _find(root, names):
     return next((file for file in files if file.is_file()), None)
 
 
-def _class_names(file):
-    labels = {label for _, label in _read(file)}
-    are_numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return sorted(labels, key=int if are_numbers else None)
+def _class_names(file, several):
+    names = {name for _, labels in _read(file, several) for name in labels}
+    if not names:
+        raise _refused(file, "no image has a class", "name the classes of the images")
+    are_numbers = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=int if are_numbers else None)
 
 
-def _examples(file, names):
-    rows = _read(file)
+def _examples(file, names, several):
+    rows = _read(file, several)
     label_of = {name: label for label, name in enumerate(names)}
-    unknown = sorted({label for _, label in rows} - label_of.keys())
+    unknown = sorted({name for _, labels in rows for name in labels} - label_of.keys())
     if unknown:
         raise _refused(
             file,
             f"it has the class {unknown[0]!r}, which the training set lacks",
             "remove its rows or add training images of that class",
         )
-    return Examples(
-        np.array([path for path, _ in rows], str),
-        np.array([label_of[label] for _, label in rows], np.int64),
-    )
+    paths = np.array([path for path, _ in rows], str)
+    if not several:
+        return Examples(paths, np.array([label_of[label] for _, (label,) in rows], np.int64))
+    matrix = np.zeros((len(rows), len(names)), np.uint8)
+    for row, (_, labels) in zip(matrix, rows, strict=True):
+        row[[label_of[name] for name in labels]] = 1
+    return Examples(paths, matrix)
 
 
 @functools.lru_cache(maxsize=2)
-def _rows_of(file, modified_ns):
-    """(path, label) of each row; kept, as one start of a run asks several times."""
+def _rows_of(file, modified_ns, several):
+    """(path, labels) of each row; kept, as one start of a run asks several times."""
     del modified_ns
     rows = _read_csv(file) if file.suffix == ".csv" else _read_parquet(file)
     if not rows:
         raise _refused(file, "it has no rows", "add one per image")
     for number, (path, label) in enumerate(rows, start=1):
-        if not path or not label:
+        if not path or not (label or several):
             raise _refused(file, f"row {number} lacks a path or a label", "give both")
-    return [(str(file.parent / path), label) for path, label in rows]
+        if ";" in label and not several:
+            raise _refused(
+                file,
+                f"row {number} has the label {label!r}",
+                "set dataset.multi_label=True if these are several classes, or name the class "
+                "without a semicolon",
+            )
+    return [(str(file.parent / path), _labels_in(label)) for path, label in rows]
 
 
-def _read(file):
-    return _rows_of(file, file.stat().st_mtime_ns)
+def _labels_in(cell):
+    """What semicolons separate; of one label without them that label."""
+    return tuple(name for name in map(str.strip, cell.split(";")) if name)
+
+
+def _read(file, several):
+    return _rows_of(file, file.stat().st_mtime_ns, several)
 
 
 def _read_csv(file):

@@ -76,10 +76,8 @@ class TfFileSource(TfSource):
             except tf.errors.OpError as error:
                 raise UserError(f"{path} cannot be used: {error.message}") from error
 
-    def _with_images(self, step, examples):
-        index = step["index"]
-        paths = np.array([os.fsencode(path) for path in examples.images[index]], object)
-        return step | {"image": paths, "class": examples.labels[index]}
+    def _images_to_load(self, images):
+        return np.array([os.fsencode(path) for path in images], object)
 
     def _cropped_and_flipped(self, images, step):
         """Photos are cropped when they are decoded."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from gnp.ds_pipeline import tensorflow_cpu
 from gnp.ds_pipeline.augment import batch_level, operations
+from gnp.ds_pipeline.labelled_data import targets
 from gnp.ds_pipeline.sampler import PlannedSource
 from gnp.ds_pipeline.source import Batch
 
@@ -46,21 +47,28 @@ class TfSource(PlannedSource):
         first = next(steps, None)
         if first is None:
             return
-        first = self._with_images(first, examples)
+        first = self._loaded_step(first, examples)
 
         def all_steps():
             yield first
             for step in steps:
-                yield self._with_images(step, examples)
+                yield self._loaded_step(step, examples)
 
         signature = {name: _spec(values) for name, values in first.items()}
         data = tf.data.Dataset.from_generator(all_steps, output_signature=signature)
         data = self._to_batches(data, len(first["index"]), training)
         yield from data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
-    def _with_images(self, step, examples):
-        index = step["index"]
-        return step | {"image": examples.images[index], "class": examples.labels[index]}
+    def _loaded_step(self, step, examples):
+        """A step with images, or what they are read from, and labels."""
+        count, index = len(self.class_names), step["index"]
+        step["label"] = targets(np, examples.labels[index], count)
+        if "true_class" in step:
+            step["true_label"] = targets(np, step.pop("true_class"), count)
+        return step | {"image": self._images_to_load(examples.images[index])}
+
+    def _images_to_load(self, images):
+        return images
 
     def _to_batches(self, data, count, training):
         del count
@@ -89,8 +97,8 @@ class TfSource(PlannedSource):
         return _take(images, *self._augmentation.pixel_indices(tf, step))
 
     def _mixed(self, step):
-        """A batch after batch-level augmentation, from normalized images and their classes."""
-        images, labels = step["image"], self._one_hot(step["class"])
+        """A batch after batch-level augmentation, from normalized images and their labels."""
+        images, labels = step["image"], step["label"]
         count = self._plan.images_per_process
         images, labels = batch_level.apply(
             tf,
@@ -104,20 +112,11 @@ class TfSource(PlannedSource):
         return {"image": images, "label": labels}
 
     def _labelled(self, step):
-        batch = {
-            "image": step["image"],
-            "label": self._one_hot(step["class"]),
-            "mask": step["mask"],
-        }
-        if "true_class" in step:
-            batch["true_label"] = self._one_hot(step["true_class"])
-        return batch
+        names = ("image", "label", "mask", "true_label")
+        return {name: step[name] for name in names if name in step}
 
     def _normalized(self, images):
         return tf.cast(images, tf.float32) * self._scale + self._shift
-
-    def _one_hot(self, classes):
-        return tf.one_hot(classes, len(self.class_names))
 
 
 def _take(images, rows, columns):

@@ -5,8 +5,10 @@ python -m gnp.main.evaluate --run=RUN_FOLDER [--checkpoint=best|last|STEP|averag
 
 Prints tables. With --out it writes the figures (evaluation.json), the confusions as a picture
 (confusion.png), a list of the misclassified images (misclassified.csv) and a picture of the worst
-of them (misclassified.png). To evaluate on images of your own, in FOLDER/test/<class>/*, give
---config.dataset.dataset_name=image_folder --config.dataset.data_dir=FOLDER.
+of them (misclassified.png). Where images have any number of the classes, there are the average
+precisions of the classes in the place of confusions and misclassified images. To evaluate on images
+of your own, in FOLDER/test/<class>/*, give --config.dataset.dataset_name=image_folder
+--config.dataset.data_dir=FOLDER.
 """
 
 import functools
@@ -19,6 +21,7 @@ from absl import flags
 from gnp.diagnostics import mistakes
 from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
+from gnp.diagnostics.decisions import decision_figures
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.files import json_text, make_folder, write_atomically
@@ -37,6 +40,7 @@ MISTAKES_FILE = "misclassified.csv"
 MISTAKES_PICTURE = "misclassified.png"
 
 _SCALARS = {
+    "mean_average_precision": "mean average precision (%)",
     "error_rate": "error (%)",
     "top_5_error_rate": "top-5 error (%)",
     "loss": "loss",
@@ -55,12 +59,13 @@ class Evaluation(NamedTuple):
 
     Attributes:
       figures: see `evaluate_run`.
-      mistakes: the misclassified images, the worst first.
+      mistakes: the misclassified images, the worst first; None where images have any number of
+        the classes.
       source: whose evaluation set they are of.
     """
 
     figures: dict[str, Any]
-    mistakes: list[mistakes.Mistake]
+    mistakes: list[mistakes.Mistake] | None
     source: DataSource
 
 
@@ -123,7 +128,8 @@ def evaluate_run(
       attack_radius: of a fast gradient attack on each image, in the units of the model's input.
 
     Returns:
-      `run`, `step`, `attack_radius` and what `classification_figures` tells. Where something is
+      `run`, `step`, `attack_radius` and what `classification_figures` tells, or `decision_figures`
+      where images have any number of the classes. Where something is
       averaged, also `averaged`, the steps of the checkpoints, and `raw`, the figures of the last
       one's parameters.
 
@@ -143,9 +149,13 @@ def evaluate(
 ) -> Evaluation:
     """The same with the misclassified images."""
     run = saved_run.load_run(folder, config, checkpoint, ema=ema)
+    multi_label = config.dataset.multi_label
+    figures_of = decision_figures if multi_label else classification_figures
     attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
     predict_step = parallel.map_eval_step(
-        make_predict_step(run.model, attack), run.source.prepare_eval, per_image=True
+        make_predict_step(run.model, attack, multi_label),
+        run.source.prepare_eval,
+        per_image=True,
     )
     device_data = parallel.replicate(run.source.device_data)
 
@@ -154,18 +164,19 @@ def evaluate(
 
     logits, labels = logits_of(run.state)
     figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
-    figures |= classification_figures(logits, labels, run.source.class_names)
+    figures |= figures_of(logits, labels, run.source.class_names)
     if run.raw is not None:
-        raw = classification_figures(*logits_of(run.raw), run.source.class_names)
+        raw = figures_of(*logits_of(run.raw), run.source.class_names)
         figures["averaged"] = run.averaged
         figures["raw"] = {name: raw[name] for name in _SCALARS if name in raw}
-    return Evaluation(figures, mistakes.find_mistakes(logits, labels), run.source)
+    wrong = None if multi_label else mistakes.find_mistakes(logits, labels)
+    return Evaluation(figures, wrong, run.source)
 
 
 def format_figures(figures: dict[str, Any]) -> str:
     """The figures as tables; of many classes only the worst ones."""
     parts = [_format_scalars(figures), _format_classes(figures["classes"])]
-    if figures["confusions"]:
+    if figures.get("confusions"):
         rows = [tuple(map(str, c.values())) for c in figures["confusions"][:_WORST_CLASSES]]
         parts.append(aligned(("true class", "predicted as", "images"), rows))
     return "\n\n".join(parts)
@@ -184,12 +195,20 @@ def _format_scalars(figures):
 
 
 def _number(name, value):
-    return f"{100 * value:.2f}" if name.endswith("rate") else f"{value:.4f}"
+    return f"{100 * value:.2f}" if name.endswith(("rate", "precision")) else f"{value:.4f}"
 
 
 def _format_classes(classes):
+    with_precision = "average_precision" in classes[0]
+
     def order(entry):
-        return entry["error_rate"] is None, -(entry["error_rate"] or 0), -entry["images"]
+        precision, error = entry.get("average_precision"), entry["error_rate"]
+        if with_precision:
+            return precision is None, precision or 0, -entry["images"]
+        return error is None, -(error or 0), -entry["images"]
+
+    def percent(value):
+        return "" if value is None else f"{100 * value:.1f}"
 
     head = "class"
     if len(classes) > _MOST_CLASSES:
@@ -199,12 +218,14 @@ def _format_classes(classes):
         (
             entry["name"],
             str(entry["images"]),
-            "" if entry["error_rate"] is None else f"{100 * entry['error_rate']:.1f}",
+            *([percent(entry["average_precision"])] if with_precision else []),
+            percent(entry["error_rate"]),
             str(entry["predicted"]),
         )
         for entry in classes
     ]
-    return aligned((head, "images", "error (%)", "predicted"), rows)
+    more = ["average precision (%)"] if with_precision else []
+    return aligned((head, "images", *more, "error (%)", "predicted"), rows)
 
 
 def write_evaluation(found: Evaluation, out: pathlib.Path) -> None:
@@ -213,8 +234,11 @@ def write_evaluation(found: Evaluation, out: pathlib.Path) -> None:
     Raises:
       CannotWriteError: a file cannot be written.
     """
-    names, worst = found.source.class_names, found.mistakes[:_IMAGES_SHOWN]
     write_atomically(out / FIGURES_FILE, json_text(found.figures))
+    if found.mistakes is None:
+        print(f"\nFile in {out}: {FIGURES_FILE}")
+        return
+    names, worst = found.source.class_names, found.mistakes[:_IMAGES_SHOWN]
     draw_confusion(found.figures, out / CONFUSION_PICTURE)
     write_atomically(
         out / MISTAKES_FILE, mistakes.as_csv(found.mistakes, names, found.source.eval_files)

@@ -114,9 +114,10 @@ def _until(batches, num_images):
 
 
 def _print_counts(source):
+    images = {"train": source.num_train_images, "eval": source.num_eval_images}
     for part, counts in source.class_counts().items():
         named = ", ".join(f"{n} {c}" for n, c in zip(source.class_names, counts, strict=True))
-        print(f"{part}: {counts.sum()} images ({named})")
+        print(f"{part}: {images[part]} images ({named})")
     if source.class_weights is not None:
         weights = zip(source.class_names, source.class_weights, strict=True)
         print(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
@@ -158,10 +159,10 @@ def _to_show(source, batch):
 
 
 def _caption(source, label):
-    """The name of the class, or of the two mixed classes with their weights."""
+    """The names of the classes, of mixed ones the first two with their weights."""
+    if np.isin(label, (0, 1)).all():
+        return "\n".join(source.class_names[number] for number in np.flatnonzero(label))
     shown = [number for number in np.argsort(label)[::-1][:2] if label[number] > 0]
-    if len(shown) == 1:
-        return source.class_names[shown[0]]
     return "\n".join(f"{source.class_names[number]} {label[number]:.2f}" for number in shown)
 
 

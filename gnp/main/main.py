@@ -177,6 +177,8 @@ def _print_summary(summary, folder):
         f"(best error {100 * best['eval/error_rate']:.2f} % at step {best['step']}) "
         f"after {summary['steps']} steps in {summary['seconds']:.0f} s."
     )
+    if "eval/mean_average_precision" in final:
+        print(f"Mean average precision {100 * final['eval/mean_average_precision']:.2f} %.")
     if summary["stopped_early"]:
         print("Stopped early: the evaluations no longer got better.")
     if summary["parted"]:

@@ -178,8 +178,9 @@ def train(
         data set that the config names; None: that one. A part is anything with `len` and
         `[i] -> image, label`, such as a list, a dataset of PyTorch or a source of Grain; or
         `(images, labels)`, two arrays. An image is a path, the bytes of a file, an image of Pillow
-        or uint8 of height x width [x channels]; a label is the number of a class, from 0.
-        Without names the classes are numbered.
+        or uint8 of height x width [x channels]; a label is the number of a class, from 0, or
+        with dataset.multi_label a row of 0 and 1 over the classes. Without names the classes are
+        numbered.
 
     Returns:
       The run, with its best checkpoint.

@@ -106,6 +106,7 @@ def open_whole_set(
         run.source,
         label_smoothing=loss.label_smoothing,
         image_loss=loss.image_loss,
+        multi_label=loss.multi_label,
     )
 
 

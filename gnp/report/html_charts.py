@@ -31,6 +31,7 @@ class _Chart(NamedTuple):
 
 _CHARTS = (
     _Chart("eval/error_rate", "Test error", "error (%)", 100, True),
+    _Chart("eval/mean_average_precision", "Mean average precision", "precision (%)", 100),
     _Chart(MEMORIZED, "Memorized wrong labels", "share (%)", 100),
     _Chart(TRUE_ERROR, "Error of wrongly labelled images by true labels", "error (%)", 100, True),
     _Chart("train/error_rate", "Training error", "error (%)", 100, True),

@@ -10,20 +10,26 @@ from flax import linen as nn
 
 from gnp.training import loss as losses
 from gnp.training import parallel
+from gnp.training.average_precision import mean_average_precision
 from gnp.training.state import TrainState
+
+# What a step returns of each image of all devices.
+_IMAGES = "images"
 
 
 def make_eval_step(
     model: nn.Module,
     label_smoothing: float = 0.0,
     image_loss: losses.ImageLoss = losses.cross_entropy,
+    multi_label: bool = False,
 ) -> Callable[[TrainState, dict], dict]:
     """A step that `parallel.map_eval_step` maps over devices.
 
     The loss is the training loss without its L2 term, so labels are smoothed alike.
 
     It returns sums over the images whose mask is one: `loss`, `error_rate`, `top_5_error_rate` and
-    `num_images`.
+    `num_images`. Where images have any number of the classes, it returns no top-5 error, and the
+    logits and labels of all images in its place, which `evaluate` ranks.
     """
 
     def step(state, batch):
@@ -31,9 +37,12 @@ def make_eval_step(
         smoothed = losses.smooth_labels(batch["label"], label_smoothing)
         figures = {
             "loss": image_loss(logits, smoothed),
-            "error_rate": prediction_errors(logits, batch["label"]),
-            "top_5_error_rate": prediction_errors(logits, batch["label"], k=5),
+            "error_rate": prediction_errors(logits, batch["label"], multi_label=multi_label),
         }
+        if multi_label:
+            images = {"logits": logits, "label": batch["label"], "mask": batch["mask"]}
+            return _sums(figures, batch["mask"]) | {_IMAGES: parallel.gathered(images)}
+        figures["top_5_error_rate"] = prediction_errors(logits, batch["label"], k=5)
         return _sums(figures, batch["mask"])
 
     return step
@@ -58,9 +67,17 @@ def make_memorization_step(model: nn.Module) -> Callable[[TrainState, dict], dic
     return step
 
 
-def prediction_errors(logits: jax.Array, labels: jax.Array, k: int = 1) -> jax.Array:
-    """As `losses.top_k_errors`; nan where no logit is the largest, being nan or infinite."""
-    errors = losses.top_k_errors(logits, labels, k)
+def prediction_errors(
+    logits: jax.Array, labels: jax.Array, k: int = 1, multi_label: bool = False
+) -> jax.Array:
+    """As `losses.top_k_errors`; nan where no logit is the largest, being nan or infinite.
+
+    With `multi_label` as `losses.decision_errors`.
+    """
+    if multi_label:
+        errors = losses.decision_errors(logits, labels)
+    else:
+        errors = losses.top_k_errors(logits, labels, k)
     return jnp.where(jnp.isfinite(logits.max(axis=-1)), errors, jnp.nan)
 
 
@@ -84,17 +101,31 @@ def evaluate(
       device_data: what the source keeps on the devices.
 
     Returns:
-      The means of what the step sums up, and `num_images`.
+      The means of what the step sums up, and `num_images`. If the step returns the logits of the
+      images also `mean_average_precision` and `map_error`, which is 1 minus that.
     """
     # Sums stay on the device until the end; the host adds them in double precision.
     sums = jax.device_get(
         [eval_step(state, device_data, batch) for batch in parallel.split_ahead(batches)]
     )
+    ranking = _ranking([s.pop(_IMAGES) for s in sums if _IMAGES in s])
     totals = {key: sum(float(s[key]) for s in sums) for key in sums[0]}
     num_images = totals.pop("num_images")
-    return {key: value / num_images for key, value in totals.items()} | {
-        "num_images": int(num_images)
-    }
+    return (
+        {key: value / num_images for key, value in totals.items()}
+        | ranking
+        | {"num_images": int(num_images)}
+    )
+
+
+def _ranking(batches):
+    """Figures of the logits and labels of whole batches; none without batches."""
+    if not batches:
+        return {}
+    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    is_image = joined["mask"] > 0
+    precision = mean_average_precision(joined["logits"][is_image], joined["label"][is_image])
+    return {"mean_average_precision": precision, "map_error": 1 - precision}
 
 
 class Evaluator:
@@ -108,7 +139,9 @@ class Evaluator:
         more: further figures of the parameters.
         """
         self._step = parallel.map_eval_step(
-            make_eval_step(model, settings.label_smoothing, settings.image_loss),
+            make_eval_step(
+                model, settings.label_smoothing, settings.image_loss, settings.multi_label
+            ),
             source.prepare_eval,
         )
         self._memorization_step = parallel.map_eval_step(
@@ -146,7 +179,7 @@ class Evaluator:
         result = evaluate(self._step, state, self._source.eval_batches(), device_data)
         _check_count(result["num_images"], self._source.num_eval_images)
         if not self._with_top_5:
-            del result["top_5_error_rate"]
+            result.pop("top_5_error_rate", None)
         return {f"{prefix}/{name}": value for name, value in result.items()}
 
 
@@ -158,7 +191,7 @@ def _check_count(counted, expected):
 
 
 def make_predict_step(
-    model: nn.Module, attack: Callable | None = None
+    model: nn.Module, attack: Callable | None = None, multi_label: bool = False
 ) -> Callable[[TrainState, dict], dict]:
     """A step that `parallel.map_eval_step` maps over devices with `per_image`.
 
@@ -166,10 +199,12 @@ def make_predict_step(
       model: the classifier.
       attack: `(loss of the images, images) -> images`, what is done to the images before, such as
         `gnp.diagnostics.attack.fast_gradient`; None: nothing.
+      multi_label: whether an image has any number of the classes.
 
-    It returns `logits` (images x classes, float32), `label` (the number of the true class) and
-    `mask`, for each image of the batch.
+    It returns `logits` (images x classes, float32), `label` (the number of the true class; with
+    `multi_label` 0 or 1 for each class) and `mask`, for each image of the batch.
     """
+    image_loss = losses.binary_cross_entropy if multi_label else losses.cross_entropy
 
     def step(state, batch):
         images = batch["image"]
@@ -178,14 +213,14 @@ def make_predict_step(
             return model.apply(state.variables, images, train=False)
 
         def loss_of(images):
-            return jnp.sum(losses.cross_entropy(logits_of(images), batch["label"]))
+            return jnp.sum(image_loss(logits_of(images), batch["label"]))
 
         if attack is not None:
             images = attack(loss_of, images)
         logits = logits_of(images)
         return {
             "logits": logits.astype(jnp.float32),
-            "label": jnp.argmax(batch["label"], axis=-1),
+            "label": batch["label"] if multi_label else jnp.argmax(batch["label"], axis=-1),
             "mask": batch["mask"],
         }
 
@@ -204,7 +239,7 @@ def predict(
       device_data: what the source keeps on the devices.
 
     Returns:
-      Logits, images x classes, and the numbers of the true classes.
+      Logits, images x classes, and the labels: what the step returns of all images.
     """
     logits, labels = [], []
     for batch in parallel.split_ahead(batches):

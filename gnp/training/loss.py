@@ -135,6 +135,18 @@ def smooth_labels(labels: jax.Array, smoothing: float) -> jax.Array:
     return labels * (1 - smoothing) + smoothing / labels.shape[-1]
 
 
+def decision_errors(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the classes of each example whose yes or no is wrong.
+
+    It is a yes where the probability, the sigmoid of the logit, is above 1/2.
+
+    Args:
+      logits: batch x classes.
+      labels: batch x classes; a yes is above 1/2.
+    """
+    return jnp.mean((logits > 0) != (labels > 0.5), axis=-1)
+
+
 def l2_penalty(params: Any, *, kernels_only: bool = False) -> jax.Array:
     """Half the sum of the squared parameters.
 

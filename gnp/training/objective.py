@@ -39,6 +39,7 @@ class Objective:
       image_loss: the loss of each image, of its logits and its label.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
       l2_on_kernels_only: take only the parameters of `gnp.optimizer.decay.decayed`.
+      multi_label: whether an image has any number of the classes.
       label_smoothing: share of each label spread over all classes.
       distillation: how the loss is mixed with the distance to a teacher; None: there is none.
       weight_penalties: further terms that look at the parameters.
@@ -50,6 +51,7 @@ class Objective:
     image_loss: losses.ImageLoss = losses.cross_entropy
     l2: float = 0.0
     l2_on_kernels_only: bool = False
+    multi_label: bool = False
     label_smoothing: float = 0.0
     distillation: Distillation | None = None
     weight_penalties: Sequence[WeightPenalty] = ()
@@ -136,9 +138,10 @@ class Objective:
             epoch = step // self.steps_per_epoch
             penalties["weight"] = sum(term(params, epoch) for term in self.weight_penalties)
             loss += penalties["weight"]
+        errors = losses.decision_errors if self.multi_label else losses.top_k_errors
         return loss, {
             "loss": data_loss,
-            "error_rate": jnp.mean(losses.top_k_errors(logits, batch["label"])),
+            "error_rate": jnp.mean(errors(logits, batch["label"])),
             "penalties": penalties,
         }
 

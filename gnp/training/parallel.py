@@ -1,7 +1,7 @@
 """Mapping over devices: the only file that knows how many there are.
 
 State is one logical copy on all devices; batches are split over them along their first axis.
-`mean`, `total` and `device_index` are for use inside a mapped function.
+`mean`, `total`, `gathered` and `device_index` are for use inside a mapped function.
 """
 
 import collections
@@ -39,6 +39,11 @@ def mean(tree: PyTree, group_size: int | None = None) -> PyTree:
 def total(tree: PyTree) -> PyTree:
     """Sum over all devices of all processes."""
     return jax.lax.psum(tree, AXIS)
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """The parts of all devices of all processes, joined along their first axis."""
+    return jax.lax.all_gather(tree, AXIS, tiled=True)
 
 
 def device_index() -> jax.Array:

@@ -319,7 +319,7 @@ def test_a_class_of_the_test_table_alone_is_refused(folder, pairs, tmp_path):
     ("more", "sentence"),
     [
         ({"train_label": np.arange(14)}, "has 15 images and 14 labels"),
-        ({"train_label": np.zeros((15, 3))}, r"train_label has the shape \(15, 3\)"),
+        ({"train_label": np.zeros((15, 3, 1))}, r"train_label has the shape \(15, 3, 1\)"),
         ({"test_label": np.full(6, 7)}, "test cannot be used: the label of element 0 is 7"),
         ({"train_label": np.full(15, 0.5)}, "the label of element 0 is .*0.5.*; give the number"),
         ({"train_image": np.array([None] * 15)}, "cannot be read"),

@@ -28,7 +28,9 @@ class Predictions(NamedTuple):
     (['dog'], [[('dog', 0.75)]])
 
     Attributes:
-      probabilities: float32, images x classes; nan where the model computes no finite numbers.
+      probabilities: float32, images x classes; nan where the model computes no finite numbers. They
+        sum to one over the classes, or with loss=binary_cross_entropy each is that of a yes to its
+        class.
       class_names: in the order of the probabilities.
     """
 
@@ -68,6 +70,7 @@ class Predictor:
         prepare: EvalImage,
         class_names: Sequence[str],
         batch_size: int,
+        is_yes_or_no: bool = False,
     ):
         """Args:
         model: the classifier.
@@ -75,11 +78,13 @@ class Predictor:
         prepare: makes the model's input of an image.
         class_names: in the order of the outputs.
         batch_size: images that are computed at a time, at most; rounded up to the devices.
+        is_yes_or_no: whether each class has a probability for itself.
         """
+        probabilities = _each_for_itself if is_yes_or_no else jax.nn.softmax
 
         def step(variables, batch):
             logits = model.apply(variables, batch["image"], train=False)
-            return jax.nn.softmax(logits.astype(jnp.float32))
+            return probabilities(logits.astype(jnp.float32))
 
         self._step = parallel.map_eval_step(step, per_image=True)
         self._variables = parallel.replicate(dict(variables))
@@ -147,6 +152,12 @@ class Predictor:
     def _padded(count):
         devices = jax.local_device_count()
         return max(-(-count // devices), 1) * devices
+
+
+def _each_for_itself(logits):
+    """Sigmoids; nan, as softmax is, where no logit is the largest."""
+    is_finite = jnp.isfinite(logits.max(axis=-1, keepdims=True))
+    return jnp.where(is_finite, jax.nn.sigmoid(logits), jnp.nan)
 
 
 def _as_sequence(images):

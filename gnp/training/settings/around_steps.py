@@ -17,7 +17,7 @@ class EvaluationSettings:
 
     Attributes:
       every_n_epochs: epochs from one evaluation to the next.
-      label_smoothing, image_loss: as in training.
+      label_smoothing, image_loss, multi_label: as in training.
       with_top_5: report the top-5 error rate too.
       best_metric: smaller is better.
       patience: stop after so many evaluations without a better one; 0: never.
@@ -26,6 +26,7 @@ class EvaluationSettings:
     every_n_epochs: int
     label_smoothing: float
     image_loss: ImageLoss
+    multi_label: bool
     with_top_5: bool
     best_metric: str
     patience: int
@@ -46,6 +47,7 @@ class EvaluationSettings:
             every_n_epochs=config.evaluate_every_n_epochs,
             label_smoothing=config.label_smoothing,
             image_loss=image_loss_of(config),
+            multi_label=config.dataset.multi_label,
             with_top_5=config.compute_top_5_error_rate,
             best_metric=config.best_metric,
             patience=config.early_stopping_patience,

@@ -91,6 +91,7 @@ def check_fields(config: Any) -> None:
     for field, names in _names(config).items():
         if value_of(config, field) not in names:
             raise unknown_name(field, value_of(config, field), names)
+    _check_multi_label(config)
     for field, value in flatten(config.to_dict()).items():
         _check_size(field, value)
     for fields, low, high in _RANGES:
@@ -99,6 +100,27 @@ def check_fields(config: Any) -> None:
     if not 0 <= config.ema_decay < 1:
         raise UserError(
             f"ema_decay is {config.ema_decay}; it must be at least 0 and below 1, such as 0.999."
+        )
+
+
+def _check_multi_label(config):
+    """Checks the fields that an image with any number of classes rules out."""
+    if not config.dataset.multi_label:
+        return
+    if config.loss != "binary_cross_entropy":
+        raise UserError(
+            f"loss is {config.loss}, which is for one class per image, but dataset.multi_label is "
+            "True; set loss to binary_cross_entropy."
+        )
+    if config.label_smoothing:
+        raise UserError(
+            f"label_smoothing is {config.label_smoothing}, which takes from the one class of an "
+            "image for all others, but dataset.multi_label is True; set it to 0."
+        )
+    if config.compute_top_5_error_rate:
+        raise UserError(
+            "compute_top_5_error_rate is True, but with dataset.multi_label an image has no one "
+            "class to find among five; set it to False."
         )
 
 
@@ -139,6 +161,8 @@ def _names(config) -> dict[str, Iterable[str]]:
 def _best_metrics(config):
     prefixes = ("eval", "eval_ema") if config.ema_decay else ("eval",)
     names = ["error_rate", "loss"]
+    if config.dataset.multi_label:
+        names.append("map_error")
     if config.compute_top_5_error_rate:
         names.append("top_5_error_rate")
     return [f"{prefix}/{name}" for prefix in prefixes for name in names]

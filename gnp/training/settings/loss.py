@@ -30,8 +30,8 @@ class LossSettings:
 
     Attributes:
       image_loss: of each image.
-      l2, l2_on_kernels_only, label_smoothing, distillation, weight_penalties, gradient_penalties:
-        fields of `Objective`.
+      l2, l2_on_kernels_only, multi_label, label_smoothing, distillation, weight_penalties,
+        gradient_penalties: fields of `Objective`.
       pruned: what `threshold` makes of a number of steps; None: nothing is pruned.
       sparsity: shares of zeros as a function of the parameters.
     """
@@ -39,6 +39,7 @@ class LossSettings:
     image_loss: ImageLoss
     l2: float
     l2_on_kernels_only: bool
+    multi_label: bool
     label_smoothing: float
     distillation: Distillation | None
     weight_penalties: Sequence[WeightPenalty]
@@ -53,6 +54,7 @@ class LossSettings:
             image_loss=self.image_loss,
             l2=self.l2,
             l2_on_kernels_only=self.l2_on_kernels_only,
+            multi_label=self.multi_label,
             label_smoothing=self.label_smoothing,
             distillation=self.distillation,
             weight_penalties=self.weight_penalties,
@@ -81,6 +83,7 @@ class LossSettings:
             image_loss=image_loss_of(config),
             l2=config.l2_regularization,
             l2_on_kernels_only=config.no_weight_decay_on_bn,
+            multi_label=config.dataset.multi_label,
             label_smoothing=config.label_smoothing,
             distillation=_distillation(config),
             weight_penalties=_weight_penalties(config.regularization.weight),

@@ -57,6 +57,7 @@ ALWAYS = {
     "dataset.num_classes",
     "dataset.num_channels",
     "dataset.num_train_images",
+    "dataset.multi_label",
     "dataset.class_weights",
     "dataset.sampling",
     "dataset.label_noise",
