@@ -98,6 +98,16 @@ METHODS = {
     "momentum 0.5 + warmup + plain end": Method(
         (*_MOMENTUM, "gnp.ascent_decay=0.5", *_WARMUP, *_PLAIN_END), (1, 1.25, 1.5, 2)
     ),
+    "momentum + radius by loss": Method(
+        (
+            *_MOMENTUM,
+            "gnp.ascent_decay=0.5",
+            "gnp.shrink_r_below=0.58",  # a quarter of log 10, the loss of guessing
+            *_WARMUP,
+            *_PLAIN_END,
+        ),
+        (1, 1.25, 1.5, 2),
+    ),
     "twentieth of the batch": Method((*_SAM, "gnp.ascent_share=0.046875"), (2, 3, 4, 6)),
 }
 

@@ -65,6 +65,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.gnp = ml_collections.ConfigDict()
     config.gnp.r = 0.0  # radius of the perturbation; 0: standard training
     config.gnp.alpha = 0.0  # weight of the perturbed gradient; 1: SAM, 0: standard training
+    config.gnp.shrink_r_below = 0.0  # training loss below which r shrinks in proportion; 0: none
     config.gnp.norm_perturbations = False  # True: mix the unit gradient (the reference's default)
     config.gnp.sync_perturbations = False  # True: same as perturbation_batch=0
     # Images per perturbation group; unset: each device's batch; 0: the global batch.

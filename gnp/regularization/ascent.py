@@ -42,11 +42,13 @@ class StepGradients(NamedTuple):
       mixed: g, what the optimizer gets, before clipping.
       clean: g1, at θ; None after a step of one perturbed pass.
       weight: α·r of the step.
+      loss: of the step, the mean over all devices.
     """
 
     mixed: PyTree
     clean: PyTree | None
     weight: jax.Array | float
+    loss: jax.Array | float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Ascent:
       update: `(memory, StepGradients) -> memory`, after a penalized step.
       standard_step: `(gradient, memory) -> (gradient, memory)`, in standard steps between
         penalized ones: what the optimizer gets, and what is remembered.
+      radius_factor: `memory -> factor` of r in this step.
     """
 
     direction: Callable[[PyTree, PyTree, PyTree, jax.Array | None], PyTree]
@@ -76,6 +79,7 @@ class Ascent:
     is_wanted: Callable[[jax.Array, PyTree], jax.Array] | None = None
     update: Callable[[PyTree, StepGradients], PyTree] = lambda memory, gradients: memory
     standard_step: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]] = lambda g, memory: (g, memory)
+    radius_factor: Callable[[PyTree], jax.Array | float] = lambda memory: 1.0
 
     @property
     def has_memory(self) -> bool:

@@ -172,7 +172,8 @@ def value_and_grad(
 
     def passes(memory, args, kwargs, step, key):
         params = _chosen(args, argnums)
-        radius, weight = _at_step(r, step, "r"), _at_step(alpha, step, "alpha")
+        radius = _at_step(r, step, "r") * form.ascent.radius_factor(memory)
+        weight = _at_step(alpha, step, "alpha")
 
         def loss_of(params):
             result = loss_fn(*_with_chosen(args, argnums, params), **kwargs)
@@ -214,8 +215,9 @@ def value_and_grad(
 
     def apply(memory, *args, step=None, ascent_key=None, **kwargs):
         outcome, weight = passes(memory, args, kwargs, step, ascent_key)
-        mixed, clean = average((outcome.gradient, outcome.clean))
-        memory = form.ascent.update(memory, StepGradients(mixed, clean, weight))
+        loss = outcome.value[0] if has_aux else outcome.value
+        mixed, clean, loss = average((outcome.gradient, outcome.clean, loss))
+        memory = form.ascent.update(memory, StepGradients(mixed, clean, weight, loss))
         return result_of(outcome), memory
 
     return StatefulValueAndGrad(form.ascent.init, apply) if form.ascent.has_memory else penalized

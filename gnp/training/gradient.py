@@ -131,12 +131,13 @@ def make_gradient(
         gradient, batch_stats, metrics = parallel.mean(
             (of_device.gradient, of_device.batch_stats, of_device.metrics)
         )
-        r, alpha = _strength(penalty if is_penalized else None, state.step)
+        r, alpha = _strength(penalty if is_penalized else None, state)
         metrics |= {"r": r, "alpha": alpha, "lambda": r * alpha}
         memory = state.ascent_memory
         if memory is not None and is_penalized:
             clean = parallel.mean(of_device.clean_gradient)
-            memory = penalty.form.ascent.update(memory, StepGradients(gradient, clean, r * alpha))
+            found = StepGradients(gradient, clean, r * alpha, metrics["loss"])
+            memory = penalty.form.ascent.update(memory, found)
         elif memory is not None:
             gradient, memory = penalty.form.ascent.standard_step(gradient, memory)
         return StepGradient(gradient, batch_stats, memory, metrics)
@@ -157,8 +158,11 @@ def _keys(state, groups, index):
     return dict(zip(STREAMS, keys, strict=True)), jax.random.fold_in(shared_key, _ASCENT_STREAM)
 
 
-def _strength(penalty, step):
-    return (0.0, 0.0) if penalty is None else (penalty.r(step), penalty.alpha(step))
+def _strength(penalty, state):
+    if penalty is None:
+        return 0.0, 0.0
+    r = penalty.r(state.step) * penalty.form.ascent.radius_factor(state.ascent_memory)
+    return r, penalty.alpha(state.step)
 
 
 def _one_pass(loss_fn, state):
@@ -177,11 +181,12 @@ def _all_passes(loss_fn, state, group, objective, penalty, average, ascent_key):
         stats = aux["batch_stats"] if bn_policy == "both" and aux else state.batch_stats
         return loss_fn(params, stats)
 
+    r, alpha = _strength(penalty, state)
     result = penalized_gradient(
         lambda params: loss_fn(params, state.batch_stats, images=part, **first_pass_arguments),
         state.params,
-        r=penalty.r(state.step),
-        alpha=penalty.alpha(state.step),
+        r=r,
+        alpha=alpha,
         form=form,
         memory=state.ascent_memory,
         key=ascent_key,

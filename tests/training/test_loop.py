@@ -61,6 +61,7 @@ def test_two_runs_are_equal_to_the_last_digit(tmp_path, uninterrupted):
         {"gnp.surrogate_gap": 0.3, "gnp.norm_perturbations": True},
         {"gnp.every": 2, "gnp.reuse": 0.7},
         {"gnp.when.steep": True},
+        {"gnp.shrink_r_below": 2.0},
         {"gnp.ascent": "momentum", "gnp.alpha": 1.0, "gnp.when.last_epoch": 2},
         {
             "gnp.ascent": "friendly",

@@ -38,6 +38,7 @@ _AT_LEAST_ZERO = (
     "gnp.r",
     "gnp.alpha",
     "gnp.surrogate_gap",
+    "gnp.shrink_r_below",
     "gnp.reuse",
     "gnp.warmup_epochs",
     "gnp.warmup_steps",

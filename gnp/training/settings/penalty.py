@@ -12,6 +12,7 @@ from gnp.errors import UserError
 from gnp.regularization.ae_sam import where_steep
 from gnp.regularization.ascent import STEEPEST, Ascent, ascent, restricted
 from gnp.regularization.epochs import Epochs
+from gnp.regularization.following import following_loss
 from gnp.regularization.look_sam import look_sam
 from gnp.regularization.passes import PenaltyForm
 from gnp.regularization.penalized_steps import PenalizedSteps, probability_schedule
@@ -36,6 +37,7 @@ class PenaltySettings:
       probability: that a step is penalized, a schedule made of the number of steps of the run;
         None: no samples are drawn.
       where_steep: whether each step asks its gradient too (AE-SAM).
+      shrink_r_below: training loss below which r shrinks in proportion to it; 0: r does not.
     """
 
     r: float
@@ -48,6 +50,7 @@ class PenaltySettings:
     every: int
     probability: Callable[..., optax.Schedule] | None
     where_steep: bool
+    shrink_r_below: float
 
     @classmethod
     def from_config(cls, config: Any) -> "PenaltySettings":
@@ -78,6 +81,7 @@ class PenaltySettings:
             every=_one_of_two("gnp.every", gnp.every, "gnp.when.every", gnp.when.every, unset=1),
             probability=_probability(config),
             where_steep=gnp.when.steep,
+            shrink_r_below=gnp.shrink_r_below,
         )._checked()
 
     def _checked(self):
@@ -114,9 +118,12 @@ class PenaltySettings:
         return STEEPEST if self.is_off else self._form(total_steps=1).ascent
 
     def _form(self, total_steps):
-        if not self.where_steep:
-            return self.form
-        return dataclasses.replace(self.form, ascent=where_steep(self.form.ascent, total_steps))
+        ascent = self.form.ascent
+        if self.where_steep:
+            ascent = where_steep(ascent, total_steps)
+        if self.shrink_r_below:
+            ascent = following_loss(ascent, self.shrink_r_below)
+        return dataclasses.replace(self.form, ascent=ascent)
 
     def in_steps(self, steps_per_epoch: int, total_steps: int) -> Penalty | None:
         """The penalty of a step, its strength as schedules of the step; None if it is off."""
