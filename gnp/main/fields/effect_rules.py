@@ -90,8 +90,8 @@ PENALTY_RULES = (
         "hybrid_config.p_end gnp.norm_perturbations gnp.warmup_epochs gnp.warmup_steps gnp.mode "
         "gnp.ascent gnp.ascent_decay gnp.ascent_steps gnp.ascent_share gnp.perturb "
         "gnp.shrink_r_below gnp.surrogate_gap gnp.every gnp.reuse gnp.bn_policy "
-        "gnp.when.first_epoch gnp.when.last_epoch gnp.when.every_n_epochs gnp.when.every gnp.when.probability "
-        "gnp.when.steep",
+        "gnp.when.first_epoch gnp.when.last_epoch gnp.when.every_n_epochs gnp.when.every "
+        "gnp.when.probability gnp.when.steep",
         lambda c: not _is_standard(c),
         _STANDARD,
     ),
