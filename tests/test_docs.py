@@ -45,6 +45,8 @@ def test_python_runs(code, capsys, tmp_path, monkeypatch):
         assert names["loss"] < 1e-3
     elif "loss" in names:
         assert np.isfinite(names["loss"])
+    elif "precision" in names:
+        assert 0 < names["precision"] <= 1
     elif "run" in names:
         assert names["found"].probabilities.shape == (2, 10)
     else:
