@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
 from gnp.ds_pipeline import (
@@ -145,6 +144,8 @@ def build_source(
 
 def _try_augmentation(source):
     """Makes one batch, to know before training that a registered augmentation can."""
+    import jax  # a pipeline of one's own loop does without
+
     batch = next(iter(source.train_batches(0)))
     jax.eval_shape(source.prepare, source.device_data, batch)
 
