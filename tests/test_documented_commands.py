@@ -82,6 +82,7 @@ def check_module(name, *arguments):
 def known_flags():
     """Returns the names of the flags of all commands."""
     files = [*(ROOT / "gnp" / "main").rglob("*.py"), *(ROOT / "benchmark").glob("*.py")]
+    files.append(ROOT / "tests/run_blocks.py")
     text = "".join(file.read_text() for file in files)
     return set(re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\(\s*"--)(\w+)"', text))
 
