@@ -18,6 +18,7 @@ from gnp.main.main import run as train
 from gnp.main.sharpness import open_whole_set
 from gnp.runs.metrics import read_metrics
 from gnp.training.average_precision import average_precisions
+from tests.main import test_processes
 
 CLASSES = ["left", "right", "below"]
 FIELDS = (
@@ -160,6 +161,23 @@ def test_the_data_are_shown(file, tmp_path, capsys, monkeypatch):
     inspect_data.inspect(config_of(file), tmp_path / "data.png")
     named = ", ".join(f"{n} {c}" for n, c in zip(CLASSES, LABELS.sum(axis=0), strict=True))
     assert f"eval: 42 images ({named})" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_processes_rank_all_images_as_one_does(file, tmp_path):
+    fields = (*FIELDS, f"dataset.data_dir={file}", "dataset.num_train_images=0", "total_epochs=1")
+    flags = [f"--config.{field}" for field in (*fields, "gnp.perturbation_batch=4")]
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        started = test_processes.start(folder, flags, processes=processes, devices=4 // processes)
+        codes, output = test_processes.finish(started)
+        assert codes == [0] * processes, output
+        found.append(test_processes.metrics_in(folder)[-1])
+    one, two = found
+    assert one["eval/num_images"] == two["eval/num_images"] == 42
+    assert two["eval/mean_average_precision"] == pytest.approx(one["eval/mean_average_precision"])
+    assert two["eval/error_rate"] == pytest.approx(one["eval/error_rate"])
 
 
 def test_one_class_per_image_may_be_learnt_as_yes_or_no(tmp_path):
