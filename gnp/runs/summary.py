@@ -1,5 +1,6 @@
 """summary.json: what came out of a run, in what time, on what."""
 
+import contextlib
 import datetime
 import logging
 import math
@@ -15,7 +16,7 @@ import numpy as np
 
 import gnp
 from gnp.errors import CannotWriteError, UserError
-from gnp.files import json_text, write_atomically
+from gnp.files import json_text, read_json, write_atomically
 from gnp.report.curves import draw_curves
 from gnp.report.overfitting import find_overfitting
 from gnp.report.sparsity import SPARSITY_TABLE, write_sparsity
@@ -96,6 +97,7 @@ def write_results(
     Returns:
       The files that are not there; a warning says why.
     """
+    summary = _ended_as_before(folder / SUMMARY_FILE, summary)
     overfitting = summary["parted"]
     marks = {"best": summary["best"]["step"], "overfitting": overfitting and overfitting["step"]}
     marks |= {
@@ -120,6 +122,15 @@ def write_results(
             _log.warning("%s", error)
             lost.append(name)
     return lost
+
+
+def _ended_as_before(file, summary):
+    """The summary, with the end that it has on disk if nothing was trained since."""
+    with contextlib.suppress(UserError, OSError):
+        before = read_json(file)
+        if all(before.get(name) == summary[name] for name in ("steps", "seconds")):
+            return summary | {"ended": before.get("ended", summary["ended"])}
+    return summary
 
 
 def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:

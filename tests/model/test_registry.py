@@ -7,12 +7,12 @@ from flax import linen as nn
 
 from gnp.errors import UserError
 from gnp.model import create_model, model_names, register_model, registry
+from tests import registries
 
 
 @pytest.fixture(autouse=True)
 def _own_table(monkeypatch):
-    model_names()  # loads the families
-    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+    registries.forget_after(monkeypatch)
 
 
 class Tiny(nn.Module):

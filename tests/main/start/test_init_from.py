@@ -151,7 +151,7 @@ def test_a_head_of_as_many_other_classes_starts_afresh_and_is_named(first, tmp_p
     ],
 )
 def test_how_classes_differ(theirs, difference):
-    assert init_from._difference(theirs, ("a", "b")) == difference
+    assert init_from.class_difference(theirs, ("a", "b")) == difference
 
 
 def test_other_classes_are_refused_if_there_is_no_head_to_start_afresh(first):
