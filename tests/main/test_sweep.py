@@ -11,6 +11,7 @@ import pytest
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.start.methods import METHODS, fields_of
+from gnp.main.start.trainings import _without_slurm
 from gnp.main.sweep import grid
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -118,6 +119,14 @@ def test_a_sweep_trains_compares_and_tells_what_diverged(tmp_path):
     assert "1 of 2 trainings failed: base_lr=1e30, seed 0 could not continue: " in result.stderr
     (row,) = json.loads((tmp_path / "report/report.json").read_text())["groups"]
     assert row["num_seeds"] == 1
+
+
+@pytest.mark.parametrize("given", [["--slurm=-G 1"], ["--slurm", "-G 1"], ["-slurm=-G 1"]])
+def test_tasks_get_the_command_without_slurm(given):
+    assert list(_without_slurm(["--seeds=0,1", *given, "--parallel=2"])) == [
+        "--seeds=0,1",
+        "--parallel=2",
+    ]
 
 
 def test_slurm_gets_this_command_as_a_job_array(tmp_path):

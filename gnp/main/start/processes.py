@@ -43,10 +43,11 @@ def train_missing(trainings: Sequence[Any], parallel: int) -> list[str]:
     done = len(trainings) - len(waiting)
     _say(f"{done} of {len(trainings)} trainings are there already.")
     failed, refused, running = [], [], []
-    with _PassedOn(running) as signals:
+    with _Signals() as signals:
         while running or (waiting and not refused and not signals.number):
             while waiting and len(running) < parallel and not refused and not signals.number:
                 running.append(_Process(waiting.popleft(), parallel, running))
+            signals.pass_on(running)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             for process in [p for p in running if p.has_ended()]:
                 running.remove(process)
@@ -121,8 +122,8 @@ def _gpus(slot, parallel):
     return {_GPUS: ",".join(listed[slot::parallel])} if len(listed) >= parallel else {}
 
 
-class _PassedOn:
-    """Passes signals on to processes while it is open.
+class _Signals:
+    """Notes signals while it is open, to pass them on when all processes are known.
 
     Attributes:
       number: of the first signal; None: none came.
@@ -130,22 +131,27 @@ class _PassedOn:
 
     number: int | None = None
 
-    def __init__(self, processes: list[_Process]):
-        self._processes = processes
+    def __init__(self):
+        self._waiting = collections.deque()
 
     def __enter__(self):
-        self._previous = {number: signal.signal(number, self._pass) for number in _SIGNALS}
+        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
+
+    def pass_on(self, processes):
+        while self._waiting:
+            number = self._waiting.popleft()
+            for process in processes:
+                process.send(number)
 
     def __exit__(self, *exception):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _pass(self, number, frame):
+    def _note(self, number, frame):
         del frame
         self.number = self.number or number
-        for process in list(self._processes):
-            process.send(number)
+        self._waiting.append(number)
 
 
 def _say(line):

@@ -12,7 +12,7 @@ from gnp.main.config import load_config
 from gnp.main.saved.trained import read_trained, run_of
 from gnp.main.start.build import build_model
 from gnp.main.start.init_from import class_difference
-from gnp.runs.data_file import read_run_data
+from gnp.runs.data_file import DATA_FILE, read_run_data
 from gnp.runs.folder import CONFIG_FILE, TEACHER_FILE
 from gnp.training.checkpoints.saved_variables import find_checkpoints
 from gnp.training.distillation import TaughtSource, Teacher
@@ -43,10 +43,15 @@ def with_teacher(source: DataSource, config: Any, folder: pathlib.Path) -> Any:
             "RUN/checkpoints/STEP."
         )
     trained = read_trained(path)
+    data = read_run_data(run)
+    if data is None:
+        raise UserError(
+            f"distill.run {path} has no {DATA_FILE}, which says how its images are normalized; "
+            "start its training command once more, which adds it."
+        )
     theirs = load_config(str(run / CONFIG_FILE), [])
     _check_fits(path, theirs, trained, source)
     _check_same(path, int(fingerprint(trained.variables)), folder)
-    data = read_run_data(run)
     return TaughtSource(
         source, Teacher(build_model(theirs), trained.variables, data.mean, data.std)
     )

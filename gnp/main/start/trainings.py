@@ -125,11 +125,21 @@ def _of_task(trainings, task):
     return trainings[int(task)]
 
 
+def _without_slurm(arguments):
+    """The arguments without --slurm=OPTIONS, or --slurm and OPTIONS."""
+    kept = iter(arguments)
+    for argument in kept:
+        name, has_value, _ = argument.partition("=")
+        if name.lstrip("-") != "slurm":
+            yield argument
+        elif not has_value:
+            next(kept)
+
+
 def _submit(count):
     """Submits this command as a job array, without --slurm."""
     module = sys.modules["__main__"].__spec__.name
-    arguments = [a for a in sys.argv[1:] if a.lstrip("-").partition("=")[0] != "slurm"]
-    command = shlex.join([sys.executable, "-P", "-m", module, *arguments])
+    command = shlex.join([sys.executable, "-P", "-m", module, *_without_slurm(sys.argv[1:])])
     at_once = f"%{flags.FLAGS.parallel}" if flags.FLAGS.parallel > 1 else ""
     options = shlex.split(flags.FLAGS.slurm)
     try:

@@ -82,3 +82,10 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher, tmp_path, overrides, se
         train(tmp_path, *overrides)
     assert sentence in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_teacher_of_an_older_version_is_refused(teacher, tmp_path):
+    moved = shutil.copytree(teacher, tmp_path / "teacher")
+    (moved / "data.json").unlink()
+    with pytest.raises(UserError, match=r"has no data\.json, which says how its images are norm"):
+        train(tmp_path / "runs", f"distill.run={moved}")
