@@ -82,6 +82,15 @@ def summarize(
     }
 
 
+def ended_as_before(folder: pathlib.Path, summary: dict) -> dict:
+    """The summary, with the time of the end that the folder's has if nothing was trained since."""
+    with contextlib.suppress(UserError, OSError):
+        before = read_json(folder / SUMMARY_FILE)
+        if all(before.get(name) == summary[name] for name in ("steps", "seconds")):
+            return summary | {"ended": before.get("ended", summary["ended"])}
+    return summary
+
+
 def write_results(
     folder: pathlib.Path, summary: Mapping, metrics: Sequence[dict], *, is_saved: bool
 ) -> list[str]:
@@ -97,7 +106,6 @@ def write_results(
     Returns:
       The files that are not there; a warning says why.
     """
-    summary = _ended_as_before(folder / SUMMARY_FILE, summary)
     overfitting = summary["parted"]
     marks = {"best": summary["best"]["step"], "overfitting": overfitting and overfitting["step"]}
     marks |= {
@@ -122,15 +130,6 @@ def write_results(
             _log.warning("%s", error)
             lost.append(name)
     return lost
-
-
-def _ended_as_before(file, summary):
-    """The summary, with the end that it has on disk if nothing was trained since."""
-    with contextlib.suppress(UserError, OSError):
-        before = read_json(file)
-        if all(before.get(name) == summary[name] for name in ("steps", "seconds")):
-            return summary | {"ended": before.get("ended", summary["ended"])}
-    return summary
 
 
 def over_all(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from gnp.errors import NotSavedError
 from gnp.runs.config_file import Change
-from gnp.runs.summary import summarize, write_results
+from gnp.runs.summary import ended_as_before, summarize, write_results
 from gnp.training import nonfinite, parallel
 from gnp.training.checkpoints.manager import Checkpoints, open_checkpoints
 from gnp.training.checkpoints.saving import Saver
@@ -86,17 +86,11 @@ def train(settings: Settings, **job: Any) -> dict:
 
 
 class _End(NamedTuple):
-    """How a run ended.
-
-    Attributes:
-      position: where.
-      records: all metrics and timings.
-      saved_step: of the newest checkpoint on disk; 0: there is none.
-    """
+    """How a run ended."""
 
     position: Position
     records: Records
-    saved_step: int
+    saved_step: int  # of the newest checkpoint on disk; 0: there is none
 
 
 def _write_end(job, end):
@@ -109,6 +103,7 @@ def _write_end(job, end):
         stopped_early=settings.evaluation.is_patience_over(end.position),
         batch_size=settings.batch_size,
     )
+    summary = ended_as_before(job.folder, summary)
     lost = list(end.records.lost)
     if end.saved_step < end.position.step:
         lost.insert(0, f"the checkpoint of step {end.position.step}")

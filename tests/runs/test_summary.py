@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gnp.errors import UserError
-from gnp.runs.summary import summarize, write_results
+from gnp.runs.summary import ended_as_before, summarize, write_results
 from gnp.training.position import Position
 
 LINES = [
@@ -75,3 +75,12 @@ def test_the_curves_mark_where_a_field_was_changed(tmp_path, monkeypatch):
     lines = [LINES[0], {"step": 4, "config/base_lr": 0.05}, *LINES[1:]]
     write_results(tmp_path, summary_of(lines), lines, is_saved=True)
     assert drawn == {"best": 8, "overfitting": None, "base_lr = 0.05": 4}
+
+
+def test_the_time_of_the_end_changes_only_where_something_was_trained(tmp_path):
+    first = summary_of(LINES) | {"ended": "2026-01-01T00:00:00+00:00"}
+    write_results(tmp_path, first, LINES, is_saved=True)
+    again = summary_of(LINES)
+    assert ended_as_before(tmp_path, again)["ended"] == first["ended"]
+    assert ended_as_before(tmp_path, again | {"steps": 16})["ended"] == again["ended"]
+    assert ended_as_before(tmp_path / "other", again) == again
