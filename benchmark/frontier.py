@@ -2,7 +2,7 @@
 
 python -m benchmark.frontier [--config=config/digits_noise.py] [--seeds=5] [--choose_seeds=3]
     [--methods=standard,penalty,...] ["--fields=FIELD=VALUE;..."] [--working_dir=DIR]
-    [--scale_radii=1] [--out=DIR]
+    [--radii=A,B,...] [--out=DIR]
 
 Each method first chooses its radius among as many candidates as every other, by the mean error on
 images held out from the training set; no test image is used. Then it trains with seeds of its own,
@@ -52,11 +52,11 @@ class Method(NamedTuple):
     fields: tuple[str, ...]
     candidates: tuple[float, ...] = ()
 
-    def scaled(self, scale: float) -> "Method":
-        """The method with other radii to choose from; what is no radius stays."""
-        if "gnp.r={x}" not in self.fields:
+    def with_radii(self, radii: Sequence[float] | None) -> "Method":
+        """The method that chooses among these radii; the same if it chooses no radius."""
+        if radii is None or "gnp.r={x}" not in self.fields:
             return self
-        return self._replace(candidates=tuple(round(scale * x, 6) for x in self.candidates))
+        return self._replace(candidates=tuple(radii))
 
 
 _OFF = ("gnp.r=0", "gnp.alpha=0")
@@ -187,7 +187,7 @@ def _measured(runs, reference):
 
 def _choose(name, arguments, folder) -> tuple[float | None, dict[str, float]]:
     """The candidate with the lowest mean error on held-out images, and the errors of all."""
-    candidates = METHODS[name].scaled(arguments.scale_radii).candidates
+    candidates = METHODS[name].with_radii(arguments.radii).candidates
     seeds = range(_FIRST_SEED_TO_CHOOSE, _FIRST_SEED_TO_CHOOSE + arguments.choose_seeds)
     errors = {}
     for candidate in tqdm(candidates, f"radius of {name}", disable=None):
@@ -246,6 +246,10 @@ def _passes(config: Any, steps: int) -> float:
     return float(1 + share * (penalty.form.num_passes - 1))
 
 
+def _numbers(text):
+    return [float(number) for number in text.split(",")]
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = options.parser("frontier", __doc__)
@@ -254,9 +258,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--fields", default="", help="changes to the config, FIELD=VALUE;...")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds, from 0")
     parser.add_argument("--choose_seeds", type=int, default=3, help="seeds of each candidate")
-    parser.add_argument(
-        "--scale_radii", type=float, default=1, help="multiplies all radii to choose from"
-    )
+    parser.add_argument("--radii", type=_numbers, help="to choose from, instead of each method's")
     parser.add_argument("--noisy_only", action="store_true", help="no training on right labels")
     parser.add_argument("--working_dir", help="keeps the runs; existing runs resume")
     parser.add_argument("--out", help="the folder for table, picture and JSON")

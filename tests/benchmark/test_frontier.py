@@ -61,9 +61,10 @@ def test_every_method_has_as_many_candidates_and_fields_that_go_together(monkeyp
     assert passes["late phase"] == pytest.approx(1 + 8 / 30)
 
 
-def test_radii_are_scaled_and_nothing_else():
-    assert frontier.METHODS["penalty"].scaled(0.4).candidates == (0.1, 0.2, 0.4, 0.8)
-    assert frontier.METHODS["L2"].scaled(0.4) == frontier.METHODS["L2"]
+def test_other_radii_are_those_of_all_methods_that_choose_one():
+    radii = frontier.parse_arguments(["--radii=0.1,0.25"]).radii
+    assert frontier.METHODS["penalty"].with_radii(radii).candidates == (0.1, 0.25)
+    assert frontier.METHODS["L2"].with_radii(radii) == frontier.METHODS["L2"]
 
 
 def test_command_chooses_on_held_out_images_and_writes_table_picture_and_json(tmp_path, capsys):
