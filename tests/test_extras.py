@@ -75,7 +75,9 @@ def call(programs, command, folder):
     if "--run=runs" in words:
         (summary,) = folder.glob("runs/**/summary.json")
         words = [word.replace("--run=runs", f"--run={summary.parent}") for word in words]
-    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # Devices are those of the machine, not the virtual ones of other tests.
+    ours = ("PYTHONPATH", "JAX_NUM_CPU_DEVICES")
+    outside = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         [programs / words[0], *words[1:]],
         cwd=folder,

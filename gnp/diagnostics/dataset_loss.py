@@ -1,5 +1,6 @@
 """Loss, gradient and Hessian products over a whole data set, as functions of the parameters."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -171,7 +172,7 @@ def _group_starts(size, group_size):
     if group_size and size % group_size:
         raise UserError(
             f"A device's part of a batch is {size} images, which do not divide into groups of "
-            f"--m={group_size}; choose another m, or a --config.batch_size of a multiple of "
-            f"{group_size} per device."
+            f"--m={group_size}; choose another m, such as {math.gcd(size, group_size)}, or a "
+            f"--config.batch_size of a multiple of {group_size} per device."
         )
     return range(0, size, group_size or size)

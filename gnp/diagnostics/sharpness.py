@@ -116,15 +116,16 @@ def measure_sharpness(
             counter.update()
             return ravel_pytree(product)[0]
 
+        # First, as it ends where the batches do not divide into groups of m.
+        worst_case = worst_case_over_groups(
+            whole_set, params, batch_stats, settings, jax.random.fold_in(key, _ASCENT)
+        )
+        counter.update()
         loss, error_rate = whole_set.loss_and_error(params, batch_stats)
         gradient = whole_set.gradient(params, batch_stats)
         counter.update(2)
         spectrum_figures = _spectrum(hessian_product, flat.size, settings, key)
         mean, mean_error = _mean_sharpness(loss_at, params, loss, settings, key)
-        worst_case = worst_case_over_groups(
-            whole_set, params, batch_stats, settings, jax.random.fold_in(key, _ASCENT)
-        )
-        counter.update()
     return {
         "num_images": whole_set.num_images,
         "num_parameters": flat.size,

@@ -143,10 +143,11 @@ def test_m_sharpness_is_the_mean_over_groups(state, whole_set):
     assert worst_case_over_groups(whole_set, state.params, state.batch_stats, one, KEY) > found
 
 
-def test_groups_that_do_not_divide_are_refused(state, whole_set):
-    settings = SharpnessSettings(m=3)
-    with pytest.raises(UserError, match="4 images, which do not divide into groups of --m=3"):
-        worst_case_over_groups(whole_set, state.params, state.batch_stats, settings, KEY)
+def test_groups_that_do_not_divide_are_refused_before_any_pass(state, whole_set, monkeypatch):
+    monkeypatch.setattr(whole_set, "loss_and_error", lambda *inputs: pytest.fail("a pass"))
+    settings = SharpnessSettings(m=6)
+    with pytest.raises(UserError, match=r"4 images, .* groups of --m=6; .* such as 2, or"):
+        measure_sharpness(whole_set, state.params, state.batch_stats, settings)
 
 
 def test_a_set_too_large_to_be_kept_is_read_again(state, whole_set, monkeypatch):
