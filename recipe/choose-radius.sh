@@ -10,7 +10,7 @@ shift
 begin "a table of validation errors by radius; train with the best one." "0 1"
 read -ra radii <<<"${RADII:-0.05 0.1 0.2 0.5 1 2}"
 "$python" -P -m gnp.main.compare --config="$root/config/$config.py" \
-    --working_dir="$working_dir/choose-radius" --out="$working_dir/report/$recipe" \
+    --working_dir="$working_dir/choose-radius" --out="$report" \
     --methods="standard$(printf ",gnp:%s" "${radii[@]}")" --seeds="${SEEDS// /,}" \
     --parallel="${JOBS:-1}" --config.gnp.alpha="${ALPHA:-0.8}" --config.use_test_set=False \
     ${smoke[@]+"${smoke[@]}"} "$@"

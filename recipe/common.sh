@@ -51,36 +51,12 @@ train() {
         "${@:2}" | tee >(cat >&2) | sed -n 's/^Run: //p'
 }
 
-# train_seeds CONFIG [FLAG...]: trains once for each of SEEDS and adds the folders to $runs.
-# In a Slurm array, each task trains one of the seeds.
-train_seeds() {
-    local seed task=${SLURM_ARRAY_TASK_ID:-}
-    local -a seeds
-    read -ra seeds <<<"$SEEDS"
-    if [[ -n $task ]]; then
-        if ((task >= ${#seeds[@]})); then
-            echo "Task $task of the array has no seed, as SEEDS are $SEEDS;" \
-                "submit with --array=0-$((${#seeds[@]} - 1))." >&2
-            exit 2
-        fi
-        seeds=("${seeds[task]}")
-    fi
-    for seed in "${seeds[@]}"; do
-        runs+=("$(train "$1" --config.init_seeds="$seed" --config.seeds="$seed" "${@:2}")")
-    done
-}
-
-# compare: writes a table and plots of all $runs to $working_dir. In a Slurm array, they include the
-# finished runs of other tasks, so the last task compares all of them.
-compare() {
-    local index
-    for index in ${SLURM_ARRAY_TASK_ID:+"${!runs[@]}"}; do # the runs of all seeds
-        case ${runs[index]} in
-            *seed=*) runs[index]="${runs[index]%seed=*}seed=*" ;;
-            *) runs[index]=${runs[index]%/*} ;; # in the reference's path
-        esac
-    done
-    "$python" -P -m gnp.main.report "${runs[@]/#/--runs=}" --out="$working_dir/report/$recipe"
+# sweep CONFIG [FLAG...]: trains config/CONFIG.py in $working_dir with each of SEEDS, JOBS trainings at
+# the same time, and compares them in $report. FLAGs are those of gnp sweep. In a Slurm array, each task
+# trains one of them, and the last task compares all.
+sweep() {
+    "$python" -P -m gnp.main.sweep --config="$root/config/$1.py" --working_dir="$working_dir" \
+        --out="$report" --seeds="${SEEDS// /,}" --parallel="${JOBS:-1}" "${@:2}"
 }
 
 # expected CONFIG: prints what config/CONFIG.py says of hardware, time, test error and their source.
@@ -90,12 +66,12 @@ expected() {
 }
 
 # begin EXPECTED [SEEDS]: every recipe starts with this. WORKING_DIR is the folder for runs, SEEDS the
-# seeds. SMOKE=1 reduces any recipe to a few short epochs of generated images, as a test; $smoke holds
+# seeds; $report is the folder for the comparison. SMOKE=1 reduces any recipe to a few short epochs of generated images, as a test; $smoke holds
 # the flags that make the model of the recipe small.
 begin() {
     recipe=$(basename "$0" .sh)
     working_dir=${WORKING_DIR:-$root/runs}
-    runs=()
+    report=$working_dir/report/$recipe
     prepare_environment data
     if [[ ${SMOKE:-} == 1 ]]; then
         SEEDS=${SEEDS:-0}
@@ -111,13 +87,6 @@ begin() {
         smoke=()
         echo "$recipe: $1" >&2
     fi
-}
-
-# at_once N: waits until fewer than N trainings run in the background.
-at_once() {
-    while (($(jobs -rp | wc -l) >= $1)); do
-        wait -n
-    done
 }
 
 # measure_sharpness FOLDER: measures how sharp the minimum of each finished run in a folder is.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fine-tunes a vision transformer on photographs, without the penalty and with it.
-# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] fine-tune.sh WEIGHTS [--config.FIELD=VALUE ...]
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] fine-tune.sh WEIGHTS [--config.FIELD=VALUE ...]
 # WEIGHTS is a .npz file of `gnp convert` or the folder of a run. Name your photographs by
 # --config.dataset.data_dir=FOLDER. A smoke test needs neither: it trains the weights first, on other
 # classes and images of another size.
@@ -25,9 +25,5 @@ if [[ -z $weights ]]; then
     weights=$(working_dir=$working_dir/pretrained train fine_tune "${smoke[@]}" "${seed[@]}" \
         --config.dataset.num_classes=10 --config.dataset.image_size=16)
 fi
-for penalty in "--config.gnp.r=0 --config.gnp.alpha=0" ""; do
-    read -ra flags <<<"$penalty"
-    working_dir=$working_dir/fine-tuned train_seeds fine_tune --config.init_from="$weights" \
-        ${smoke[@]+"${smoke[@]}"} ${flags[@]+"${flags[@]}"} "$@"
-done
-compare
+working_dir=$working_dir/fine-tuned sweep fine_tune --variant="gnp.r=0 gnp.alpha=0" --variant="" \
+    --config.init_from="$weights" ${smoke[@]+"${smoke[@]}"} "$@"

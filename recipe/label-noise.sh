@@ -17,36 +17,32 @@ if [[ ${SMOKE:-} == 1 ]]; then
 fi
 begin "225 trainings of half a minute, two hours on two CPU cores." "0 1 2 3 4"
 declare -A methods=(
-    [standard]="--config.gnp.r=0 --config.gnp.alpha=0"
-    [l2_3e-3]="--config.gnp.r=0 --config.gnp.alpha=0 --config.l2_regularization=3e-3"
-    [l2_1e-2]="--config.gnp.r=0 --config.gnp.alpha=0 --config.l2_regularization=1e-2"
-    [label_smoothing]="--config.gnp.r=0 --config.gnp.alpha=0 --config.label_smoothing=0.1"
-    [random]="--config.gnp.r=1 --config.gnp.alpha=0.8 --config.gnp.ascent=random"
-    [sam]="--config.gnp.r=0.5 --config.gnp.alpha=1"
-    [penalty]="--config.gnp.r=1 --config.gnp.alpha=0.8"
-    [zero_warmup]="--config.gnp.r=1 --config.gnp.alpha=0.8 --config.gr_warmup_strategy=zero
-        --config.gnp.warmup_epochs=3"
-    [exact]="--config.gnp.r=0.5 --config.gnp.alpha=0.8 --config.gnp.mode=exact"
+    [standard]="gnp.r=0 gnp.alpha=0"
+    [l2_3e-3]="gnp.r=0 gnp.alpha=0 l2_regularization=3e-3"
+    [l2_1e-2]="gnp.r=0 gnp.alpha=0 l2_regularization=1e-2"
+    [label_smoothing]="gnp.r=0 gnp.alpha=0 label_smoothing=0.1"
+    [random]="gnp.r=1 gnp.alpha=0.8 gnp.ascent=random"
+    [sam]="gnp.r=0.5 gnp.alpha=1"
+    [penalty]="gnp.r=1 gnp.alpha=0.8"
+    [zero_warmup]="gnp.r=1 gnp.alpha=0.8 gr_warmup_strategy=zero gnp.warmup_epochs=3"
+    [exact]="gnp.r=0.5 gnp.alpha=0.8 gnp.mode=exact"
 )
 order="standard l2_3e-3 l2_1e-2 label_smoothing random sam penalty zero_warmup exact"
-for noise in ${NOISE:-0.4 0 0.2 0.6 0.8}; do
-    for method in ${METHODS:-$order}; do
-        for seed in $SEEDS; do
-            flags=(--config.dataset.label_noise="$noise" --config.seeds="$seed"
-                --config.init_seeds="$seed" ${smoke[@]+"${smoke[@]}"})
-            read -ra of_method <<<"${methods[$method]//$'\n'/ }"
-            place=$working_dir/label-noise/$noise/$method
-            at_once "${JOBS:-1}"
-            working_dir=$place train "$config" "${flags[@]}" "${of_method[@]}" "$@" >/dev/null &
-        done
-    done
+variants=()
+for method in ${METHODS:-$order}; do
+    variants+=(--variant="${methods[$method]}")
 done
-wait
+code=0
 for noise in ${NOISE:-0.4 0 0.2 0.6 0.8}; do
-    folder=$working_dir/label-noise/$noise
-    if [[ ${SHARPNESS:-} == 1 ]]; then
-        measure_sharpness "$folder"
-    fi
     echo "Labels redrawn: $noise" >&2
-    "$python" -P -m gnp.main.report --runs="$folder" --out="$working_dir/report/$recipe/$noise"
+    runs=$working_dir/label-noise/$noise
+    report=$working_dir/report/$recipe/$noise
+    working_dir=$runs sweep "$config" "${variants[@]}" --config.dataset.label_noise="$noise" \
+        ${smoke[@]+"${smoke[@]}"} "$@" || code=$?
+    ((code <= 1)) || exit "$code" # 1: the others are trained
+    if [[ ${SHARPNESS:-} == 1 ]]; then
+        measure_sharpness "$runs"
+        "$python" -P -m gnp.main.report --runs="$runs" --out="$report"
+    fi
 done
+exit "$code"

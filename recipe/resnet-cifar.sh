@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # ResNet-50 on CIFAR-10 with the penalty.
-# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] resnet-cifar.sh [--config.FIELD=VALUE ...]
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] resnet-cifar.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.depths=1,1 --config.model.model_params.widths=8,16)
 begin "$(expected cifar10_resnet)"
-train_seeds cifar10_resnet ${smoke[@]+"${smoke[@]}"} "$@"
-compare
+sweep cifar10_resnet ${smoke[@]+"${smoke[@]}"} "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ResNet-50 on ImageNet with the penalty. Pass the folders of images by
 # --config.imagenet_train_dir=DIR --config.imagenet_val_dir=DIR.
-# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] resnet-imagenet.sh [--config.FIELD=VALUE ...]
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] resnet-imagenet.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(
@@ -9,5 +9,4 @@ smoke=(
     --config.dataset.num_classes=10
 )
 begin "$(expected imagenet)"
-train_seeds imagenet ${smoke[@]+"${smoke[@]}"} "$@"
-compare
+sweep imagenet ${smoke[@]+"${smoke[@]}"} "$@"

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # WideResNet 26 2x96d with shake-shake on CIFAR-10 with the penalty.
-# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [SMOKE=1] wideresnet-ss-cifar.sh [--config.FIELD=VALUE ...]
+# [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] wideresnet-ss-cifar.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 smoke=(--config.model.model_params.width=8 --config.model.model_params.blocks_per_group=1)
 begin "$(expected cifar10_wideresnet_shakeshake)"
-train_seeds cifar10_wideresnet_shakeshake ${smoke[@]+"${smoke[@]}"} "$@"
-compare
+sweep cifar10_wideresnet_shakeshake ${smoke[@]+"${smoke[@]}"} "$@"

@@ -1,6 +1,7 @@
 """Every recipe requests a config that can be trained, and its smoke test trains."""
 
 import ast
+import collections
 import itertools
 import json
 import pathlib
@@ -14,6 +15,7 @@ from gnp.main.fields.effects import check_effects
 from gnp.main.reproduction import read_errors
 from gnp.main.start.build import build_model
 from gnp.main.start.methods import fields_of
+from gnp.main.sweep import combinations
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.config_file import flatten, write_config
 from gnp.runs.metrics import read_metrics
@@ -40,7 +42,7 @@ with open({record!r}, "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 if os.environ.get("FAILING") in sys.argv:
     sys.exit(int(os.environ["EXIT_CODE"]))
-print("Run:", os.environ.get("RUN", "somewhere/r=0.1,seed=0"))
+print("Run: somewhere/r=0.1,seed=0")
 """
 
 
@@ -66,20 +68,29 @@ def calls_of(tmp_path):
 def _trainings(calls):
     """Yields the resolved configs of all trainings among the calls."""
     for arguments in calls:
-        plain = config.as_plain_flags(arguments)
-        values = dict(flag.split("=", 1) for flag in plain if flag.startswith("--") and "=" in flag)
-        fields = [
-            f.removeprefix("--config_field=") for f in plain if f.startswith("--config_field=")
-        ]
+        values = collections.defaultdict(list)
+        for flag in config.as_plain_flags(arguments):
+            if flag.startswith("--") and "=" in flag:
+                name, _, value = flag[2:].partition("=")
+                values[name].append(value)
+        fields = values["config_field"]
         if "gnp.main.main" in arguments:
-            yield config.load_config(values["--config"], fields)
-        if "gnp.main.compare" in arguments:
-            settings = config.load_config(values["--config"], fields)
-            for method in values["--methods"].split(","):
-                for seed in values["--seeds"].split(","):
-                    changes = {"seeds": seed, "init_seeds": seed, **fields_of(method, settings)}
-                    changes = [f"{field}={value}" for field, value in changes.items()]
-                    yield config.load_config(values["--config"], [*fields, *changes])
+            yield config.load_config(*values["config"], fields)
+        for variant in _variants(arguments, values):
+            for seed in values["seeds"][0].split(","):
+                changes = {**variant, "seeds": seed, "init_seeds": seed}
+                changes = [f"{field}={value}" for field, value in changes.items()]
+                yield config.load_config(*values["config"], [*fields, *changes])
+
+
+def _variants(arguments, values):
+    """The fields of the variants that a command trains."""
+    if "gnp.main.sweep" in arguments:
+        return combinations(values["grid"], values["variant"]).values()
+    if "gnp.main.compare" in arguments:
+        settings = config.load_config(*values["config"], values["config_field"])
+        return [fields_of(method, settings) for method in values["methods"][0].split(",")]
+    return []
 
 
 @pytest.mark.parametrize("smoke", ["", "1"])
@@ -95,7 +106,7 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
         build_model(settings)
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8
-    ends = "gnp.main.report", "gnp.main.reproduction", "gnp.main.compare"
+    ends = "gnp.main.sweep", "gnp.main.reproduction", "gnp.main.compare"
     assert set(ends) & set(calls[-1])
 
 
@@ -149,27 +160,25 @@ def _section(heading):
 
 
 def test_each_seed_is_trained_once(calls_of):
-    calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5")
+    calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", JOBS="2")
     assert [settings.seeds for settings in _trainings(calls)] == [0, 5]
+    assert "--parallel=2" in calls[0]
 
 
-@pytest.mark.parametrize(
-    ("run", "runs"),
-    [
-        ("somewhere/label_noise_seed=1,seed=5", "somewhere/label_noise_seed=1,seed=*"),
-        ("somewhere/seeds_5_5", "somewhere"),
-    ],
-)
-def test_an_array_task_trains_its_seed_and_compares_all_finished_runs(calls_of, run, runs):
-    calls, _ = calls_of("wideresnet-cifar", SEEDS="0 5", SLURM_ARRAY_TASK_ID="1", RUN=run)
-    assert [settings.seeds for settings in _trainings(calls)] == [5]
-    assert f"--runs={runs}" in calls[-1]
+def test_all_methods_are_trained_at_each_noise(calls_of):
+    calls, _ = calls_of("label-noise", SEEDS="0 1", NOISE="0.4 0", METHODS="standard l2_1e-2")
+    assert [
+        (settings.dataset.label_noise, settings.l2_regularization, settings.seeds)
+        for settings in _trainings(calls)
+    ] == list(itertools.product((0.4, 0), (0.001, 0.01), (0, 1)))
 
 
-def test_an_array_task_without_a_seed_fails(calls_of):
-    calls, said = calls_of("wideresnet-cifar", returncode=2, SEEDS="0 5", SLURM_ARRAY_TASK_ID="2")
-    assert not calls
-    assert "Task 2 of the array has no seed, as SEEDS are 0 5; submit with --array=0-1." in said
+def test_a_failed_training_does_not_stop_the_other_noises(calls_of):
+    failing = "--config.dataset.label_noise=0.4"
+    for code, num_calls in (("1", 2), ("2", 1), ("143", 1)):
+        noises = {"FAILING": failing, "EXIT_CODE": code, "NOISE": "0.4 0"}
+        calls, _ = calls_of("label-noise", returncode=int(code), **noises)
+        assert len(calls) == num_calls
 
 
 def test_a_recipe_runs_in_a_slurm_array(calls_of, tmp_path):
@@ -186,8 +195,7 @@ def test_a_recipe_runs_in_a_slurm_array(calls_of, tmp_path):
         SLURM_SUBMIT_DIR=str(ROOT),
         SLURM_ARRAY_TASK_ID="1",
     )
-    (settings,) = _trainings(calls)
-    assert (settings.seeds, settings.base_lr) == (5, 0.2)
+    assert [(each.seeds, each.base_lr) for each in _trainings(calls)] == [(0, 0.2), (5, 0.2)]
     assert f"--out={tmp_path}/runs/report/wideresnet-cifar" in calls[-1]
 
 
@@ -296,7 +304,7 @@ def test_every_run_of_the_reproduction_counts_in_its_table(calls_of, tmp_path):
 def _call_smoke(name, folder):
     result = call(
         f"recipe/{name}.sh",
-        *ARGUMENTS.get(name, []),
+        *([] if name == "fine-tune" else ARGUMENTS.get(name, [])),  # it trains its weights
         folder=folder,
         SMOKE="1",
         WORKING_DIR="out",
@@ -317,8 +325,8 @@ def test_the_smoke_test_of_a_recipe_runs(tmp_path, name):
 @pytest.mark.slow
 def test_dense_sparse_dense_sets_weights_to_zero_and_releases_them(tmp_path):
     _call_smoke("dense-sparse-dense", tmp_path)
-    (metrics,) = tmp_path.glob("out/dense-sparse-dense/**/metrics.jsonl")
+    (table,) = tmp_path.glob("out/digits/*/sparsity.md")
     key = "sparsity/all"
-    shares = [line[key] for line in read_metrics(metrics) if key in line]
+    shares = [line[key] for line in read_metrics(table.with_name("metrics.jsonl")) if key in line]
     assert shares[0] == shares[1] > 0
     assert shares[2] < shares[1]

@@ -1,12 +1,16 @@
 """Trains a config with each combination of some values, and compares.
 
-gnp sweep --config=digits_noise --working_dir=DIR --grid=gnp.r=0.5,1,2 [--grid=FIELD=VALUES ...]
-    [--seeds=0,1,2] [--parallel=N | --slurm="--gres=gpu:1"] [--config.FIELD=VALUE ...]
+gnp sweep --config=digits_noise --working_dir=DIR [--grid=gnp.r=0.5,1,2] [--grid=FIELD=VALUES ...]
+    [--variant="FIELD=VALUE FIELD=VALUE" ...] [--seeds=0,1,2]
+    [--parallel=N | --slurm="--gres=gpu:1"] [--config.FIELD=VALUE ...]
 
-Called again it trains what is missing. The report is in DIR/report, or in --out.
+A grid has all combinations of its values, a variant sets its fields together. Without both, the
+config is trained with each seed. Called again it trains what is missing. The report is in
+DIR/report, or in --out.
 """
 
 import itertools
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -14,50 +18,72 @@ from gnp.errors import UserError
 from gnp.main import app
 from gnp.main.start import trainings
 
+_EXAMPLES = {"--grid": "--grid=gnp.r=0.1,0.2", "--variant": '--variant="gnp.r=0.5 gnp.alpha=1"'}
+
 
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_multi_string(
         "grid", [], "A field with values, FIELD=VALUE,VALUE; may be given repeatedly."
     )
+    flags.DEFINE_multi_string(
+        "variant",
+        [],
+        'Fields with one value each, "FIELD=VALUE FIELD=VALUE"; none is the config itself. May be '
+        "given repeatedly.",
+    )
     trainings.define_flags()
 
 
 def main() -> None:
     """Trains and compares what the flags ask for."""
-    if not flags.FLAGS.grid:
-        raise UserError("--grid is missing; name a field and values, such as --grid=gnp.r=0.1,0.2.")
-    trainings.train_and_compare(grid(flags.FLAGS.grid))
+    trainings.train_and_compare(combinations(flags.FLAGS.grid, flags.FLAGS.variant))
 
 
-def grid(axes: list[str]) -> dict[str, dict[str, str]]:
-    """All combinations of the values of some fields, each by its name.
+def combinations(axes: Sequence[str], variants: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """Each variant with all combinations of the values of some fields, by its name.
 
-        >>> grid(["gnp.r=0.1,0.2", "opt.groups=()"])
-        {'gnp.r=0.1 opt.groups=()': {'gnp.r': '0.1', 'opt.groups': '()'}, \
-'gnp.r=0.2 opt.groups=()': {'gnp.r': '0.2', 'opt.groups': '()'}}
+        >>> combinations(["gnp.r=0.1,0.2"], ["", "opt.groups=() base_lr=1"])
+        {'gnp.r=0.1': {'gnp.r': '0.1'}, \
+'gnp.r=0.2': {'gnp.r': '0.2'}, \
+'opt.groups=() base_lr=1 gnp.r=0.1': {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.1'}, \
+'opt.groups=() base_lr=1 gnp.r=0.2': {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.2'}}
+
+    Args:
+      axes: fields with values, as of `--grid`.
+      variants: fields with one value each, as of `--variant`; none is one without fields.
 
     Raises:
-      UserError: an axis has no values, or a field is named twice.
+      UserError: a field has no value, or is named twice.
     """
-    values = {}
-    for axis in axes:
-        field, _, text = axis.removeprefix("config.").partition("=")
+    values = {field: _split(text, ",") for field, text in _by_field("--grid", axes).items()}
+    found = []
+    for variant in variants or [""]:
+        fixed = _by_field("--variant", filter(None, _split(variant, " \t\n")))
+        for field in fixed.keys() & values.keys():
+            raise UserError(f"--variant and --grid both name {field}; leave it out of one.")
+        for chosen in itertools.product(*values.values()):
+            found.append(fixed | dict(zip(values, chosen, strict=True)))
+    return {" ".join(f"{f}={v}" for f, v in fields.items()): fields for fields in found}
+
+
+def _by_field(flag, assignments):
+    """What is behind the sign of equality, by field."""
+    found = {}
+    for assignment in assignments:
+        field, _, text = assignment.removeprefix("config.").partition("=")
         if not field or not text:
-            raise UserError(f"--grid is {axis!r}; write it as --grid=gnp.r=0.1,0.2.")
-        if field in values:
-            raise UserError(f"--grid names {field} twice; give all its values at once.")
+            raise UserError(f"{flag} has {assignment!r}; write it as {_EXAMPLES[flag]}.")
+        if field in found:
+            raise UserError(f"{flag} names {field} twice; name each field once.")
         if field in ("seeds", "init_seeds"):
-            raise UserError(f"--grid names {field}; set both seeds by --seeds=0,1,2.")
-        values[field] = _split(text)
-    combinations = (
-        dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())
-    )
-    return {" ".join(f"{f}={v}" for f, v in fields.items()): fields for fields in combinations}
+            raise UserError(f"{flag} names {field}; set both seeds by --seeds=0,1,2.")
+        found[field] = text
+    return found
 
 
-def _split(text):
-    """The values between the commas that are in no brackets or quotes."""
+def _split(text, separators):
+    """The parts between the separators that are in no brackets or quotes."""
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:
@@ -66,7 +92,7 @@ def _split(text):
             quote = character
         else:
             depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0 and not quote:
+        if character in separators and depth == 0 and not quote:
             parts.append("")
         else:
             parts[-1] += character

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a recipe as a Slurm array: one task with one GPU for each of SEEDS, or for each share of
+# Runs a recipe as a Slurm array: one task with one GPU for each training, or for each share of
 # reproduce.sh. Submit it from the root of the repository. Arguments are passed to the recipe:
 #   SEEDS="0 1 2" sbatch --array=0-2 recipe/cluster/array.sh recipe/wideresnet-cifar.sh
 #   sbatch --array=0-3 recipe/cluster/array.sh recipe/reproduce.sh

@@ -12,7 +12,7 @@ from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.start.methods import METHODS, fields_of
 from gnp.main.start.trainings import _without_slurm
-from gnp.main.sweep import grid
+from gnp.main.sweep import combinations
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
@@ -33,28 +33,42 @@ def command(name, *arguments, **environment):
 
 
 def test_a_grid_has_all_combinations():
-    combinations = grid(["gnp.r=0.1,0.2", 'config.opt.groups=(("a,b",1),),()'])
-    assert list(combinations) == [
+    found = combinations(["gnp.r=0.1,0.2", 'config.opt.groups=(("a,b",1),),()'])
+    assert list(found) == [
         'gnp.r=0.1 opt.groups=(("a,b",1),)',
         "gnp.r=0.1 opt.groups=()",
         'gnp.r=0.2 opt.groups=(("a,b",1),)',
         "gnp.r=0.2 opt.groups=()",
     ]
-    assert combinations["gnp.r=0.2 opt.groups=()"] == {"gnp.r": "0.2", "opt.groups": "()"}
+    assert found["gnp.r=0.2 opt.groups=()"] == {"gnp.r": "0.2", "opt.groups": "()"}
+
+
+def test_each_variant_has_all_combinations():
+    variant = "gnp.r=1\n    opt.groups=(('a b', 1),)"
+    assert list(combinations(["base_lr=1,2"], ["", variant]).values()) == [
+        {"base_lr": "1"},
+        {"base_lr": "2"},
+        {"gnp.r": "1", "opt.groups": "(('a b', 1),)", "base_lr": "1"},
+        {"gnp.r": "1", "opt.groups": "(('a b', 1),)", "base_lr": "2"},
+    ]
+    assert combinations([]) == {"": {}}
 
 
 @pytest.mark.parametrize(
-    ("axes", "sentence"),
+    ("axes", "variants", "sentence"),
     [
-        (["gnp.r"], "--grid is 'gnp.r'; write it as"),
-        (["gnp.r="], "--grid is 'gnp.r='; write it as"),
-        (["gnp.r=1", "gnp.r=2"], "--grid names gnp.r twice"),
-        (["seeds=1,2"], "--grid names seeds; set both seeds by --seeds"),
+        (["gnp.r"], [], "--grid has 'gnp.r'; write it as --grid=gnp.r=0.1,0.2."),
+        (["gnp.r="], [], "--grid has 'gnp.r='; write it as"),
+        (["gnp.r=1", "gnp.r=2"], [], "--grid names gnp.r twice"),
+        (["seeds=1,2"], [], "--grid names seeds; set both seeds by --seeds"),
+        ([], ["gnp.r 1"], "--variant has 'gnp.r'; write it as --variant="),
+        ([], ["gnp.r=1 gnp.r=2"], "--variant names gnp.r twice"),
+        (["gnp.r=1,2"], ["", "gnp.r=1"], "--variant and --grid both name gnp.r"),
     ],
 )
-def test_an_axis_that_is_none_is_refused(axes, sentence):
+def test_combinations_that_are_none_are_refused(axes, variants, sentence):
     with pytest.raises(UserError, match=sentence):
-        grid(axes)
+        combinations(axes, variants)
 
 
 def fields(method, *overrides):
@@ -95,7 +109,6 @@ def test_a_method_that_cannot_be_is_refused(method, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--working_dir={}",), "--grid is missing; name a field and values"),
         (("--grid=base_lr=0.1",), "--working_dir is missing"),
         (("--working_dir={}", "--grid=base_lr=0.1,0.2,fast"), "base_lr"),
         (("--working_dir={}", "--grid=gnp.rr=0.1"), "gnp.rr"),
@@ -114,8 +127,9 @@ def test_bad_input_is_refused_before_anything_is_trained(tmp_path, arguments, se
 def test_a_sweep_trains_compares_and_tells_what_diverged(tmp_path):
     arguments = f"--working_dir={tmp_path}", "--grid=base_lr=0.1,1e30", "--parallel=2"
     steps = "--config.dataset.num_train_images=320", "--config.on_nonfinite=stop"
-    result = command("sweep", *arguments, *steps)
+    result = command("sweep", *arguments, *steps, "--config.gnp.warmup_epochs=1")
     assert result.returncode == 1, result.stderr
+    assert result.stderr.count("gnp.warmup_epochs is 1.0, but") == 1
     assert "1 of 2 trainings failed: base_lr=1e30, seed 0 could not continue: " in result.stderr
     (row,) = json.loads((tmp_path / "report/report.json").read_text())["groups"]
     assert row["num_seeds"] == 1
@@ -147,3 +161,14 @@ def test_slurm_gets_this_command_as_a_job_array(tmp_path):
     assert missing.returncode == 2
     assert "Task 6 of the array has no training, as there are 6" in missing.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_task_of_a_job_array_trains_one_and_the_last_one_compares(tmp_path):
+    arguments = f"--working_dir={tmp_path}", "--seeds=0,1"
+    for task, num_runs in (("1", 1), ("0", 2)):
+        assert not (tmp_path / "report").exists()
+        result = command("sweep", *arguments, SLURM_ARRAY_TASK_ID=task)
+        assert result.returncode == 0, result.stderr
+        assert len(list(tmp_path.glob("digits_noise/*/summary.json"))) == num_runs
+    (row,) = json.loads((tmp_path / "report/report.json").read_text())["groups"]
+    assert row["num_seeds"] == 2

@@ -69,7 +69,10 @@ def train_and_compare(variants: Mapping[str, Mapping[str, str]]) -> None:
     """
     if not flags.FLAGS.working_dir:
         raise UserError("--working_dir is missing; name the folder that runs are put into.")
-    trainings = _trainings(variants, pathlib.Path(flags.FLAGS.working_dir))
+    trainings, remarks = _trainings(variants, pathlib.Path(flags.FLAGS.working_dir))
+    if flags.FLAGS.parallel > 1 and _TASK not in os.environ:  # else each training says its own
+        for remark in remarks:
+            print(remark, file=sys.stderr)
     if flags.FLAGS.slurm is not None:
         _submit(len(trainings))
         return
@@ -84,10 +87,10 @@ def train_and_compare(variants: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _trainings(variants, working_dir):
-    """All trainings, checked as far as can be told before they start."""
+    """All trainings, checked as far as can be told before they start; and remarks on them."""
     # The accelerators' memory is for the trainings, which are processes of their own.
     jax.config.update("jax_platforms", "cpu")
-    found = []
+    found, remarks = [], []
     for variant, values in variants.items():
         for seed in flags.FLAGS.seeds:
             fields = [f"{field}={value}" for field, value in values.items()]
@@ -95,16 +98,17 @@ def _trainings(variants, working_dir):
             config = config_flags.read_config(*fields)
             check_names(config)
             read_settings(config, num_devices=1)
-            check_effects(config, default_config())
+            place = place_of(config, working_dir)
+            remarks += [*place.remarks, *check_effects(config, default_config())]
             found.append(
                 Training(
-                    f"{variant}, seed {seed}",
+                    ", ".join(filter(None, [variant, f"seed {seed}"])),
                     [
                         f"--config={flags.FLAGS.config}",
                         f"--working_dir={working_dir}",
                         *(f"--config.{field}" for field in [*config_flags.overrides(), *fields]),
                     ],
-                    place_of(config, working_dir).folder,
+                    place.folder,
                 )
             )
     names = collections.defaultdict(list)
@@ -113,7 +117,7 @@ def _trainings(variants, working_dir):
     for same in names.values():
         if len(same) > 1:
             raise UserError(f"These are the same training: {'; '.join(same)}; name each once.")
-    return found
+    return found, list(dict.fromkeys(remarks))
 
 
 def _of_task(trainings, task):
