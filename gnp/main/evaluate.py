@@ -16,6 +16,9 @@ import pathlib
 import sys
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from absl import flags
 
 from gnp.diagnostics import mistakes
@@ -30,9 +33,13 @@ from gnp.main.saved import saved_run
 from gnp.main.saved.chosen_checkpoint import is_average
 from gnp.main.shown_images import evaluation_images
 from gnp.report.image_grid import save_image_grid
+from gnp.report.loss_names import loss_name
 from gnp.report.table import aligned
+from gnp.runs.config_file import plain
 from gnp.training import parallel
 from gnp.training.evaluate import make_predict_step, predict
+from gnp.training.loss import smooth_labels
+from gnp.training.settings.loss import image_loss_of
 
 FIGURES_FILE = "evaluation.json"
 CONFUSION_PICTURE = "confusion.png"
@@ -43,7 +50,8 @@ _SCALARS = {
     "mean_average_precision": "mean average precision (%)",
     "error_rate": "error (%)",
     "top_5_error_rate": "top-5 error (%)",
-    "loss": "loss",
+    "loss": "cross entropy",
+    "trained_loss": "loss of the run",
     "calibration_error": "calibration error",
 }
 
@@ -129,9 +137,9 @@ def evaluate_run(
 
     Returns:
       `run`, `step`, `attack_radius` and what `classification_figures` tells, or `decision_figures`
-      where images have any number of the classes. Where something is
-      averaged, also `averaged`, the steps of the checkpoints, and `raw`, the figures of the last
-      one's parameters.
+      where images have any number of the classes. If the run was trained with another loss than
+      theirs, also `trained_loss` and `trained_loss_name`. Where something is averaged, also
+      `averaged`, the steps of the checkpoints, and `raw`, the figures of the last one's parameters.
 
     Raises:
       UserError: there is no such checkpoint, or it does not fit the config.
@@ -150,7 +158,6 @@ def evaluate(
     """The same with the misclassified images."""
     run = saved_run.load_run(folder, config, checkpoint, ema=ema)
     multi_label = config.dataset.multi_label
-    figures_of = decision_figures if multi_label else classification_figures
     attack = functools.partial(fast_gradient, radius=attack_radius) if attack_radius else None
     predict_step = parallel.map_eval_step(
         make_predict_step(run.model, attack, multi_label),
@@ -164,13 +171,35 @@ def evaluate(
 
     logits, labels = logits_of(run.state)
     figures = {"run": str(folder), "step": run.step, "attack_radius": attack_radius}
-    figures |= figures_of(logits, labels, run.source.class_names)
+    figures |= _figures(logits, labels, run.source.class_names, config)
     if run.raw is not None:
-        raw = figures_of(*logits_of(run.raw), run.source.class_names)
+        raw = _figures(*logits_of(run.raw), run.source.class_names, config)
         figures["averaged"] = run.averaged
         figures["raw"] = {name: raw[name] for name in _SCALARS if name in raw}
     wrong = None if multi_label else mistakes.find_mistakes(logits, labels)
     return Evaluation(figures, wrong, run.source)
+
+
+def _figures(logits, labels, class_names, config):
+    figures_of = decision_figures if config.dataset.multi_label else classification_figures
+    return figures_of(logits, labels, class_names) | _trained_loss(logits, labels, config)
+
+
+def _trained_loss(logits, labels, config):
+    """The mean that the run calls `eval/loss`, with its name; none where `loss` is the same."""
+    multi_label = config.dataset.multi_label
+    usual = "binary_cross_entropy" if multi_label else "cross_entropy"
+    if config.loss == usual and not config.label_smoothing:
+        return {}
+    targets = jnp.asarray(labels) if multi_label else jax.nn.one_hot(labels, logits.shape[1])
+    losses = image_loss_of(config)(
+        jnp.asarray(logits), smooth_labels(targets, config.label_smoothing)
+    )
+    smoothed = ", labels smoothed" if config.label_smoothing else ""
+    return {
+        "trained_loss": float(np.asarray(losses).mean(dtype=np.float64)),
+        "trained_loss_name": f"{loss_name(plain(config))}{smoothed}",
+    }
 
 
 def format_figures(figures: dict[str, Any]) -> str:
@@ -185,9 +214,12 @@ def format_figures(figures: dict[str, Any]) -> str:
 def _format_scalars(figures):
     columns = {"averaged": figures, "not averaged": figures["raw"]} if "raw" in figures else {}
     columns = columns or {"": figures}
+    titles = _SCALARS | {"trained_loss": figures.get("trained_loss_name")}
+    if "mean_average_precision" in figures:
+        titles["loss"] = "binary cross entropy"
     rows = [
         (title, *(_number(name, column[name]) for column in columns.values()))
-        for name, title in _SCALARS.items()
+        for name, title in titles.items()
         if name in figures
     ]
     head = f"{figures['num_images']:,} images, step {figures['step']}"

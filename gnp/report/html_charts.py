@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gnp.report.comparison import MEMORIZED, TRUE_ERROR
 from gnp.report.groups import Groups
+from gnp.report.loss_names import loss_name, trained_loss_name
 from gnp.report.style import SERIES
 from gnp.report.svg_chart import Curve, line_chart
 
@@ -17,14 +18,14 @@ class _Chart(NamedTuple):
     Attributes:
       metric: its key in metrics.jsonl.
       heading: of the chart.
-      label: of the vertical axis.
+      label: of the vertical axis; or what gives it for the config of a run.
       factor: of the values.
       logarithmic: for the vertical axis, unless a value is zero or negative.
     """
 
     metric: str
     heading: str
-    label: str
+    label: str | Callable[[Mapping[str, Any]], str]
     factor: float = 1
     logarithmic: bool = False
 
@@ -35,8 +36,8 @@ _CHARTS = (
     _Chart(MEMORIZED, "Memorized wrong labels", "share (%)", 100),
     _Chart(TRUE_ERROR, "Error of wrongly labelled images by true labels", "error (%)", 100, True),
     _Chart("train/error_rate", "Training error", "error (%)", 100, True),
-    _Chart("eval/loss", "Test loss", "cross entropy (nats)", logarithmic=True),
-    _Chart("train/loss", "Training loss", "cross entropy (nats)", logarithmic=True),
+    _Chart("eval/loss", "Test loss", loss_name, logarithmic=True),
+    _Chart("train/loss", "Training loss", trained_loss_name, logarithmic=True),
     _Chart(
         "train/gradient_norm_clean", "Gradient norm at the parameters", "‖g₁‖", logarithmic=True
     ),
@@ -68,7 +69,8 @@ def charts(groups: Groups) -> str:
         if not curves:
             continue
         logarithmic = chart.logarithmic and all(y > 0 for curve in curves for y in curve.mean)
-        drawn = line_chart(curves, x_label="step", y_label=chart.label, logarithmic=logarithmic)
+        label = _label(chart, groups)
+        drawn = line_chart(curves, x_label="step", y_label=label, logarithmic=logarithmic)
         figures.append(f"<figure><figcaption>{chart.heading}</figcaption>{drawn}</figure>")
     return (
         f'<div class="charts">{"".join(figures)}</div><p>A line is the mean over the runs of a '
@@ -78,6 +80,14 @@ def charts(groups: Groups) -> str:
         if figures
         else ""
     )
+
+
+def _label(chart, groups):
+    """The label of the vertical axis; runs with different losses share none."""
+    if isinstance(chart.label, str):
+        return chart.label
+    labels = {chart.label(run.config) for runs in groups.values() for run in runs}
+    return labels.pop() if len(labels) == 1 else "loss"
 
 
 def _group_curves(groups, chart, width) -> Iterator[Curve]:

@@ -60,6 +60,19 @@ def test_figures_are_those_of_training(folder):
         assert figures["num_images"] == 360
 
 
+def test_the_loss_of_the_run_is_named_beside_the_cross_entropy(folder, tmp_path):
+    assert "trained_loss" not in evaluate_run(folder, settings_of(folder), "last")
+    fields = "loss=focal", "label_smoothing=0.1", "total_epochs=1"
+    focal = run(load_config("config/digits.py", [*TINY, *fields]), tmp_path)
+    figures = evaluate_run(focal, settings_of(focal), "last", ema=True)
+    last = read_metrics(focal / "metrics.jsonl")[-1]
+    assert figures["trained_loss"] == pytest.approx(last["eval_ema/loss"], rel=1e-4)
+    assert figures["raw"]["trained_loss"] == pytest.approx(last["eval/loss"], rel=1e-4)
+    assert figures["loss"] != pytest.approx(figures["trained_loss"], rel=0.01)
+    titles = [line.split("|")[1].strip() for line in format_figures(figures).splitlines()[2:6]]
+    assert titles[2:] == ["cross entropy", "focal loss, labels smoothed"]
+
+
 def test_best_and_last_are_found(folder):
     summary = json.loads((folder / "summary.json").read_text())
     best = evaluate_run(folder, settings_of(folder), "best")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gnp.report.groups import Run, group_runs
-from gnp.report.html_charts import binned, mean_curve
+from gnp.report.html_charts import binned, charts, mean_curve
 from gnp.report.html_report import html_report
 from gnp.report.svg_chart import Curve, line_chart
 
@@ -216,3 +216,22 @@ def test_a_single_point_of_a_chart_is_visible():
     )
     assert '<circle class="line series3" ' in chart
     assert "polyline" not in chart
+
+
+@pytest.mark.parametrize(
+    ("losses", "of_test", "of_training"),
+    [
+        ([{}], "cross entropy", "cross entropy"),
+        ([{"loss": "binary_cross_entropy"}], "binary cross entropy", "binary cross entropy"),
+        ([{"loss": "focal", "distill.run": "a"}], "focal loss", "focal loss, distillation"),
+        ([{"loss": "brier"}, {}], "loss", "loss"),
+    ],
+)
+def test_the_axis_of_a_loss_names_it(losses, of_test, of_training):
+    runs = [make_run(0.1, 0) for _ in losses]
+    groups = {str(n): [run] for n, run in enumerate(runs)}
+    for run, changes in zip(runs, losses, strict=True):
+        run.config.update(changes)
+    for heading, label in (("Test loss", of_test), ("Training loss", of_training)):
+        chart = charts(groups).partition(f">{heading}<")[2].partition("</figure>")[0]
+        assert f">{label}<" in chart
