@@ -40,9 +40,9 @@ _ONE_PASS = ("momentum", "momentum_descent", "stale")
 _STRENGTHS = (".strength", ".strengths", ".limits")
 _OTHER_PENALTIES = "regularization."
 # Fields whose value says enough without the name of the field.
-_SELF_EXPLAINING = ("model.model_name", "dataset.dataset_name", "opt.opt_type")
+_SELF_EXPLAINING = ("model.model_name", "dataset.dataset_name", "opt.opt_type", "changed")
 # Values that a name omits where the rest of it is unique.
-_OFF = (None, False, 0, "", "none", (), [])
+_OFF = (None, False, 0, "", "none", "unchanged", (), [])
 
 _STANDARD = "standard"
 # Longer names lose fields that are not needed to distinguish the groups.
@@ -68,7 +68,7 @@ class Run:
 
     Attributes:
       config: its config, the names of nested fields joined by dots. A field `changed` more says
-        what was changed while the run trained.
+        what was changed while the run trained, as in "base_lr=0.1->0.05@step40".
       summary: the content of its `summary.json`.
       metrics: the lines of its `metrics.jsonl`.
       instruments: further measurements of the run, where they exist: `sharpness` and `diagnose`,
@@ -274,7 +274,7 @@ def _is_penalized(config):
 def _value(run, field):
     if field.startswith(_PENALTY) and not _is_penalized(run.config):
         return 0.0 if field in (_R, _ALPHA) else _NO_EFFECT
-    return run.config.get(field)
+    return run.config.get(field, "unchanged" if field == "changed" else None)
 
 
 def _key(run, fields):

@@ -140,7 +140,7 @@ def _config(folder):
     """The fields by their dotted names; what was changed while the run trained is one more."""
     kept = read_config(folder / CONFIG_FILE)
     changes = [change for change in kept.history if is_compared(change.field)]
-    changed = ";".join(f"{c.field}:{c.old}->{c.new}@{c.step}" for c in changes)
+    changed = ";".join(f"{c.field}={c.old}->{c.new}@step{c.step}" for c in changes)
     return flatten(kept.fields) | ({"changed": changed} if changed else {})
 
 

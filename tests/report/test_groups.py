@@ -55,6 +55,21 @@ def test_names_are_short_and_the_reference_comes_first():
     assert names(*runs) == ["standard", "SAM r=0.5", "r=1 alpha=0.8", "r=10 alpha=0.8"]
 
 
+def test_a_run_that_changed_while_it_trained_is_named_by_the_change():
+    changed = make_run(base_lr=0.05, changed="base_lr=0.1->0.05@step4")
+    assert names(make_run(base_lr=0.05), changed) == ["unchanged", "base_lr=0.1->0.05@step4"]
+    assert names(make_run(base_lr=0.1), changed) == [
+        "base_lr=0.05 base_lr=0.1->0.05@step4",
+        "base_lr=0.1",
+    ]
+    others = make_run(base_lr=0.05), penalized(0.1, 0.8, base_lr=0.05)
+    assert names(*others, changed) == [
+        "standard",
+        "standard base_lr=0.1->0.05@step4",
+        "r=0.1 alpha=0.8",
+    ]
+
+
 def test_each_group_is_compared_with_standard_training_of_its_own_settings():
     groups = group_runs(
         [

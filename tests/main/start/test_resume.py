@@ -124,7 +124,7 @@ def test_what_changed_is_in_the_config_and_its_history_and_said(half):
     assert "From step 5 on, base_lr is 0.05 instead of 0.1" in log
     assert "The run has 6 epochs instead of 4: what is scheduled over its length" in log
     assert gnp.load_run(half).config.base_lr == 0.05
-    assert read_run(half).config["changed"] == "base_lr:0.1->0.05@4;total_epochs:4->6@4"
+    assert read_run(half).config["changed"] == "base_lr=0.1->0.05@step4;total_epochs=4->6@step4"
 
 
 def test_the_command_that_began_the_run_does_not_undo_the_change(half):
