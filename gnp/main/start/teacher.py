@@ -1,5 +1,6 @@
 """The trained run that a new one is distilled from (`distill.run`)."""
 
+import logging
 import pathlib
 from typing import Any
 
@@ -17,6 +18,8 @@ from gnp.runs.folder import CONFIG_FILE, TEACHER_FILE
 from gnp.training.checkpoints.saved_variables import find_checkpoints
 from gnp.training.distillation import TaughtSource, Teacher
 from gnp.training.state import fingerprint
+
+_log = logging.getLogger(__name__)
 
 
 def with_teacher(source: DataSource, config: Any, folder: pathlib.Path) -> Any:
@@ -74,8 +77,8 @@ def _check_fits(path, theirs, trained, source):
 
 def _check_same(path, found, folder):
     """Whether the teacher is the one that the run began with, which `teacher.json` names."""
-    file = folder / TEACHER_FILE
-    if find_checkpoints(folder) and file.exists():
+    file, has_begun = folder / TEACHER_FILE, bool(find_checkpoints(folder))
+    if has_begun and file.exists():
         began = read_json(file)
         if began.get("fingerprint") != found:
             raise UserError(
@@ -83,4 +86,11 @@ def _check_same(path, found, folder):
                 "them back, or name their checkpoint as RUN/checkpoints/STEP."
             )
     elif jax.process_index() == 0:
+        if has_begun:
+            _log.warning(
+                "%s, which says what teacher the run began with, is missing; distill.run %s is "
+                "taken to be the same, and the file is written again.",
+                file,
+                path,
+            )
         write_atomically(file, json_text({"run": str(path.absolute()), "fingerprint": found}))

@@ -56,6 +56,14 @@ def test_a_distilled_run_resumes_with_the_same_numbers_and_its_own_teacher(teach
     assert losses(folder) == expected
     assert expected != losses(train(tmp_path / "alone", *fields[1:], epochs=2))
 
+    (folder / "teacher.json").unlink()
+    shutil.rmtree(folder / "checkpoints/8")
+    train(tmp_path, *fields, epochs=2)
+    assert losses(folder) == expected
+    log = (folder / "log.txt").read_text()
+    assert log.count("teacher.json, which says what teacher the run began with, is missing") == 1
+    assert json.loads((folder / "teacher.json").read_text())["run"] == str(moved)
+
     shutil.rmtree(folder / "checkpoints/8")
     shutil.rmtree(moved / "checkpoints/12")
     with pytest.raises(UserError, match="holds other weights than when the run"):
