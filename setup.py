@@ -55,7 +55,7 @@ setuptools.setup(
         "Reference implementation": "https://github.com/zhaoyang-0204/gnp",
     },
     packages=setuptools.find_packages(include=["gnp", "gnp.*"]),
-    package_data={"gnp": ["py.typed", "ds_pipeline/digits.npz", "model/sizes.json"]},
+    package_data={"gnp": ["py.typed", "ds_pipeline/datasets/digits.npz", "model/sizes.json"]},
     cmdclass={"build_py": BuildWithConfigs},
     python_requires=">=3.11",
     entry_points={"console_scripts": ["gnp=gnp.main.cli:main"]},

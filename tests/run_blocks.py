@@ -38,7 +38,7 @@ PHOTOGRAPHS = """
 import pathlib
 import numpy as np
 from PIL import Image
-from gnp.ds_pipeline.digits import read_digits
+from gnp.ds_pipeline.datasets.digits import read_digits
 images, labels = read_digits()
 for digit in range(5):
     for number, image in enumerate(images[labels == digit][:20]):
@@ -88,7 +88,10 @@ def main():
 
 
 def prepare(clone):
-    """Makes photographs and two runs in the clone. Returns the folders of the runs."""
+    """Makes photographs, own parts and two runs in the clone. Returns the folders of the runs."""
+    extending = blocks((clone / "docs" / "extending.md").read_text())
+    parts = [code for _, code in extending if "@gnp.register_" in code]
+    (clone / "my_parts.py").write_text("\n".join(parts))
     call(["python", "-c", PHOTOGRAPHS], clone, check=True)
     call(["python", "-c", TRAINING], clone, check=True)
     return (clone / "runs.txt").read_text().splitlines()

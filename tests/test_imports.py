@@ -22,6 +22,15 @@ ALLOWED = {
     "ds_pipeline": set(),
     "configs": set(),
 }
+# Room of the data pipeline -> the other rooms of it that it may import.
+ALLOWED_IN_PIPELINE = {
+    "datasets": {"images"},
+    "loaders": {"augment", "images", "labels"},
+    "augment": set(),
+    "images": set(),
+    "labels": set(),
+}
+ABOVE_THE_PIPELINE = {"build", "checks"}  # these know all of its rooms
 # What lies above the rooms, for all of them.
 TOP_FILES = {"errors", "files", "parameter_paths", "registering", "__version__"}
 # Modules of other projects, and the one room that may import each.
@@ -66,6 +75,22 @@ def test_imports_go_downwards(path):
         if names[0] == "gnp" and len(names) > 1:
             assert names[1] in allowed, f"{room} imports {module}"
         assert names[0] != "config", f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("room", ALLOWED_IN_PIPELINE)
+def test_imports_within_the_data_pipeline_go_downwards(room):
+    pipeline = ROOT / "gnp" / "ds_pipeline"
+    forbidden = ALLOWED_IN_PIPELINE.keys() - ALLOWED_IN_PIPELINE[room] - {room}
+    for path in (pipeline / room).glob("*.py"):
+        for module in imported_modules(path):
+            names = module.split(".")
+            if names[:2] == ["gnp", "ds_pipeline"]:
+                assert names[2] not in forbidden | ABOVE_THE_PIPELINE, f"{path} imports {module}"
+
+
+def test_every_room_of_the_data_pipeline_is_known():
+    inits = (ROOT / "gnp" / "ds_pipeline").glob("*/__init__.py")
+    assert {path.parent.name for path in inits} == ALLOWED_IN_PIPELINE.keys()
 
 
 @pytest.mark.parametrize("path", GNP_FILES, ids=file_names(GNP_FILES))

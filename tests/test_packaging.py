@@ -43,7 +43,7 @@ def test_the_wheel_holds_the_packages_the_configs_and_the_command(wheel):
     in_tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gnp").rglob("*.py")}
     in_tree |= {f"gnp/configs/{path.name}" for path in (ROOT / "config").glob("[!_]*.py")}
     assert in_tree == {name for name in files if name.endswith(".py")}
-    data = {"gnp/py.typed", "gnp/model/sizes.json", "gnp/ds_pipeline/digits.npz"}
+    data = {"gnp/py.typed", "gnp/model/sizes.json", "gnp/ds_pipeline/datasets/digits.npz"}
     assert data <= set(files)
     scripts = zipfile.ZipFile(wheel).read(f"{info}/entry_points.txt").decode()
     assert "gnp = gnp.main.cli:main" in scripts
@@ -110,7 +110,7 @@ def test_the_source_distribution_has_what_it_needs_and_no_tests(tmp_path):
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     wanted = ["setup.py", "README.md", "LICENSE", "CITATION.cff", "requirements.txt"]
-    wanted += ["config/digits.py", "gnp/ds_pipeline/digits.npz", "gnp/model/sizes.json"]
+    wanted += ["config/digits.py", "gnp/ds_pipeline/datasets/digits.npz", "gnp/model/sizes.json"]
     assert set(wanted) <= names
     assert not [name for name in names if name.startswith(("tests", "benchmark", "docs"))]
 

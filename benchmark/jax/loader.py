@@ -46,9 +46,9 @@ def _cifar_source(config):
     names = [str(label) for label in range(10)]
     data = LabelledData(examples, examples.take(np.arange(100)), names, (0.5,) * 3, (0.25,) * 3)
     if config.dataset.loader == "device":
-        from gnp.ds_pipeline.device_source import DeviceSource as Source
+        from gnp.ds_pipeline.loaders.device_source import DeviceSource as Source
     else:
-        from gnp.ds_pipeline.tf_source import TfSource as Source
+        from gnp.ds_pipeline.loaders.tf_source import TfSource as Source
     return Source(data, settings.from_config(config))
 
 

@@ -10,39 +10,34 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gnp.ds_pipeline import (
-    checks,
-    decoded,
-    given,
-    label_noise,
-    partition,
-    settings,
-    tensorflow_cpu,
-    verify,
-)
+from gnp.ds_pipeline import checks, partition, settings, tensorflow_cpu
 from gnp.ds_pipeline.augment import levels
+from gnp.ds_pipeline.datasets import from_python
+from gnp.ds_pipeline.images import bad_images, in_memory
 from gnp.ds_pipeline.labelled_data import LabelledData
+from gnp.ds_pipeline.labels import label_noise
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError, unknown_name
 from gnp.registering import registering
 
-# Name -> the module whose `load(config)` returns a LabelledData. Its `num_classes(config)` and
-# `num_channels(config)`, if it has them, say what the data have. Or what has these methods.
+# Name -> the file of datasets/ whose `load(config)` returns a LabelledData. Its
+# `num_classes(config)` and `num_channels(config)`, if it has them, say what the data have. Or what
+# has these methods.
 _SOURCES: dict[str, Any] = {
-    "cifar10": "published",
-    "cifar100": "published",
+    "cifar10": "cifar_svhn_fashion",
+    "cifar100": "cifar_svhn_fashion",
     "csv": "table",
     "digits": "digits",
     "fake": "fake",
-    "fashion_mnist": "published",
+    "fashion_mnist": "cifar_svhn_fashion",
     "huggingface": "hugging_face",
     "image_folder": "image_folder",
     "imagenet": "imagenet",
     "npz": "npz",
-    "python": "given",
-    "svhn": "published",
-    "tfds": "tfds_set",
-    "webdataset": "tars",
+    "python": "from_python",
+    "svhn": "cifar_svhn_fashion",
+    "tfds": "tfds",
+    "webdataset": "webdataset",
 }
 
 _LOADERS = ("tfdata", "device")
@@ -71,7 +66,8 @@ def register_source(name: str) -> Callable[[Callable], Callable]:
     Raises:
       UserError: the name is registered already.
     """
-    return registering(_SOURCES, "source", name, functools.partial(given.RegisteredSource, name))
+    make = functools.partial(from_python.RegisteredSource, name)
+    return registering(_SOURCES, "source", name, make)
 
 
 def source_names() -> list[str]:
@@ -123,7 +119,7 @@ def build_source(
     _check_loader(config.dataset)
     pipeline = settings.from_config(config, process_index, process_count)
     config = filled_in(config)
-    pipeline = dataclasses.replace(pipeline, image_shape=decoded.Form.of(config.dataset).shape)
+    pipeline = dataclasses.replace(pipeline, image_shape=in_memory.Form.of(config.dataset).shape)
     data = load_data(config)
     if data.missing:
         data = _labelled_as(data, None if evaluate_on_train else evaluate_as)
@@ -208,7 +204,9 @@ def _module(config):
     if name not in _SOURCES:
         raise unknown_name("data set", name, _SOURCES)
     found = _SOURCES[name]
-    return importlib.import_module(f"gnp.ds_pipeline.{found}") if isinstance(found, str) else found
+    if isinstance(found, str):
+        return importlib.import_module(f"gnp.ds_pipeline.datasets.{found}")
+    return found
 
 
 def _shuffled(examples):
@@ -251,43 +249,43 @@ def _check_loader(dataset):
 def _read_files(data, config, run_dir, is_writer):
     dataset = config.dataset
     if dataset.on_bad_image == "skip":
-        data = verify.without_bad_images(data, dataset.num_channels, run_dir, is_writer)
+        data = bad_images.without_bad_images(data, dataset.num_channels, run_dir, is_writer)
     elif dataset.on_bad_image != "error":
         raise unknown_name("dataset.on_bad_image", dataset.on_bad_image, ("error", "skip"))
-    form = decoded.Form.of(dataset)
+    form = in_memory.Form.of(dataset)
     if dataset.loader == "device":
-        cache = run_dir / decoded.CACHE_FILE if run_dir else None
-        return decoded.read_into_memory(data, form, cache, is_writer)
+        cache = run_dir / in_memory.CACHE_FILE if run_dir else None
+        return in_memory.read_into_memory(data, form, cache, is_writer)
     if dataset.dataset_name in settings.PHOTO_SETS:
         return data
     pixels = (len(data.train) + len(data.test)) * form.size**2 * form.channels
     if pixels <= dataset.memory_limit_gb * 1e9:
-        return decoded.read_into_memory(data, form)
+        return in_memory.read_into_memory(data, form)
     tensorflow_cpu.load(
         instead=f"raise dataset.memory_limit_gb from {dataset.memory_limit_gb:g} to at least the "
         f"{pixels / 1e9:.3g} that these images take in memory"
     )
     if data.mean:
         return data
-    mean, std = decoded.estimated_statistics(data.train, form)
+    mean, std = in_memory.estimated_statistics(data.train, form)
     return dataclasses.replace(data, mean=mean, std=std)
 
 
 def _pipeline_class(data, pipeline, dataset):
     if dataset.loader == "device":
-        from gnp.ds_pipeline.device_source import DeviceSource
+        from gnp.ds_pipeline.loaders.device_source import DeviceSource
 
         return DeviceSource
     suits_numpy = dataset.dataset_name in _NUMPY_SOURCES or not tensorflow_cpu.is_installed()
     if data.in_memory and suits_numpy and pipeline.augmentation.policy is None:
-        from gnp.ds_pipeline.numpy_source import NumpySource
+        from gnp.ds_pipeline.loaders.numpy_source import NumpySource
 
         _log.info("The images are in memory, and numpy alone prepares them, without tensorflow.")
         return NumpySource
     if data.in_memory:
-        from gnp.ds_pipeline.tf_source import TfSource
+        from gnp.ds_pipeline.loaders.tf_source import TfSource
 
         return TfSource
-    from gnp.ds_pipeline.tf_file_source import TfFileSource
+    from gnp.ds_pipeline.loaders.tf_file_source import TfFileSource
 
     return TfFileSource

@@ -5,9 +5,9 @@ import logging
 import math
 from typing import Any
 
-from gnp.ds_pipeline import class_balance
 from gnp.ds_pipeline.augment import levels, policies
 from gnp.ds_pipeline.augment.image_level import ImageAugmentation
+from gnp.ds_pipeline.labels import class_balance
 from gnp.errors import UserError, unknown_name
 
 # Sets of photos of any size, which are cropped while they are decoded.
@@ -41,7 +41,7 @@ class Settings:
     resize: str = "crop"  # how files of another shape become squares
     antialias: bool = True  # whether photos are filtered when they are made smaller
     sampling: str = "shuffled"  # or "balanced": each class as often as the others
-    class_weights: Any = None  # see `gnp.ds_pipeline.class_balance`
+    class_weights: Any = None  # see `gnp.ds_pipeline.labels.class_balance`
 
 
 def from_config(config, process_index: int = 0, process_count: int = 1) -> Settings:

@@ -39,8 +39,8 @@ class DataSource(abc.ABC):
       mean, std: normalization constants per channel, on the scale 0 to 1.
       num_wrong_labels: training images whose label is not the true one, over all processes; 0
         without label noise.
-      label_noise: kind and amount of the label noise, as `gnp.ds_pipeline.label_noise.summary`
-        returns them; None without label noise.
+      label_noise: kind and amount of the label noise, as `labels.label_noise.summary` returns
+        them; None without label noise.
       eval_files: paths of the evaluation images in the order of `eval_batches`, over all processes;
         None: they are no files.
       fingerprints: of the images with their labels in `train` and `eval`, see

@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from gnp.ds_pipeline import build as data
-from gnp.ds_pipeline import verify
+from gnp.ds_pipeline.images import bad_images
 from gnp.errors import UserError
 from gnp.files import make_folder
 from gnp.main import app, config
@@ -85,7 +85,7 @@ def verify_files(settings) -> None:
         return
     paths = np.concatenate([found.train.images, found.test.images])
     with Counter(len(paths), "files") as counter:
-        bad = verify.bad_images(paths, settings.dataset.num_channels, counter.update)
+        bad = bad_images.find_bad_images(paths, settings.dataset.num_channels, counter.update)
     for path, why in bad.items():
         print(f"{path}: {why}")
     print(f"{len(paths)} files read, {len(bad)} of them bad.")

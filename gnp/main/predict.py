@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from gnp.ds_pipeline.folder import images_below
+from gnp.ds_pipeline.datasets.class_folders import images_below
 from gnp.errors import SkippedError, UserError, printable
 from gnp.files import file_to_write, kind, write_atomically
 from gnp.main import app

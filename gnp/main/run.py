@@ -11,9 +11,9 @@ import ml_collections
 import numpy as np
 from flax import linen as nn
 
-from gnp.ds_pipeline import given
 from gnp.ds_pipeline.build import filled_in
-from gnp.ds_pipeline.eval_image import EvalImage
+from gnp.ds_pipeline.datasets import from_python
+from gnp.ds_pipeline.images.eval_image import EvalImage
 from gnp.errors import UserError
 from gnp.files import read_json
 from gnp.main import main
@@ -193,11 +193,11 @@ def train(
     """
     config = as_config(config)
     if source is not None:
-        config = changed(config, {"dataset.dataset_name": given.NAME})
+        config = changed(config, {"dataset.dataset_name": from_python.NAME})
     xla.use_all_cores()
     import_modules(config)
     try:
-        with given.given(source) if source is not None else contextlib.nullcontext():
+        with from_python.given(source) if source is not None else contextlib.nullcontext():
             folder = main.run(config, pathlib.Path(working_dir))
             config = filled_in(config)
     except Interrupted as stop:  # which would end Python

@@ -18,7 +18,7 @@ class RunData(NamedTuple):
     Attributes:
       class_names: in the order of the labels.
       mean, std: normalization constants per channel, on the scale 0 to 1.
-      label_noise: the record of `gnp.ds_pipeline.label_noise.summary`; None without label noise.
+      label_noise: the record of `gnp.ds_pipeline.labels.label_noise.summary`; None without noise.
       num_train_images, num_eval_images: over all processes; None in files of older versions.
       train_fingerprint, eval_fingerprint: see `gnp.ds_pipeline.fingerprint`; None in files of older
         versions.

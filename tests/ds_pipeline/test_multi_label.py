@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gnp.ds_pipeline import given, partition
+from gnp.ds_pipeline import partition
 from gnp.ds_pipeline.build import build_source, filled_in, load_data
+from gnp.ds_pipeline.datasets import from_python
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from gnp.main.inspect_data import _caption
@@ -85,7 +86,7 @@ def test_every_source_gives_the_same_batches(kind, tmp_path):
     if kind == "csv":
         assert_same(build_source(config_of("csv", as_csv(tmp_path))), expected)
     else:
-        with given.given(source_in_python()):
+        with from_python.given(source_in_python()):
             assert_same(build_source(config_of("python")), expected)
 
 
@@ -129,7 +130,7 @@ def test_files_that_memory_does_not_hold_give_the_same_batches(tmp_path):
 
 
 def test_the_number_of_classes_is_that_of_the_rows(tmp_path):
-    with given.given({"train": (IMAGES, LABELS), "test": (IMAGES, LABELS)}):
+    with from_python.given({"train": (IMAGES, LABELS), "test": (IMAGES, LABELS)}):
         assert filled_in(config_of("python")).dataset.num_classes == 3
         assert build_source(config_of("python")).class_names == ["0", "1", "2"]
     assert filled_in(config_of("csv", as_csv(tmp_path))).dataset.num_classes == 3
@@ -194,7 +195,10 @@ def test_bad_rows_are_one_sentence(arrays, sentence, tmp_path):
 def test_numbers_and_rows_in_one_set_are_one_sentence():
     mixed = [(IMAGES[0], [1, 0, 0]), (IMAGES[1], 2)]
     source = {"train": mixed, "test": mixed, "class_names": CLASSES}
-    with given.given(source), pytest.raises(UserError, match="elements 0 and 1 are of different"):
+    with (
+        from_python.given(source),
+        pytest.raises(UserError, match="elements 0 and 1 are of different"),
+    ):
         build_source(config_of("python"))
 
 

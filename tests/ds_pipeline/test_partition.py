@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config import base
 from gnp.ds_pipeline import partition, rng, settings
-from gnp.ds_pipeline.sampler import Plan
+from gnp.ds_pipeline.loaders.sampler import Plan
 from gnp.errors import UserError
 
 

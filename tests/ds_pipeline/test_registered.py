@@ -16,7 +16,7 @@ from gnp.ds_pipeline.build import (
 from gnp.errors import UserError
 from gnp.main.config import load_config
 from tests import registries
-from tests.ds_pipeline.test_device_source import on_devices
+from tests.ds_pipeline.loaders.test_device_source import on_devices
 
 SIZE = 8
 GENERATOR = np.random.default_rng(0)

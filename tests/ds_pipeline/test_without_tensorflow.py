@@ -10,8 +10,8 @@ from PIL import Image
 
 from gnp.ds_pipeline import tensorflow_cpu
 from gnp.ds_pipeline.build import build_source
-from gnp.ds_pipeline.numpy_source import NumpySource
-from gnp.ds_pipeline.tf_source import TfSource
+from gnp.ds_pipeline.loaders.numpy_source import NumpySource
+from gnp.ds_pipeline.loaders.tf_source import TfSource
 from gnp.main.config import load_config
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from gnp.ds_pipeline.digits import load
+from gnp.ds_pipeline.datasets.digits import load
 from gnp.errors import SkippedError, UserError
 from gnp.main import app, predict
 from gnp.main.config import load_config

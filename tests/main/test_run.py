@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import gnp
-from gnp.ds_pipeline.digits import load
+from gnp.ds_pipeline.datasets.digits import load
 from gnp.main.main import run as run_command
 from gnp.runs.metrics import by_step
 from gnp.training.interrupt import Interrupted

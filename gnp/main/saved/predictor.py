@@ -11,8 +11,8 @@ import numpy as np
 from flax import linen as nn
 from PIL import Image
 
-from gnp.ds_pipeline import decode
-from gnp.ds_pipeline.eval_image import EvalImage
+from gnp.ds_pipeline.images import decode
+from gnp.ds_pipeline.images.eval_image import EvalImage
 from gnp.errors import UserError
 from gnp.main.fields.values import shown
 from gnp.training import parallel

@@ -1,0 +1,1 @@
+"""Data sets by kind: each reads images, or lists their files, with labels."""

@@ -1,0 +1,1 @@
+"""Image files: decoding, skipping, keeping in memory, preparing for evaluation."""

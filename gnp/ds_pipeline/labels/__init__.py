@@ -1,0 +1,1 @@
+"""Training labels: read from a file, made wrong on purpose, balanced."""

@@ -1,0 +1,1 @@
+"""Data loaders: batches and augmentation by numpy, tf.data or the accelerator."""
