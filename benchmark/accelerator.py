@@ -86,7 +86,7 @@ def rows(arguments: argparse.Namespace, out: pathlib.Path) -> list[Row]:
 
 
 def _step_rows(arguments) -> Iterator[Row]:
-    small = ("--batch_size=2", "--rounds=1", "--seconds=0.01")
+    small = ("--batch_size=4", "--rounds=1", "--seconds=0.01")
     usual = ("--rounds=5", "--seconds=1")
     step = ("benchmark.step", f"--torch_python={arguments.torch_python}")
     step += small if arguments.small else usual
