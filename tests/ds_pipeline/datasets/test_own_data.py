@@ -14,10 +14,11 @@ import gnp
 from gnp.ds_pipeline.build import build_source, filled_in
 from gnp.ds_pipeline.datasets import from_python
 from gnp.errors import UserError
-from gnp.main.config import load_config
+from gnp.main.config import changed, load_config
 
 CLASSES = ["cat", "dog", "eel"]
 SIZE = 8
+IMAGE = np.zeros((SIZE, SIZE, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,31 @@ def test_batches_are_those_of_the_folder(folder, pairs, tmp_path, make):
     assert_same_batches(build_source(config), build_source(config_of("image_folder", folder)))
 
 
+def train(config, working_dir):
+    """The metrics of a short training, and what its model says of an image."""
+    fields = {
+        "modules": "tests/main/small_models.py",
+        "model.model_name": "SmallDropoutNet",
+        "total_epochs": 2,
+        "gnp.r": 0.1,
+    }
+    run = gnp.train(changed(config, fields), working_dir)
+    return (run.folder / "metrics.jsonl").read_text(), run.predict(IMAGE[None]).probabilities
+
+
+@pytest.fixture(scope="module")
+def of_folder(folder, tmp_path_factory):
+    return train(config_of("image_folder", folder), tmp_path_factory.mktemp("runs"))
+
+
+@pytest.mark.parametrize("make", FORMS)
+def test_training_has_the_numbers_of_the_folder(folder, pairs, of_folder, tmp_path, make):
+    metrics, probabilities = train(make(folder, pairs, tmp_path), tmp_path / "runs")
+    assert metrics == of_folder[0]
+    assert metrics.count("eval/loss") == 2
+    np.testing.assert_array_equal(probabilities, of_folder[1])
+
+
 class Dataset:
     """As those of PyTorch and Grain, which are no sequences."""
 
@@ -249,9 +275,6 @@ def test_gray_folders_have_one_channel(tmp_path):
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(tmp_path / "train" / name / "0.png")
     assert filled_in(config_of("image_folder", tmp_path)).dataset.num_channels == 1
-
-
-IMAGE = np.zeros((SIZE, SIZE, 3), np.uint8)
 
 
 class Growing(list):
