@@ -2,8 +2,6 @@
 
 from gnp.main.fields.described import described_fields
 
-_BAR = "\\|"  # in a cell of a table
-
 _HEAD = """# All config fields
 
 A config file overrides some of these fields.
@@ -27,8 +25,13 @@ def reference(source: str) -> str:
     return (
         _HEAD
         + "".join(
-            f"| `{name}` | `{default}` | {meaning.replace('|', _BAR)} |\n"
+            f"| `{name}` | `{default}` | {_cell(meaning)} |\n"
             for name, default, meaning in described_fields(source)
         )
         + "\n</div>\n"
     )
+
+
+def _cell(text: str) -> str:
+    """The text for a cell of a table, where bars and HTML have a meaning."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
