@@ -75,6 +75,7 @@ begin() {
     prepare_environment data
     if [[ ${SMOKE:-} == 1 ]]; then
         SEEDS=${SEEDS:-0}
+        export JAX_DISABLE_MOST_OPTIMIZATIONS=1 # nearly all of the time is compiling
         smoke=(
             --config.dataset.dataset_name=fake --config.dataset.image_size=32
             --config.dataset.num_train_images=8 --config.batch_size=4
