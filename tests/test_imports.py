@@ -32,7 +32,7 @@ ALLOWED_IN_PIPELINE = {
 }
 ABOVE_THE_PIPELINE = {"build", "checks"}  # these know all of its rooms
 # What lies above the rooms, for all of them.
-TOP_FILES = {"errors", "files", "parameter_paths", "registering", "__version__"}
+TOP_FILES = {"batch_size", "errors", "files", "parameter_paths", "registering", "__version__"}
 # Modules of other projects, and the one room that may import each.
 KEPT_IN_ONE_ROOM = {
     "absl": "main",

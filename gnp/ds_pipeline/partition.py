@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gnp.batch_size import share_of_batch
 from gnp.ds_pipeline import rng
 from gnp.ds_pipeline.labelled_data import Examples
 from gnp.errors import UserError
@@ -50,12 +51,7 @@ def share(batch_size: int, process_index: int, process_count: int) -> slice:
     Raises:
       UserError: the processes do not divide the batch evenly.
     """
-    if batch_size < 1 or batch_size % process_count:
-        raise UserError(
-            f"batch_size {batch_size} does not divide over {process_count} processes; "
-            f"choose a multiple of {process_count}."
-        )
-    size = batch_size // process_count
+    size = share_of_batch(batch_size, process_count, f"{process_count} processes")
     return slice(process_index * size, (process_index + 1) * size)
 
 

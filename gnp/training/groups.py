@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gnp.batch_size import share_of_batch
 from gnp.errors import UserError
 from gnp.regularization.control_flow import scan
 
@@ -50,10 +51,10 @@ def plan_groups(
     Raises:
       UserError: the sizes do not divide; it names sizes that do.
     """
-    share = num_devices * accumulation_steps
-    if batch_size % share:
-        raise _does_not_divide(batch_size, num_devices, accumulation_steps)
-    microbatch = batch_size // share
+    parts = f"{num_devices} devices"
+    if accumulation_steps > 1:
+        parts += f" in gradient_accumulation_steps = {accumulation_steps} parts"
+    microbatch = share_of_batch(batch_size, num_devices * accumulation_steps, parts)
     if perturbation_batch is None:
         return PerturbationGroups(accumulation_steps, 1)
     m = perturbation_batch or microbatch * num_devices
@@ -65,17 +66,6 @@ def plan_groups(
         f"gnp.perturbation_batch {m} fits neither into nor around the {microbatch} images that a "
         f"device takes at a time; choose a divisor of {microbatch}, or {microbatch} times a "
         f"divisor of the {num_devices} devices."
-    )
-
-
-def _does_not_divide(batch_size, num_devices, accumulation_steps):
-    share = num_devices * accumulation_steps
-    below = batch_size - batch_size % share
-    nearest = f"{below} or {below + share}" if below else str(share)
-    parts = f" in gradient_accumulation_steps = {accumulation_steps} parts"
-    return UserError(
-        f"batch_size is {batch_size}, which does not divide over {num_devices} devices"
-        f"{parts if accumulation_steps > 1 else ''}; the nearest sizes that do: {nearest}."
     )
 
 

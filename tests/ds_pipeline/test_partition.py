@@ -141,8 +141,8 @@ def test_hold_out_is_shuffled_within_a_class():
     ("arguments", "message"),
     [
         ({"batch_size": 6, "process": (0, 4)}, "does not divide over 4 processes"),
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"batch_size": 21}, "more than the 20 training images"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_size": 21}, "batch_size is 21, but the training set has only 20 images"),
     ],
 )
 def test_batch_sizes_that_do_not_fit_are_refused(arguments, message):

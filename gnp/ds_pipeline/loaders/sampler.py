@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from gnp.batch_size import steps_per_epoch
 from gnp.ds_pipeline import partition, rng, source
 from gnp.ds_pipeline.augment import batch_level
 from gnp.ds_pipeline.fingerprint import fingerprint
 from gnp.ds_pipeline.labelled_data import LabelledData, images_per_class
 from gnp.ds_pipeline.labels import class_balance, label_noise
 from gnp.ds_pipeline.settings import Settings
-from gnp.errors import UserError
 
 
 class Plan:
@@ -41,11 +41,9 @@ class Plan:
         self._rows = partition.share(
             settings.batch_size, settings.process_index, settings.process_count
         )
-        if 0 < num_train_images < settings.batch_size:  # 0: only evaluation is wanted
-            raise UserError(
-                f"batch_size {settings.batch_size} is more than the {num_train_images} training "
-                "images; choose a smaller one."
-            )
+        self._steps_per_epoch = 0  # where only evaluation is wanted
+        if num_train_images:
+            self._steps_per_epoch = steps_per_epoch(settings.batch_size, num_train_images)
 
     @property
     def images_per_process(self) -> int:
@@ -63,7 +61,7 @@ class Plan:
         """
         settings = self._settings
         order = self._order(rng.generator(rng.ORDER, settings.seed, epoch)).astype(np.int32)
-        for step in range(first_step, self._num_train // settings.batch_size):
+        for step in range(first_step, self._steps_per_epoch):
             yield self._train_step(order, epoch, step)
 
     def _order(self, generator):

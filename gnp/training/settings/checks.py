@@ -16,7 +16,6 @@ from gnp.training.loss import loss_names
 from gnp.training.nonfinite import POLICIES
 
 _AT_LEAST_ONE = (
-    "batch_size",
     "total_epochs",
     "evaluate_every_n_epochs",
     "save_ckpt_every_n_epochs",

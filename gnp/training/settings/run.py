@@ -9,6 +9,7 @@ from typing import Any
 import optax
 from flax import linen as nn
 
+from gnp.batch_size import steps_per_epoch
 from gnp.errors import UserError
 from gnp.optimizer import decay
 from gnp.optimizer.build import build_optimizer
@@ -126,13 +127,8 @@ class Settings:
         Raises:
           UserError: the training set is smaller than a batch, or there are too many steps.
         """
-        steps_per_epoch = num_train_images // self.batch_size
-        if steps_per_epoch == 0:
-            raise UserError(
-                f"batch_size is {self.batch_size}, but the training set has only "
-                f"{num_train_images} images; choose a smaller batch."
-            )
-        length = RunLength(self.total_epochs, steps_per_epoch, self.batch_size)
+        steps = steps_per_epoch(self.batch_size, num_train_images)
+        length = RunLength(self.total_epochs, steps, self.batch_size)
         if length.total_steps > LARGEST_INT:
             raise UserError(
                 f"total_epochs is {self.total_epochs}, which is {length.total_steps} steps; a run "
