@@ -36,6 +36,18 @@ def lock_run(folder: pathlib.Path) -> Iterator["RunLock"]:
         yield lock
 
 
+def is_in_use(folder: pathlib.Path) -> bool:
+    """Whether a process holds the folder of a run."""
+    try:
+        with (folder / LOCK_FILE).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no such file, or it cannot be opened, which the next start says
+        return False
+    return False
+
+
 class RunLock:
     """The lock on a folder: a lock on a file in it."""
 

@@ -13,10 +13,12 @@ from typing import Any
 from gnp.errors import UserError
 from gnp.runs.find import is_finished, read_summary
 from gnp.runs.folder import SUMMARY_FILE
+from gnp.runs.lock import is_in_use
 from gnp.training.interrupt import Interrupted
 
 _TRAIN = (sys.executable, "-P", "-m", "gnp.main.main")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_REFUSED = 2  # the exit code of a training whose folder another process has, for one
 _DIVERGED = 3  # the exit code of a training that cannot continue
 _GPUS = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -26,7 +28,8 @@ def train_missing(trainings: Sequence[Any], parallel: int) -> list[str]:
     """Trains what is not finished, and prints a line for each.
 
     A single one at a time shows its progress; of several only the lines are seen. A signal is
-    passed on to all of them. GPUs that `CUDA_VISIBLE_DEVICES` lists are shared out.
+    passed on to all of them. One that another process trains, such as of a start of the same
+    command that was killed, is waited for. GPUs that `CUDA_VISIBLE_DEVICES` lists are shared out.
 
     Args:
       trainings: with `name`, `flags` and `folder`.
@@ -42,10 +45,13 @@ def train_missing(trainings: Sequence[Any], parallel: int) -> list[str]:
     waiting = collections.deque(t for t in trainings if not is_finished(t.folder))
     done = len(trainings) - len(waiting)
     _say(f"{done} of {len(trainings)} trainings are there already.")
-    failed, refused, running = [], [], []
+    failed, refused, running, awaited = [], [], [], set()
     with _Signals() as signals:
         while running or (waiting and not refused and not signals.number):
             while waiting and len(running) < parallel and not refused and not signals.number:
+                if is_in_use(waiting[0].folder):
+                    _say_once(waiting[0], awaited)
+                    break
                 running.append(_Process(waiting.popleft(), parallel, running))
             signals.pass_on(running)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -53,7 +59,9 @@ def train_missing(trainings: Sequence[Any], parallel: int) -> list[str]:
                 running.remove(process)
                 if process.code == 0:
                     done += 1
-                    _say(f"{done}/{len(trainings)}  {process.name}: {process.result()}")
+                    _say(f"{done}/{len(trainings)}  {process.training.name}: {process.result()}")
+                elif process.code == _REFUSED and is_in_use(process.training.folder):
+                    waiting.appendleft(process.training)
                 elif not signals.number:
                     (failed if process.code == _DIVERGED else refused).append(process.failure())
     if signals.number:
@@ -70,7 +78,7 @@ class _Process:
     """The process of a training.
 
     Attributes:
-      name: of the training.
+      training: what it trains.
       slot: which of the processes at the same time it is.
       code: its exit code; None: it runs.
     """
@@ -78,9 +86,8 @@ class _Process:
     code: int | None = None
 
     def __init__(self, training, parallel, others):
-        self.name = training.name
+        self.training = training
         self.slot = min({*range(parallel)} - {other.slot for other in others})
-        self._folder = training.folder
         self._errors = None if parallel == 1 else tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [*_TRAIN, *training.flags],
@@ -100,13 +107,13 @@ class _Process:
             self._process.send_signal(number)
 
     def result(self):
-        summary = read_summary(self._folder / SUMMARY_FILE)
+        summary = read_summary(self.training.folder / SUMMARY_FILE)
         return f"{100 * summary['final']['eval/error_rate']:.2f} %, {summary['seconds']:.0f} s"
 
     def failure(self):
         """A sentence about how it ended."""
         what = "could not continue" if self.code == _DIVERGED else f"ended with code {self.code}"
-        return f"{self.name} {what}{self._last_words()}"
+        return f"{self.training.name} {what}{self._last_words()}"
 
     def _last_words(self):
         if self._errors is None:
@@ -152,6 +159,12 @@ class _Signals:
         del frame
         self.number = self.number or number
         self._waiting.append(number)
+
+
+def _say_once(training, awaited):
+    if training.name not in awaited:
+        awaited.add(training.name)
+        _say(f"{training.name} is trained by another process already; waiting for its end.")
 
 
 def _say(line):

@@ -12,13 +12,14 @@ import pytest
 
 from gnp.errors import UserError
 from gnp.main.start import processes
+from gnp.runs.lock import is_in_use, lock_run
 from gnp.training.interrupt import Interrupted
 
 # A training of a moment. Its flags: the folder, the seconds that it takes, and its exit code.
 TRAINING = """
 import json, os, pathlib, signal, sys, time
 folder, seconds, code = pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-folder.mkdir()
+folder.mkdir(exist_ok=True)
 signal.signal(signal.SIGTERM, lambda *_: ((folder / "stopped").touch(), sys.exit(143)))
 (folder / "began").write_text(json.dumps([time.time(), os.environ.get("CUDA_VISIBLE_DEVICES")]))
 time.sleep(seconds)
@@ -89,6 +90,43 @@ def test_a_training_that_is_refused_stops_all(tmp_path):
     ):
         processes.train_missing(jobs, parallel=1)
     assert not (tmp_path / "b").exists()
+
+
+def holder(folder, begins):
+    """A thread that has the folder for a second, from when a file exists."""
+
+    def hold():
+        while not begins.exists():
+            time.sleep(0.05)
+        with lock_run(folder):
+            time.sleep(1)
+            (folder / "released").write_text(json.dumps(time.time()))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    return thread
+
+
+def test_what_another_process_trains_is_waited_for(tmp_path, capfd):
+    """As of a command that was killed: its trainings go on."""
+    folder = tmp_path / "a"
+    thread = holder(folder, begins=tmp_path)
+    while not is_in_use(folder):
+        time.sleep(0.05)
+    processes.train_missing(trainings(tmp_path, ("a", 0, 0), ("b", 0, 0)), parallel=2)
+    thread.join()
+    assert all(read(tmp_path / x / "began")[0] > read(folder / "released") for x in "ab")
+    sentence = "a is trained by another process already; waiting for its end."
+    assert capfd.readouterr().err.count(sentence) == 1
+
+
+def test_a_folder_that_another_process_took_meanwhile_is_waited_for(tmp_path):
+    folder = tmp_path / "a"
+    thread = holder(folder, begins=folder / "began")
+    with pytest.raises(UserError, match=r"^a ended with code 2"):
+        processes.train_missing(trainings(tmp_path, ("a", 0.7, 2)), parallel=1)
+    thread.join()
+    assert read(folder / "began")[0] > read(folder / "released")
 
 
 def test_a_signal_is_passed_on_and_the_rest_is_not_begun(tmp_path):
