@@ -23,7 +23,7 @@ from benchmark.collectives import in_parameters
 from benchmark.jax.steps import Contender, build_model, make_batch, our_step
 from gnp.main.start import xla
 from gnp.model.size import measure as measure_size
-from gnp.training.groups import PerturbationGroups
+from gnp.training.perturbation_groups import PerturbationGroups
 
 # Devices per process, processes.
 _LAYOUTS = ((1, 1), (2, 1), (4, 1), (2, 2))

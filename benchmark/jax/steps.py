@@ -22,8 +22,8 @@ from gnp.regularization.ascent import momentum
 from gnp.regularization.passes import PenaltyForm
 from gnp.training import parallel
 from gnp.training.gradient import Penalty
-from gnp.training.groups import PerturbationGroups
 from gnp.training.objective import STREAMS, Objective
+from gnp.training.perturbation_groups import PerturbationGroups
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step
 

@@ -20,7 +20,7 @@ from gnp.errors import CannotWriteError, UserError, reason
 from gnp.files import make_folder
 from gnp.main import app
 from gnp.main.config import load_config
-from gnp.main.saved.trained import read_trained
+from gnp.main.saved.trained_variables import read_trained
 from gnp.main.start.build import model_params
 from gnp.main.start.own_parts import import_modules
 from gnp.model import torch_file

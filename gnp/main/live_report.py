@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 
 from gnp.errors import UserError, reason
-from gnp.report.groups import group_runs
 from gnp.report.html_report import html_report
+from gnp.report.run_groups import group_runs
 from gnp.runs.find import find_runs, read_runs
 
 _HOST = "127.0.0.1"

@@ -21,8 +21,8 @@ from gnp.main import app
 from gnp.main.live_report import serve
 from gnp.report.comparison import as_data, compare, format_comparison
 from gnp.report.curves import draw_comparison
-from gnp.report.groups import format_differences, group_runs
 from gnp.report.html_report import html_report
+from gnp.report.run_groups import format_differences, group_runs
 from gnp.report.scatter import draw_sharpness_vs_error
 from gnp.runs.find import find_runs, is_finished, read_runs
 from gnp.runs.folder import CONFIG_FILE, CURVES_FILE, SUMMARY_FILE

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gnp.report.groups import SEED_FIELDS, Groups, Run, differences, references
+from gnp.report.run_groups import SEED_FIELDS, Groups, Run, differences, references
 from gnp.report.seeds import CONFIDENCE, Difference, Sample, paired_difference, sample
 from gnp.report.table import aligned
 

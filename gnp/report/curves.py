@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gnp.report.groups import Run
+from gnp.report.run_groups import Run
 from gnp.report.style import GRAY, SERIES, SMALL, new_figure, plain, save_figure, tidy
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gnp.report.comparison import MEMORIZED, TRUE_ERROR
-from gnp.report.groups import Groups
 from gnp.report.loss_names import loss_name, trained_loss_name
+from gnp.report.run_groups import Groups
 from gnp.report.style import SERIES
 from gnp.report.svg_chart import Curve, line_chart
 

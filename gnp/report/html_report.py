@@ -9,9 +9,9 @@ from typing import Any
 import gnp
 from gnp.errors import printable
 from gnp.report.comparison import compare, notes, sharpness_settings, table, verdicts
-from gnp.report.groups import Groups, differences
 from gnp.report.html_charts import charts
 from gnp.report.html_style import STYLE
+from gnp.report.run_groups import Groups, differences
 from gnp.report.seeds import sample
 from gnp.report.style import SERIES
 

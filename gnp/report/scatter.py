@@ -5,7 +5,7 @@ import itertools
 import os
 
 from gnp.report.comparison import sharpness_settings
-from gnp.report.groups import Groups, Run
+from gnp.report.run_groups import Groups, Run
 from gnp.report.style import SERIES, SMALL, new_figure, plain, save_figure, tidy
 
 # With fewer points a scatter plot shows nothing.

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gnp.report.groups import Run
+from gnp.report.run_groups import Run
 
 # Of the interval of a mean difference.
 CONFIDENCE = 0.95

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from gnp.errors import UserError
 from gnp.files import read_bytes, read_json, read_text
-from gnp.report.groups import SEED_FIELDS, Run, is_compared
+from gnp.report.run_groups import SEED_FIELDS, Run, is_compared
 from gnp.report.sparsity import SPARSITY_TABLE
 from gnp.runs.checked import (
     check,

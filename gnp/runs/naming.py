@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gnp.files import require_checkpoint_path
-from gnp.report.groups import short_name
+from gnp.report.run_groups import short_name
 
 PATHS = ("short", "reference")
 

@@ -13,8 +13,8 @@ from gnp.regularization import tree
 from gnp.regularization.ascent import StepGradients
 from gnp.regularization.passes import PenaltyForm, penalized_gradient
 from gnp.training import parallel
-from gnp.training.groups import PerturbationGroups, mean_over_groups
 from gnp.training.objective import STREAMS, Objective
+from gnp.training.perturbation_groups import PerturbationGroups, mean_over_groups
 from gnp.training.state import TrainState
 
 PyTree = Any

@@ -16,7 +16,7 @@ from gnp.runs.config_file import Change
 from gnp.runs.summary import ended_as_before, summarize, write_results
 from gnp.training import nonfinite, parallel
 from gnp.training.checkpoints.manager import Checkpoints, open_checkpoints
-from gnp.training.checkpoints.saving import Saver
+from gnp.training.checkpoints.when_to_save import Saver
 from gnp.training.evaluate import Evaluator
 from gnp.training.interrupt import StopRequest
 from gnp.training.monitoring.monitor import Monitor, Records

@@ -12,8 +12,8 @@ from gnp.files import json_text, read_json, write_atomically
 from gnp.runs.folder import SUMMARY_FILE
 from gnp.training import parallel
 from gnp.training.checkpoints.saved_variables import find_checkpoints
-from gnp.training.groups import plan_groups
-from gnp.training.settings.groups import depend_on_devices, read_groups
+from gnp.training.perturbation_groups import plan_groups
+from gnp.training.settings.perturbation_groups import depend_on_devices, read_groups
 from gnp.training.settings.run import Settings
 
 DEVICES_FILE = "devices.json"

@@ -10,10 +10,10 @@ from gnp.regularization import tree
 from gnp.regularization.pruning import Threshold, with_cut, with_held_zeros
 from gnp.training.ema import with_moving_average
 from gnp.training.gradient import Penalty, make_gradient, unconstrained
-from gnp.training.groups import PerturbationGroups
 from gnp.training.monitoring.health import LAYER_NORMS, layer_norms
 from gnp.training.nonfinite import guarded
 from gnp.training.objective import Objective
+from gnp.training.perturbation_groups import PerturbationGroups
 from gnp.training.state import TrainState
 
 _ONE_GROUP_PER_DEVICE = PerturbationGroups()

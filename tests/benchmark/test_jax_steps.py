@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.jax import steps
-from gnp.training.groups import PerturbationGroups
+from gnp.training.perturbation_groups import PerturbationGroups
 
 pytestmark = pytest.mark.usefixtures("_compile_fast")
 

@@ -6,7 +6,7 @@ import pytest
 
 from gnp.files import json_text
 from gnp.report.comparison import as_data, compare, format_comparison, notes, table, verdicts
-from gnp.report.groups import Run, group_runs
+from gnp.report.run_groups import Run, group_runs
 
 PENALTY = "r=0.1 alpha=0.8"
 # Standard training has no weight of the penalty, whatever its config says.

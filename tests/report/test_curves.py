@@ -8,7 +8,7 @@ from PIL import Image
 
 from gnp.report import curves
 from gnp.report.curves import _is_noisy, _running_mean, draw_comparison, draw_curves
-from gnp.report.groups import Run
+from gnp.report.run_groups import Run
 from gnp.report.style import BLUE, RED, new_figure
 
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from gnp.report.groups import Run, group_runs
 from gnp.report.html_charts import binned, charts, mean_curve
 from gnp.report.html_report import html_report
+from gnp.report.run_groups import Run, group_runs
 from gnp.report.svg_chart import Curve, line_chart
 
 VOID = {"meta", "img", "line", "br"}

@@ -3,7 +3,7 @@
 import pytest
 
 from gnp.report import scatter
-from gnp.report.groups import Run
+from gnp.report.run_groups import Run
 from gnp.report.scatter import draw_sharpness_vs_error
 from gnp.report.style import new_figure
 

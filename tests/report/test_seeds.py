@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gnp.report.groups import Run
+from gnp.report.run_groups import Run
 from gnp.report.seeds import Sample, paired_difference, sample, t_quantile
 
 

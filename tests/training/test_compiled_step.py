@@ -6,7 +6,7 @@ import pytest
 from benchmark.collectives import collectives
 from benchmark.jax.steps import ONE_PASS, QUARTER_BATCH, make_batch, our_step
 from gnp.model import create_model
-from gnp.training.groups import PerturbationGroups
+from gnp.training.perturbation_groups import PerturbationGroups
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,12 @@ from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.evaluate import evaluate, make_eval_step
 from gnp.training.gradient import Penalty
-from gnp.training.groups import PerturbationGroups
 from gnp.training.objective import Objective
+from gnp.training.perturbation_groups import PerturbationGroups
 from gnp.training.state import TrainState
 from gnp.training.step import make_train_step
 from tests.golden import fill
+from tests.training.toy import split
 
 FOLDER = pathlib.Path(__file__).parents[1] / "golden"
 GOLDEN = {n: json.loads((FOLDER / f"steps_{n}dev.json").read_text()) for n in (1, 2)}
@@ -69,10 +70,6 @@ def batch_of(seed, soft):
         "image": fill.images(8, 32, seed=seed).astype(np.float64),
         "label": 0.7 * one_hot + 0.3 * one_hot[::-1] if soft else one_hot,
     }
-
-
-def split(batch, devices):
-    return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
 def build_step(model, optimizer, settings, penalize, devices):

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from gnp.errors import UserError
-from gnp.training.groups import PerturbationGroups
+from gnp.training.perturbation_groups import PerturbationGroups
 from gnp.training.run_devices import DEVICES_FILE, fields_to_choose, with_groups_of_run
 from gnp.training.settings.run import read_settings
 from tests.training.toy import toy_config

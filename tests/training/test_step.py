@@ -16,11 +16,11 @@ from gnp.regularization.passes import PenaltyForm
 from gnp.regularization.warmup import penalty_warmup
 from gnp.training import parallel
 from gnp.training.gradient import Penalty
-from gnp.training.groups import PerturbationGroups, plan_groups
 from gnp.training.objective import Objective
+from gnp.training.perturbation_groups import PerturbationGroups, plan_groups
 from gnp.training.state import create_state
 from gnp.training.step import make_train_step
-from tests.training.toy import ToyModel
+from tests.training.toy import ToyModel, split
 
 BATCH = 16
 RATE = 0.1
@@ -37,10 +37,6 @@ def batch_of(seed):
     rng = np.random.default_rng(seed)
     labels = np.eye(3, dtype=np.float32)[rng.integers(0, 3, BATCH)]
     return {"image": rng.normal(size=(BATCH, 2, 2, 1)).astype(np.float32), "label": labels}
-
-
-def split(batch, devices):
-    return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
 def build(model=None, optimizer="SGD", penalty=None, **step_options):

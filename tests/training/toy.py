@@ -90,3 +90,8 @@ def train_toy(folder, source=None, model=None, **overrides):
         source=source or ToySource(),
         folder=folder,
     )
+
+
+def split(batch, devices):
+    """A batch with each device's part along a new first axis."""
+    return {name: v.reshape(devices, -1, *v.shape[1:]) for name, v in batch.items()}

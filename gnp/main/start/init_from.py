@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
-from gnp.main.saved.trained import Trained, read_trained
+from gnp.main.saved.trained_variables import Trained, read_trained
 from gnp.model.transfer import head_parameters, take_variables
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.files import json_text, read_json, write_atomically
 from gnp.main.config import load_config
-from gnp.main.saved.trained import read_trained, run_of
+from gnp.main.saved.trained_variables import read_trained, run_of
 from gnp.main.start.build import build_model
 from gnp.main.start.init_from import class_difference
 from gnp.runs.data_file import DATA_FILE, read_run_data

@@ -16,14 +16,14 @@ from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.parameter_groups import ParameterGroups
 from gnp.optimizer.schedule import build_schedule
 from gnp.training import freeze
-from gnp.training.groups import PerturbationGroups
 from gnp.training.nonfinite import NonFinitePolicy
+from gnp.training.perturbation_groups import PerturbationGroups
 from gnp.training.position import RunLength
 from gnp.training.settings.around_steps import EvaluationSettings, LoggingSettings, SavingSettings
 from gnp.training.settings.checks import LARGEST_INT, check_fields
-from gnp.training.settings.groups import read_groups
 from gnp.training.settings.loss import LossSettings
 from gnp.training.settings.penalty import PenaltySettings
+from gnp.training.settings.perturbation_groups import read_groups
 from gnp.training.state import TrainState, create_state
 from gnp.training.step_schedule import StepSchedule
 

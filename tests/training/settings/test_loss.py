@@ -17,7 +17,7 @@ from gnp.runs.metrics import read_metrics
 from gnp.training.objective import STREAMS, Objective
 from gnp.training.settings.run import read_settings
 from gnp.training.step_programs import StepPrograms
-from tests.training.toy import ToyModel, ToySource, toy_settings, train_toy
+from tests.training.toy import ToyModel, ToySource, split, toy_settings, train_toy
 
 STEPS_PER_EPOCH = 4
 BATCH = next(ToySource().train_batches(0))
@@ -49,10 +49,6 @@ def start(settings, model=None):
         for block in schedule.blocks(state.key, epoch * STEPS_PER_EPOCH, epoch)
     ]
     return state, programs, blocks
-
-
-def split(batch, devices):
-    return {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items()}
 
 
 def train(settings, steps=4, devices=1, model=None):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gnp.errors import UserError
-from gnp.training.groups import PerturbationGroups, plan_groups
+from gnp.training.perturbation_groups import PerturbationGroups, plan_groups
 
 
 def read_groups(

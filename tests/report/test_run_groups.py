@@ -2,7 +2,7 @@
 
 import pytest
 
-from gnp.report.groups import Run, format_differences, group_runs, is_standard, references
+from gnp.report.run_groups import Run, format_differences, group_runs, is_standard, references
 
 
 def make_run(**changes):
