@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gnp.report.run_groups import Run
-from gnp.report.style import GRAY, SERIES, SMALL, new_figure, plain, save_figure, tidy
+from gnp.report.style import GRAY, LINES, SERIES, SMALL, new_figure, plain, save_figure, tidy
+
+# Of groups, in order.
+_LOOKS = tuple(itertools.product(LINES, SERIES))
 
 
 class _Panel(NamedTuple):
@@ -128,8 +131,8 @@ def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.Path
         axes = figure.add_subplot(len(panels), 1, number)
         tidy(axes, title, x_label)
         handles = [
-            _draw_group(axes, [_points(run, key, x_label) for run in group], colour)
-            for colour, group in zip(itertools.cycle(SERIES), groups.values(), strict=False)
+            _draw_group(axes, [_points(run, key, x_label) for run in group], *look)
+            for look, group in zip(itertools.cycle(_LOOKS), groups.values(), strict=False)
         ]
         axes.set_ylim(bottom=0)
     if handles:
@@ -160,7 +163,7 @@ def _points(run, key, x_label):
     return {line["step"] / length: 100 * line[key] for line in lines}
 
 
-def _draw_group(axes, curves, colour):
+def _draw_group(axes, curves, line, colour):
     """Draws one group and returns the line that stands for it in a legend."""
     curves = [curve for curve in curves if curve]
     if len(curves) > 1:
@@ -169,7 +172,8 @@ def _draw_group(axes, curves, colour):
     shared = sorted(set.intersection(*map(set, curves))) if curves else []
     marker = "o" if len(shared) == 1 else None  # a line of one point is not visible
     means = [statistics.mean(curve[x] for curve in curves) for x in shared]
-    return axes.plot(shared, means, color=colour, linewidth=1.8, marker=marker)[0]
+    look = {"color": colour, "linestyle": line, "linewidth": 1.8, "marker": marker}
+    return axes.plot(shared, means, **look)[0]
 
 
 def _draw_marks(axes, marks):

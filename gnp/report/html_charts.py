@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from gnp.report.comparison import MEMORIZED, TRUE_ERROR
 from gnp.report.loss_names import loss_name, trained_loss_name
 from gnp.report.run_groups import Groups
-from gnp.report.style import SERIES
+from gnp.report.style import NUM_LOOKS
 from gnp.report.svg_chart import Curve, line_chart
 
 
@@ -94,7 +94,7 @@ def _group_curves(groups, chart, width) -> Iterator[Curve]:
     for number, (name, runs) in enumerate(groups.items()):
         curves = [curve for run in runs if (curve := binned(run.metrics, chart.metric, width))]
         if curves:
-            yield mean_curve(name, number % len(SERIES), curves, chart.factor)
+            yield mean_curve(name, number % NUM_LOOKS, curves, chart.factor)
 
 
 def binned(metrics: Sequence[Mapping[str, float]], key: str, width: float) -> dict[float, float]:

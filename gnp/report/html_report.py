@@ -13,7 +13,7 @@ from gnp.report.html_charts import charts
 from gnp.report.html_style import STYLE
 from gnp.report.run_groups import Groups, differences
 from gnp.report.seeds import sample
-from gnp.report.style import SERIES
+from gnp.report.style import NUM_LOOKS
 
 # Headings and the figures of sharpness.json.
 _SHARPNESS = (
@@ -87,7 +87,8 @@ def _lists(lists):
 
 def _legend(groups):
     entries = "".join(
-        f'<li><span class="swatch series{number % len(SERIES)}"></span>{_text(name)}</li>'
+        f'<li><svg class="swatch" viewBox="0 0 30 6"><line class="line series{number % NUM_LOOKS}" '
+        f'x2="30" y1="3" y2="3"/></svg>{_text(name)}</li>'
         for number, name in enumerate(groups)
     )
     return f'<ul class="legend">{entries}</ul>'

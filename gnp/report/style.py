@@ -26,6 +26,9 @@ GRAY = "#444444"
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, GRAY)
 # The same on a dark ground.
 SERIES_ON_DARK = ("#56B4E9", "#E69F00", "#2DC99A", "#E39BC4", "#F0E442", "#9AD1F5", "#AAAAAA")
+# Groups after those of all colours have other lines: matplotlib's names, and the dashes in SVG.
+LINES = {"-": "none", "--": "5 2", ":": "1.5 2"}
+NUM_LOOKS = len(SERIES) * len(LINES)
 
 SMALL, TITLE = 8, 10  # font sizes
 _DPI = 120

@@ -21,7 +21,7 @@ class Curve(NamedTuple):
 
     Attributes:
       name: as the values under the pointer have it.
-      number: of its colour, as in the class `series0`.
+      number: of its look, as in the class `series0`.
       x: ascending.
       mean: of the curve.
       spread: half the width of the band.

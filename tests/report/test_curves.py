@@ -130,6 +130,12 @@ def test_groups_are_compared_by_the_mean_of_their_seeds_over_the_epochs(axes_of)
     assert names == ["standard (mean of 2 seeds)", "SAM (one seed)"]
 
 
+def test_groups_of_one_colour_have_different_lines(axes_of):
+    (axes,) = axes_of({str(n): [make_run([0.4, 0.2])] for n in range(9)})
+    assert axes.lines[7].get_color() == axes.lines[0].get_color() == BLUE
+    assert [axes.lines[n].get_linestyle() for n in (0, 6, 7)] == ["-", "-", "--"]
+
+
 def test_a_second_panel_has_the_memorized_labels(axes_of):
     groups = {
         "standard": [make_run([0.4, 0.2], memorized=[0.1, 0.5])],

@@ -181,6 +181,16 @@ def test_names_cannot_break_the_page():
     assert "&lt;script&gt;&amp;" in page
 
 
+def test_groups_of_one_colour_have_different_lines():
+    groups = {str(n): [make_run(0.1, 0)] for n in range(9)}
+    page = html_report(groups, {})
+    assert re.search(r'<polyline class="line series7"', page)
+    assert re.search(r'class="swatch".{,60}class="line series7".{,40}>7<', page)
+    (first, eighth) = (re.search(rf"\.series{n}{{(.*?)}}", page)[1] for n in (0, 7))
+    assert first.partition(";")[0] == eighth.partition(";")[0] == "--series:var(--c0)"
+    assert first != eighth
+
+
 def test_curves_are_binned_and_averaged_over_runs():
     lines = [{"step": step, "a": float(step)} for step in range(1, 9)] + [{"step": 3, "b": 1.0}]
     assert binned(lines, "a", 4) == {4: 2.5, 8: 6.5}
