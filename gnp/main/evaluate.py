@@ -24,7 +24,7 @@ from absl import flags
 from gnp.diagnostics import mistakes
 from gnp.diagnostics.attack import fast_gradient
 from gnp.diagnostics.classification import classification_figures, draw_confusion
-from gnp.diagnostics.decisions import decision_figures
+from gnp.diagnostics.multi_label import decision_figures
 from gnp.ds_pipeline.source import DataSource
 from gnp.errors import UserError
 from gnp.files import json_text, make_folder, write_atomically

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from gnp.optimizer import decay
+from gnp.optimizer import weight_decay
 
 PyTree = Any
 
@@ -32,7 +32,7 @@ def matrices(params: PyTree) -> PyTree:
             tuple(range(inputs)), tuple(range(inputs, leaf.ndim))
         )
 
-    return jax.tree_util.tree_map_with_path(axes, params, decay.decayed(params))
+    return jax.tree_util.tree_map_with_path(axes, params, weight_decay.decayed(params))
 
 
 def _module(path):

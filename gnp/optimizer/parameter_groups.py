@@ -14,8 +14,8 @@ import jax
 from flax import traverse_util
 
 from gnp.errors import UserError
-from gnp.optimizer import decay
-from gnp.optimizer.layers import layers
+from gnp.optimizer import weight_decay
+from gnp.optimizer.layer_numbers import layers
 from gnp.optimizer.optimizers import takes_decays, weight_decay_of
 from gnp.parameter_paths import first_matches
 
@@ -105,7 +105,9 @@ class ParameterGroups:
         if not self.spares_vectors:
             return of_rules
         return jax.tree.map(
-            lambda is_decayed, value: value if is_decayed else 0.0, decay.decayed(params), of_rules
+            lambda is_decayed, value: value if is_decayed else 0.0,
+            weight_decay.decayed(params),
+            of_rules,
         )
 
     def log_rates(self, params: PyTree) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gnp.errors import unknown_name
-from gnp.optimizer.decay import decayed_leaves
+from gnp.optimizer.weight_decay import decayed_leaves
 from gnp.registering import registering
 from gnp.regularization import weight
 
@@ -152,7 +152,7 @@ def l2_penalty(params: Any, *, kernels_only: bool = False) -> jax.Array:
 
     Args:
       params: tree of arrays.
-      kernels_only: only those of `gnp.optimizer.decay.decayed`.
+      kernels_only: only those of `gnp.optimizer.weight_decay.decayed`.
     """
     return sum(map(weight.l2, decayed_leaves(params) if kernels_only else jax.tree.leaves(params)))
 

@@ -38,7 +38,7 @@ class Objective:
       model: the classifier.
       image_loss: the loss of each image, of its logits and its label.
       l2: strength of the L2 term, which is part of the loss and so of every gradient.
-      l2_on_kernels_only: take only the parameters of `gnp.optimizer.decay.decayed`.
+      l2_on_kernels_only: take only the parameters of `gnp.optimizer.weight_decay.decayed`.
       multi_label: whether an image has any number of the classes.
       label_smoothing: share of each label spread over all classes.
       distillation: how the loss is mixed with the distance to a teacher; None: there is none.

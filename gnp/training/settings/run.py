@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from gnp.batch_size import steps_per_epoch
 from gnp.errors import UserError
-from gnp.optimizer import decay
+from gnp.optimizer import weight_decay
 from gnp.optimizer.build import build_optimizer
 from gnp.optimizer.parameter_groups import ParameterGroups
 from gnp.optimizer.schedule import build_schedule
@@ -162,7 +162,7 @@ class Settings:
         freeze.log_counts(state.params, state.frozen)
         self.optimizer.groups.log_rates(state.params)
         if self.loss.l2_on_kernels_only:
-            decay.log_counts(state.params)
+            weight_decay.log_counts(state.params)
         return state
 
 

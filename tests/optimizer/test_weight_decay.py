@@ -12,7 +12,7 @@ from flax import traverse_util
 from gnp.model import create_model
 from gnp.model.weights import variable_shapes
 from gnp.optimizer.build import set_learning_rate
-from gnp.optimizer.decay import decayed
+from gnp.optimizer.weight_decay import decayed
 from gnp.training import parallel
 from gnp.training.checkpoints.manager import Checkpoints
 from gnp.training.loss import l2_penalty

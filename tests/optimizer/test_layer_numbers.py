@@ -8,7 +8,7 @@ from gnp.errors import UserError
 from gnp.model import create_model
 from gnp.model.timm_weights import _family, _name
 from gnp.model.weights import variable_shapes
-from gnp.optimizer.layers import layers
+from gnp.optimizer.layer_numbers import layers
 
 FIELDS = {"ViT_TI16": {"patches": {"size": 16}}}
 FIELDS["CaiT_XXS24"] = {"patch_size": 16}
