@@ -29,6 +29,7 @@ ELSEWHERE = {
     r"--serve\b": "does not end",
     r"flowers|vit_\w+\.(safetensors|npz)|WEIGHTS": "needs photographs and weights to download",
     r"cifar10_jpeg_small": "needs CIFAR-10 as files",
+    r"warmup_epochs=40": "needs more epochs than smoke forms have",
 }
 SLOW = r"gnp (compare|sweep)|label-noise\.sh|quickstart\.sh|landscape|CUDA_VISIBLE_DEVICES"
 # Pages that something else executes.
