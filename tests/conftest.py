@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -43,8 +44,8 @@ def _forget_programs():
 @pytest.fixture(autouse=True)
 def _no_pictures(request, monkeypatch):
     """Runs of tests are small; drawing their curves would take longer than all the rest."""
-    folder = request.path.parent.name
-    if folder in ("training", "runs", "diagnostics") and "pictures" not in request.keywords:
+    room = request.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+    if room in ("training", "runs", "diagnostics") and "pictures" not in request.keywords:
         monkeypatch.setattr("gnp.runs.summary.draw_curves", lambda *arguments: None)
 
 

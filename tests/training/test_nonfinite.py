@@ -33,17 +33,13 @@ class ModelThatBreaksWhenPerturbed(ToyModel):
         return nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1)) * scale * overflow
 
 
-def run(folder, source, model=None, **overrides):
-    return train_toy(folder, source, model, **overrides)
-
-
 def lines(folder, key):
     return {m["step"]: m[key] for m in read_metrics(folder / "metrics.jsonl") if key in m}
 
 
 def test_stop_names_step_pass_and_input_and_keeps_the_checkpoint(tmp_path):
     with pytest.raises(TrainingError, match=r"Step 6: .* pass 1; .* the input of ToyModel"):
-        run(tmp_path, PoisonedSource(6))
+        train_toy(tmp_path, PoisonedSource(6))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["4"]
 
 
@@ -51,7 +47,7 @@ def test_stop_names_the_second_pass_and_its_layer(tmp_path):
     with pytest.raises(
         TrainingError, match=r"Step 1: .* perturbed parameters; .* the layer ModelThat"
     ) as error:
-        run(tmp_path, ToySource(), ModelThatBreaksWhenPerturbed())
+        train_toy(tmp_path, ToySource(), ModelThatBreaksWhenPerturbed())
     assert "checkpoint" not in str(error.value)  # there is none
 
 
@@ -110,7 +106,7 @@ def test_blocks_are_named_whatever_is_done_with_them(switches, place):
 
 
 def test_a_skipped_step_changes_nothing_and_is_counted(tmp_path):
-    run(tmp_path / "a", PoisonedSource(4, 7), on_nonfinite="skip")
+    train_toy(tmp_path / "a", PoisonedSource(4, 7), on_nonfinite="skip")
     norms = lines(tmp_path / "a", "train/parameter_norm")
     assert norms[4] == norms[3]
     assert norms[7] == norms[6]
@@ -120,7 +116,7 @@ def test_a_skipped_step_changes_nothing_and_is_counted(tmp_path):
 
 
 def test_rollback_goes_back_and_skips_the_step(tmp_path):
-    run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
+    train_toy(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
     assert lines(tmp_path, "train/left_out") == {6: 1}
     steps = [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl") if "eval/loss" not in m]
     assert steps == list(range(1, 13))
@@ -136,7 +132,7 @@ def test_a_request_to_stop_stands_through_a_rollback(tmp_path, monkeypatch):
 
     monkeypatch.setattr(NonFinitePolicy, "act", interrupted)
     with pytest.raises(Interrupted, match="Stopped after step 5 of 12"):
-        run(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
+        train_toy(tmp_path, PoisonedSource(6), on_nonfinite="rollback")
 
 
 def test_weights_become_zero_though_the_last_step_of_the_epoch_is_skipped(tmp_path):
@@ -146,13 +142,13 @@ def test_weights_become_zero_though_the_last_step_of_the_epoch_is_skipped(tmp_pa
         "regularization.weight.threshold.last_epoch": 2,
     }
     for policy in ("skip", "rollback"):
-        run(tmp_path / policy, PoisonedSource(8), on_nonfinite=policy, **threshold)
+        train_toy(tmp_path / policy, PoisonedSource(8), on_nonfinite=policy, **threshold)
         assert lines(tmp_path / policy, "sparsity/all")[12] > 0.1
 
 
 def test_rollback_stops_after_so_many(tmp_path):
     with pytest.raises(TrainingError, match="Step 7"):
-        run(tmp_path, PoisonedSource(5, 6, 7), on_nonfinite="rollback", max_rollbacks=2)
+        train_toy(tmp_path, PoisonedSource(5, 6, 7), on_nonfinite="rollback", max_rollbacks=2)
 
 
 class TwoLayers(nn.Module):

@@ -22,13 +22,6 @@ from gnp.training.checkpoints.saved_variables import find_checkpoints, read_vari
 TINY = ("model.model_name=ViT_Micro", "dataset.num_train_images=128", "total_epochs=2")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gnp.runs.summary.draw_curves", lambda *args, **kwargs: None)
-        yield
-
-
 def train(working_dir, *overrides):
     run(load_config("config/digits.py", [*TINY, *overrides]), working_dir)
     (summary,) = working_dir.rglob("summary.json")

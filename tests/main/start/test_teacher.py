@@ -14,13 +14,6 @@ FAKE = "dataset.dataset_name=fake"
 TINY = ("model.model_name=ViT_Micro", "dataset.num_train_images=128", "batch_size=32")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gnp.runs.summary.draw_curves", lambda *args, **kwargs: None)
-        yield
-
-
 def train(working_dir, *overrides, epochs=1):
     fields = [*TINY, f"total_epochs={epochs}", *overrides]
     return run(load_config("config/digits.py", fields), working_dir)
