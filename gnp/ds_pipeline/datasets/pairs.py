@@ -1,5 +1,6 @@
 """Data sets of pairs: anything with `len` and `[i] -> image, label`, read into memory."""
 
+import collections
 import dataclasses
 import operator
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ class PairSet:
       test: the test or validation set; None: there is none.
       class_names: one name per class, in the order of the labels; None: classes are numbered.
       train_labels: those of `train`, if they are known without reading the images.
+
+    Raises:
+      UserError: two classes have the same name.
     """
 
     name: str
@@ -41,6 +45,14 @@ class PairSet:
     test: Pairs | None
     class_names: Sequence[str] | None = None
     train_labels: Sequence[int] | None = None
+
+    def __post_init__(self):
+        counts = collections.Counter(map(str, () if self.class_names is None else self.class_names))
+        for name, count in counts.items():
+            if count > 1:
+                raise UserError(
+                    f"{self.name} names {count} classes {name!r}; give each a name of its own."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -346,6 +346,7 @@ def test_a_class_of_the_test_table_alone_is_refused(folder, pairs, tmp_path):
         ({"test_label": np.full(6, 7)}, "test cannot be used: the label of element 0 is 7"),
         ({"train_label": np.full(15, 0.5)}, "the label of element 0 is .*0.5.*; give the number"),
         ({"train_image": np.array([None] * 15)}, "cannot be read"),
+        ({"class_names": np.array(["cat", "dog", "cat"])}, "names 2 classes 'cat'; give each a"),
     ],
 )
 def test_a_bad_file_of_arrays_is_refused(pairs, tmp_path, more, sentence):
