@@ -114,13 +114,15 @@ def test_a_method_that_cannot_be_is_refused(method, sentence):
         (("--working_dir={}", "--grid=gnp.rr=0.1"), "gnp.rr"),
         (("--working_dir={}", "--grid=base_lr=0.1,0.10"), "These are the same training"),
         (("--working_dir={}", "--grid=base_lr=0.1", "--seeds=a"), "seeds"),
+        (("--working_dir={}", "--grid=base_lr=0.1", "--seeds="), "There is nothing to train"),
+        (("--working_dir={}", "--out=/dev/null/out"), "The folder /dev/null/out (--out) cannot be"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_trained(tmp_path, arguments, sentence):
     result = command("sweep", *(argument.format(tmp_path) for argument in arguments))
     assert result.returncode == 2
     assert sentence in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -13,6 +13,7 @@ import jax
 from absl import flags
 
 from gnp.errors import SkippedError, UserError
+from gnp.files import make_folder
 from gnp.main import config as config_flags
 from gnp.main.config import default_config
 from gnp.main.fields.effects import check_effects
@@ -73,15 +74,19 @@ def train_and_compare(variants: Mapping[str, Mapping[str, str]]) -> None:
     if flags.FLAGS.parallel > 1 and _TASK not in os.environ:  # else each training says its own
         for remark in remarks:
             print(remark, file=sys.stderr)
+    if not trainings:
+        raise UserError("There is nothing to train; name at least one of --methods and --seeds.")
     if flags.FLAGS.slurm is not None:
         _submit(len(trainings))
         return
     mine = trainings if _TASK not in os.environ else [_of_task(trainings, os.environ[_TASK])]
+    out = pathlib.Path(flags.FLAGS.out or pathlib.Path(flags.FLAGS.working_dir, "report"))
+    if mine == trainings:
+        make_folder(out, "--out")  # what cannot be is said before hours of training
     failed = train_missing(mine, flags.FLAGS.parallel)
     finished = [str(training.folder) for training in trainings if is_finished(training.folder)]
     if finished and (mine == trainings or len(finished) == len(trainings)):
-        out = flags.FLAGS.out or pathlib.Path(flags.FLAGS.working_dir, "report")
-        report(finished, pathlib.Path(out))
+        report(finished, out)
     if failed:
         raise SkippedError(f"{len(failed)} of {len(mine)} trainings failed: {'; '.join(failed)}.")
 
