@@ -71,6 +71,11 @@ class WholeSet:
         self._gradient = self.mapped(self._gradient_sum)
         self._product = self.mapped(self._product_sum)
 
+    @property
+    def images_per_device(self) -> int:
+        """Images in a device's part of a batch, with padding."""
+        return next(self._batches())["mask"].shape[1]
+
     def batch_loss(self, params: PyTree, batch_stats: PyTree, batch: dict) -> jax.Array:
         """Loss of each image of a batch; 0 for padding."""
         return self._per_image(params, batch_stats, batch)[0]

@@ -1,6 +1,7 @@
 """The sharpness of a minimum: of the loss near it, and the spectrum of the Hessian at it."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ PyTree = Any
 # Each quantity has its own stream of random numbers.
 _LANCZOS, _TRACE, _NOISE, _ASCENT = range(4)
 
+# Images in a group that share a perturbation, where batches divide into such groups.
+_USUAL_M = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class SharpnessSettings:
@@ -28,7 +32,8 @@ class SharpnessSettings:
 
     Attributes:
       r: radius of the worst-case sharpness.
-      m: images in a group that share a perturbation (m-sharpness).
+      m: images in a group that share a perturbation (m-sharpness); None: 64, or the largest
+        divisor of 64 that divides a device's part of a batch.
       ascent_steps: gradients taken to reach the worst case; 1: as SAM.
       sigma: standard deviation of the noise on each parameter in the mean sharpness.
       directions: pairs of opposite samples of that noise.
@@ -40,7 +45,7 @@ class SharpnessSettings:
     """
 
     r: float = 0.1
-    m: int = 64
+    m: int | None = None
     ascent_steps: int = 5
     sigma: float = 0.01
     directions: int = 10
@@ -53,7 +58,7 @@ class SharpnessSettings:
     def __post_init__(self):
         for field, value in vars(self).items():
             lowest = 0 if field in ("r", "sigma", "seed") else 1
-            if value < lowest:
+            if value is not None and value < lowest:
                 raise UserError(f"--{field} is {value}; it must be at least {lowest}.")
 
     @property
@@ -101,6 +106,9 @@ def measure_sharpness(
       (`points`, `density`), `worst_case_rise` (the worst-case sharpness), `mean_rise` (the mean
       sharpness) with `mean_rise_error` (standard error); and the `settings`.
     """
+    if settings.m is None:
+        divisor = math.gcd(_USUAL_M, whole_set.images_per_device)
+        settings = dataclasses.replace(settings, m=divisor)
     key = jax.random.PRNGKey(settings.seed)
     params = tree.precise(params)
     flat, unravel = ravel_pytree(params)

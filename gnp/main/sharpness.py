@@ -32,7 +32,9 @@ def define_flags() -> None:
     saved_run.define_instrument_flags()
     defaults = SharpnessSettings()
     flags.DEFINE_float("r", defaults.r, "Radius of the worst-case sharpness.")
-    flags.DEFINE_integer("m", defaults.m, "Images in a group that shares a perturbation.")
+    flags.DEFINE_integer(
+        "m", defaults.m, "Images in a group that shares a perturbation; unset: 64, or what fits."
+    )
     flags.DEFINE_integer(
         "ascent_steps", defaults.ascent_steps, "Gradients taken to the worst case."
     )
