@@ -133,6 +133,7 @@ def test_a_sweep_trains_compares_and_tells_what_diverged(tmp_path):
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("gnp.warmup_epochs is 1.0, but") == 1
     assert "1 of 2 trainings failed: base_lr=1e30, seed 0 could not continue: " in result.stderr
+    assert result.stderr.endswith("skips such steps.\n")
     (row,) = json.loads((tmp_path / "report/report.json").read_text())["groups"]
     assert row["num_seeds"] == 1
 

@@ -88,7 +88,7 @@ def train_and_compare(variants: Mapping[str, Mapping[str, str]]) -> None:
     if finished and (mine == trainings or len(finished) == len(trainings)):
         report(finished, out)
     if failed:
-        raise SkippedError(f"{len(failed)} of {len(mine)} trainings failed: {'; '.join(failed)}.")
+        raise SkippedError(f"{len(failed)} of {len(mine)} trainings failed: {' '.join(failed)}")
 
 
 def _trainings(variants, working_dir):
