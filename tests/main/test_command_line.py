@@ -195,7 +195,6 @@ def test_a_module_of_models_that_fails_is_one_sentence(tmp_path, kind):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        (["model_params.width=0"], "Model Own cannot be "),
         (["model_params.width=-3"], "Model Own cannot be "),
         (["model_params.width=a"], "Model Own cannot be "),
         (["model_params.returns=nothing"], "Model Own cannot be trained and evaluated"),
