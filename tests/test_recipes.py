@@ -86,7 +86,7 @@ def _trainings(calls):
 def _variants(arguments, values):
     """The fields of the variants that a command trains."""
     if "gnp.main.sweep" in arguments:
-        return combinations(values["grid"], values["variant"]).values()
+        return [fields for _, fields in combinations(values["grid"], values["variant"])]
     if "gnp.main.compare" in arguments:
         settings = config.load_config(*values["config"], values["config_field"])
         return [fields_of(method, settings) for method in values["methods"][0].split(",")]

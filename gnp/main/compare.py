@@ -25,7 +25,7 @@ def main() -> None:
     """Trains and compares what the flags ask for."""
     config = config_flags.read_config()
     trainings.train_and_compare(
-        {method: fields_of(method, config) for method in flags.FLAGS.methods}
+        [(method, fields_of(method, config)) for method in flags.FLAGS.methods]
     )
 
 

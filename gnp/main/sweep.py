@@ -40,14 +40,16 @@ def main() -> None:
     trainings.train_and_compare(combinations(flags.FLAGS.grid, flags.FLAGS.variant))
 
 
-def combinations(axes: Sequence[str], variants: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """Each variant with all combinations of the values of some fields, by its name.
+def combinations(
+    axes: Sequence[str], variants: Sequence[str] = ()
+) -> list[tuple[str, dict[str, str]]]:
+    """Each variant with all combinations of the values of some fields, behind its name.
 
         >>> combinations(["gnp.r=0.1,0.2"], ["", "opt.groups=() base_lr=1"])
-        {'gnp.r=0.1': {'gnp.r': '0.1'}, \
-'gnp.r=0.2': {'gnp.r': '0.2'}, \
-'opt.groups=() base_lr=1 gnp.r=0.1': {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.1'}, \
-'opt.groups=() base_lr=1 gnp.r=0.2': {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.2'}}
+        [('gnp.r=0.1', {'gnp.r': '0.1'}), \
+('gnp.r=0.2', {'gnp.r': '0.2'}), \
+('opt.groups=() base_lr=1 gnp.r=0.1', {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.1'}), \
+('opt.groups=() base_lr=1 gnp.r=0.2', {'opt.groups': '()', 'base_lr': '1', 'gnp.r': '0.2'})]
 
     Args:
       axes: fields with values, as of `--grid`.
@@ -64,7 +66,7 @@ def combinations(axes: Sequence[str], variants: Sequence[str] = ()) -> dict[str,
             raise UserError(f"--variant and --grid both name {field}; leave it out of one.")
         for chosen in itertools.product(*values.values()):
             found.append(fixed | dict(zip(values, chosen, strict=True)))
-    return {" ".join(f"{f}={v}" for f, v in fields.items()): fields for fields in found}
+    return [(" ".join(f"{f}={v}" for f, v in fields.items()), fields) for fields in found]
 
 
 def _by_field(flag, assignments):

@@ -61,10 +61,11 @@ def _part(content, name, images, part):
     """A part of the data; None if the file has none."""
     keys = [f"{part}_{kind}" for kind in ("image", "label")]
     there = [key for key in keys if key in content]
+    missing = [key for key in keys if key not in content]
     if not there:
         return None
-    if len(there) == 1:
-        raise UserError(f"{name} has {there[0]}, but not the other of {keys}; add it.")
+    if missing:
+        raise UserError(f"{name} has {there[0]}, but not {missing[0]}; add it.")
     labels = content[keys[1]]
     if labels.ndim not in (1, 2):
         raise UserError(

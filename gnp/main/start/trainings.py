@@ -53,14 +53,14 @@ def define_flags() -> None:
     flags.adopt_module_key_flags(config_flags)
 
 
-def train_and_compare(variants: Mapping[str, Mapping[str, str]]) -> None:
+def train_and_compare(variants: Sequence[tuple[str, Mapping[str, str]]]) -> None:
     """Trains what is missing of some variants of the flags' config, each of the seeds; compares.
 
     All are checked before the first is trained. In a job array of Slurm each task trains one of
     them, and the last task compares.
 
     Args:
-      variants: values of fields, as the command line writes them, by the name of each variant.
+      variants: the name of each, and its values of fields, as the command line writes them.
 
     Raises:
       UserError: a field or a seed is wrong, or a training is refused.
@@ -96,7 +96,7 @@ def _trainings(variants, working_dir):
     # The accelerators' memory is for the trainings, which are processes of their own.
     jax.config.update("jax_platforms", "cpu")
     found, remarks = [], []
-    for variant, values in variants.items():
+    for variant, values in variants:
         for seed in flags.FLAGS.seeds:
             fields = [f"{field}={value}" for field, value in values.items()]
             fields += [f"seeds={seed}", f"init_seeds={seed}"]
