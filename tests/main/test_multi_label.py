@@ -139,6 +139,7 @@ def test_of_many_classes_the_table_has_those_of_least_precision():
         for n, p in enumerate([None, *np.linspace(0, 1, 30)])
     ]
     figures = {"num_images": 9, "step": 1, "loss": 0.5, "error_rate": 0.1, "classes": classes}
+    figures["mean_average_precision"] = 0.5
     lines = format_figures(figures).splitlines()
     names = [line.split()[1] for line in lines if line.startswith("| c")]
     assert names == [f"c{n}" for n in range(1, 11)]
