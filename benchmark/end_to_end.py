@@ -9,8 +9,8 @@ starts with another contender. A contender that fails, because of a missing pack
 dropped, and standard error says why. Ratios are medians of the ratios within each round.
 
   gnp_device, gnp_tfdata      this project's training loop on its two loaders
-  gnp_one_pass                the same on tf.data, along the average of past gradients, in one pass
-  gnp_standard                the same on tf.data without the penalty
+  gnp_one_pass                gnp_device in one pass, along the average of past gradients
+  gnp_standard                gnp_device without the penalty
   optax_device, optax_tfdata  optax.contrib.sam (opaque) in a plain loop over the same loaders
   torch_closure               PyTorch: DataLoader with one worker per core, two-step closure
   bare_step                   this project's penalized step, repeated on one batch
@@ -45,8 +45,8 @@ _JAX, _TORCH = "benchmark.jax.end_to_end", "benchmark.torch.end_to_end"
 _CONTENDERS = {
     "gnp_device": (_JAX, {"function": "gnp", "loader": "device"}),
     "gnp_tfdata": (_JAX, {"function": "gnp", "loader": "tfdata"}),
-    "gnp_one_pass": (_JAX, {"function": "gnp", "loader": "tfdata", "ascent": "momentum"}),
-    "gnp_standard": (_JAX, {"function": "gnp", "loader": "tfdata", "ascent": None}),
+    "gnp_one_pass": (_JAX, {"function": "gnp", "loader": "device", "ascent": "momentum"}),
+    "gnp_standard": (_JAX, {"function": "gnp", "loader": "device", "ascent": None}),
     "optax_device": (_JAX, {"function": "optax", "loader": "device"}),
     "optax_tfdata": (_JAX, {"function": "optax", "loader": "tfdata"}),
     "torch_closure": (_TORCH, {"function": "closure"}),
