@@ -18,6 +18,10 @@ def get_config():
     config = image_folder.get_config()
     config.dataset.image_size = 32
     config.dataset.num_train_images = 5000
-    config.batch_size = 100
-    config.total_epochs = 2
+    # Without augmentation the model can memorize all labels, right and wrong.
+    config.dataset.image_level_augmentations = "none"
+    config.batch_size = 64
+    config.l2_regularization = 1e-4
+    config.total_epochs = 30
+    config.gnp.r = 0.25
     return config

@@ -24,6 +24,7 @@ _SKIPPED = 1
 _BAD_INPUT = 2
 _TRAINING_FAILED = 3
 _NOT_SAVED = 4
+_PROCESS_LOST = 5
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -44,7 +45,8 @@ def run(
 
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
     2. Training that cannot continue says why and exits with code 3. A run that came to its end, but
-    could not write all of its files, exits with code 4. A run that was asked to stop says so and
+    could not write all of its files, exits with code 4; one that lost another of its processes,
+    with 5. A run that was asked to stop says so and
     exits with 128 + the signal's number. A command that has skipped a part of what it was given
     exits with code 1.
 
@@ -141,7 +143,7 @@ def _without_memory(error):
 def _exit_at_once(message):
     """Exits without JAX's own end, which waits for the other processes."""
     print(message, file=sys.stderr, flush=True)
-    os._exit(_TRAINING_FAILED)
+    os._exit(_PROCESS_LOST)
 
 
 def _keep_compiled_programs():

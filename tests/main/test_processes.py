@@ -119,7 +119,7 @@ def test_a_lost_process_is_named_before_jax_ends_the_other(tmp_path):
         time.sleep(0.5)
     second.kill()
     output = first.communicate(timeout=200)[0]
-    assert first.returncode != 0
+    assert first.returncode in (5, -6)  # ours, or that of JAX, which aborts
     # The collective operation under way fails, or waits until JAX finds out.
     said = re.search(r"(Process 1 of 2 \(process|Another process was lost).*", output)
     assert "same command resumes from the last checkpoint" in said[0]
