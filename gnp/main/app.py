@@ -17,16 +17,9 @@ from gnp.errors import NotSavedError, SkippedError, TrainingError, UserError, re
 from gnp.main import config
 from gnp.main.fields.described import nearest_fields
 from gnp.main.start import xla
+from gnp.main.start.exit_codes import Exit
 from gnp.training.interrupt import Interrupted
 from gnp.training.settings.checks import LARGEST_FLOAT, LARGEST_INT
-
-_SKIPPED = 1
-_BAD_INPUT = 2
-_TRAINING_FAILED = 3
-_NOT_SAVED = 4
-_PROCESS_LOST = 5
-_INTERRUPTED = 130
-_PIPE_CLOSED = 141
 
 _NO_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory")  # as JAX says it of GPUs and of CPUs
 
@@ -46,9 +39,8 @@ def run(
     Bad input (a flag that cannot be parsed, a `UserError`) prints its sentence and exits with code
     2. Training that cannot continue says why and exits with code 3. A run that came to its end, but
     could not write all of its files, exits with code 4; one that lost another of its processes,
-    with 5. A run that was asked to stop says so and
-    exits with 128 + the signal's number. A command that has skipped a part of what it was given
-    exits with code 1.
+    with 5. A run that was asked to stop says so and exits with 128 + the signal's number. A command
+    that has skipped a part of what it was given exits with code 1.
 
     Args:
       main: what the command does.
@@ -86,20 +78,20 @@ def _call(main):
         main()
         sys.stdout.flush()
     except UserError as error:
-        _exit(error, _BAD_INPUT)
+        _exit(error, Exit.BAD_INPUT)
     except TrainingError as error:
-        _exit(error, _TRAINING_FAILED)
+        _exit(error, Exit.TRAINING_FAILED)
     except SkippedError as error:
-        _exit(error, _SKIPPED)
+        _exit(error, Exit.SKIPPED)
     except NotSavedError as error:
-        _exit(error, _NOT_SAVED)
+        _exit(error, Exit.NOT_SAVED)
     except Interrupted as stop:
         _exit(stop, stop.code)
     except KeyboardInterrupt:
-        _exit("Interrupted.", _INTERRUPTED)
+        _exit("Interrupted.", Exit.INTERRUPTED)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-            _exit(_without_memory(error), _TRAINING_FAILED)
+            _exit(_without_memory(error), Exit.TRAINING_FAILED)
         if jax.process_count() == 1:
             raise
         _exit_at_once(
@@ -107,9 +99,9 @@ def _call(main):
             "command resumes from the last checkpoint."
         )
     except BrokenPipeError:  # whoever read the output has ended
-        _exit("", _PIPE_CLOSED)
+        _exit("", Exit.PIPE_CLOSED)
     except OSError as error:  # a disk or a file that no other sentence is about
-        _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", _BAD_INPUT)
+        _exit(f"{error.filename or 'A file'}: {reason(error.strerror or error)}.", Exit.BAD_INPUT)
 
 
 def _check_numbers():
@@ -143,7 +135,7 @@ def _without_memory(error):
 def _exit_at_once(message):
     """Exits without JAX's own end, which waits for the other processes."""
     print(message, file=sys.stderr, flush=True)
-    os._exit(_PROCESS_LOST)
+    os._exit(Exit.PROCESS_LOST)
 
 
 def _keep_compiled_programs():
@@ -165,11 +157,13 @@ def _parse_flags(
         print(more(), end="")
         sys.exit(0)
     except flags.UnrecognizedFlagError as error:
-        _exit(_unknown_flag(error.flagname), _BAD_INPUT)
+        _exit(_unknown_flag(error.flagname), Exit.BAD_INPUT)
     except Exception as error:  # absl's own flags raise more than flags.Error
-        _exit(reason(error), _BAD_INPUT)
+        _exit(reason(error), Exit.BAD_INPUT)
     if len(rest) > 1 and not arguments:
-        _exit(f"Unexpected argument {rest[1]!r}; arguments are flags, --name=value.", _BAD_INPUT)
+        _exit(
+            f"Unexpected argument {rest[1]!r}; arguments are flags, --name=value.", Exit.BAD_INPUT
+        )
     return rest
 
 

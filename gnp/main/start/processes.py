@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gnp.errors import UserError
+from gnp.main.start.exit_codes import Exit
 from gnp.runs.find import is_finished, read_summary
 from gnp.runs.folder import SUMMARY_FILE
 from gnp.runs.lock import is_in_use
@@ -18,8 +19,6 @@ from gnp.training.interrupt import Interrupted
 
 _TRAIN = (sys.executable, "-P", "-m", "gnp.main.main")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-_REFUSED = 2  # the exit code of a training whose folder another process has, for one
-_DIVERGED = 3  # the exit code of a training that cannot continue
 _GPUS = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -60,10 +59,10 @@ def train_missing(trainings: Sequence[Any], parallel: int) -> list[str]:
                 if process.code == 0:
                     done += 1
                     _say(f"{done}/{len(trainings)}  {process.training.name}: {process.result()}")
-                elif process.code == _REFUSED and is_in_use(process.training.folder):
+                elif process.code == Exit.BAD_INPUT and is_in_use(process.training.folder):
                     waiting.appendleft(process.training)
                 elif not signals.number:
-                    (failed if process.code == _DIVERGED else refused).append(process.failure())
+                    (failed if process.gave_up else refused).append(process.failure())
     if signals.number:
         message = (
             f"Stopped with {done} of {len(trainings)} trainings done; the same command resumes."
@@ -110,9 +109,13 @@ class _Process:
         summary = read_summary(self.training.folder / SUMMARY_FILE)
         return f"{100 * summary['final']['eval/error_rate']:.2f} %, {summary['seconds']:.0f} s"
 
+    @property
+    def gave_up(self):
+        return self.code == Exit.TRAINING_FAILED
+
     def failure(self):
         """A sentence about how it ended."""
-        what = "could not continue" if self.code == _DIVERGED else f"ended with code {self.code}"
+        what = "could not continue" if self.gave_up else f"ended with code {self.code}"
         return f"{self.training.name} {what}{self._last_words()}"
 
     def _last_words(self):
