@@ -108,7 +108,8 @@ def as_onnx(
     jax2onnx, onnx, runtime = map(_onnx_library, ("jax2onnx", "onnx", "onnxruntime"))
     images = np.random.default_rng(0).uniform(0, 255, (2, *image_shape)).astype(np.float32)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the converter prints what it traces
+        # The converter prints what it traces, and cannot read jitted functions of jax 0.12.
+        with contextlib.redirect_stdout(io.StringIO()), jax.disable_jit():
             converted = jax2onnx.to_onnx(
                 function,
                 [("batch", *image_shape)],

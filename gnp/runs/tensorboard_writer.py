@@ -1,7 +1,9 @@
 """Metrics of a run as TensorBoard events."""
 
+import contextlib
 import logging
 import pathlib
+import socket
 import time
 from collections.abc import Mapping
 
@@ -26,18 +28,26 @@ class TensorBoardWriter:
         """
         # Imported late: it takes a while, and not every command wants it.
         from tensorboardX import summary
-        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter
 
         self._event, self._scalar = Event, summary.scalar
         self._folder = folder = pathlib.Path(folder) / TENSORBOARD_FOLDER
-        self._events, self._flushed_at = None, 0.0
+        self._records, self._flushed_at = None, 0.0
+        started = time.time()
         try:
             folder.mkdir(exist_ok=True)
-            self._events = EventsWriter(str(folder / "events"))
+            name = f"events.out.tfevents.{int(started)}.{socket.gethostname()}"
+            self._records = RecordWriter(str(folder / name))
         except OSError as error:
             self._give_up(error)
-        self._write([Event(step=first_step + 1, session_log=SessionLog(status=SessionLog.START))])
+        again_from = SessionLog(status=SessionLog.START)
+        self._write(
+            [
+                Event(wall_time=started, file_version="brain.Event:2"),
+                Event(step=first_step + 1, session_log=again_from),
+            ]
+        )
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         self._write(
@@ -46,21 +56,21 @@ class TensorBoardWriter:
         )
 
     def close(self) -> None:
-        self._try(lambda: self._events.close())
+        self._try(lambda: self._records.close())
 
     def _write(self, events):
         def write():
             for event in events:
-                self._events.write_event(event)
+                self._records.write(event.SerializeToString())
             if time.monotonic() - self._flushed_at >= _SECONDS_BETWEEN_FLUSHES:
                 self._folder.stat()  # which fails if it was deleted
-                self._events.flush()
+                self._records.flush()
                 self._flushed_at = time.monotonic()
 
         self._try(write)
 
     def _try(self, action):
-        if self._events is None:
+        if self._records is None:
             return
         try:
             action()
@@ -69,4 +79,8 @@ class TensorBoardWriter:
 
     def _give_up(self, error):
         _log.warning("No more TensorBoard events until the next start: %s.", error)
-        self._events = None
+        if self._records is not None:
+            # What waits in memory cannot be written; a file left open would say so at the very end.
+            with contextlib.suppress(OSError):
+                self._records.close()
+        self._records = None
