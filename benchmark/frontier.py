@@ -31,6 +31,7 @@ from absl import flags
 from tqdm import tqdm
 
 from benchmark import frontier_report, machine, options
+from benchmark.frontier_report import REFERENCE
 from gnp.main import main as training
 from gnp.main.config import load_config
 from gnp.main.start import xla
@@ -166,7 +167,7 @@ def _rows(arguments, folder):
             "method": name,
             "chosen": candidate,
             "held_out_error_percent": held_out,
-            **_measured(noisy[name], noisy[arguments.methods[0]]),
+            **_measured(noisy[name], noisy[REFERENCE]),
             "clean_error_percent": [run.error for run in clean[name]],
             "config": arguments.config,
             **machine.describe(),
@@ -262,7 +263,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--noisy_only", action="store_true", help="no training on right labels")
     parser.add_argument("--working_dir", help="keeps the runs; existing runs resume")
     parser.add_argument("--out", help="the folder for table, picture and JSON")
-    return parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
+    if REFERENCE not in parsed.methods:
+        parser.error(f"--methods needs {REFERENCE}, with which the others are compared.")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${GNP_PYTHON:-$root/.venv/bin/python}
 
-# Large memory pages: a step on a CPU allocates its memory anew, and small pages cost a tenth of its
-# time. Only the C library of Linux reads this.
+# Large memory pages, since a step on a CPU allocates its memory anew. Only the C library of Linux
+# reads this.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 # prepare_environment [EXTRAS]: sets up .venv with the package and some extras, such as dev,data, in the

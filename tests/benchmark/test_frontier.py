@@ -67,6 +67,13 @@ def test_other_radii_are_those_of_all_methods_that_choose_one():
     assert frontier.METHODS["L2"].with_radii(radii) == frontier.METHODS["L2"]
 
 
+def test_there_is_something_to_compare_with(capsys):
+    with pytest.raises(SystemExit) as stop:
+        frontier.parse_arguments(["--methods=L2"])
+    assert stop.value.code == 2
+    assert "--methods needs standard" in capsys.readouterr().err
+
+
 def test_command_chooses_on_held_out_images_and_writes_table_picture_and_json(tmp_path, capsys):
     arguments = [
         "--methods=standard,momentum",
