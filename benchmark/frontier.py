@@ -78,6 +78,8 @@ METHODS = {
     "random ascent": Method((*_PENALTY, "gnp.ascent=random"), _RADII),
     "penalty": Method(_PENALTY, _RADII),
     "SAM": Method(_SAM, _RADII),
+    "ASAM": Method((*_SAM, "gnp.ascent=adaptive"), (2.5, 5, 10, 20)),  # relative to the weights
+    "GSAM": Method((*_SAM, "gnp.surrogate_gap=0.1"), _RADII),
     "F-SAM": Method((*_SAM, "gnp.ascent=friendly"), _RADII),
     "SAM-ON": Method((*_SAM, "gnp.perturb=('*Norm*',)"), _RADII),
     "every 2nd step": Method((*_PENALTY, "gnp.when.every=2"), _LARGE_RADII),

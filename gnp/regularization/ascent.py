@@ -196,7 +196,7 @@ _ASCENTS = {
     "stale": lambda decay: momentum(0.0),
 }
 WITH_AVERAGE = ("friendly", "momentum", "momentum_descent")
-ONE_PASS = ("momentum", "momentum_descent", "stale")
+ONE_PASS = tuple(name for name, make in _ASCENTS.items() if not make(0.9).needs_gradient)
 
 
 def ascent_names() -> list[str]:
@@ -227,8 +227,8 @@ def ascent(name: str, *, decay: float = 0.9) -> Ascent:
 def restricted(inner: Ascent, patterns: Sequence[str]) -> Ascent:
     """The same ascent of some parameters alone; the others are not perturbed.
 
-    Normalization layers alone are SAM-ON (arXiv 2306.04226). Norms are those of the chosen
-    parameters.
+    With g' the part of the gradient that belongs to them, the direction is g'/‖g'‖ there and 0
+    elsewhere. Normalization layers alone are SAM-ON (arXiv 2306.04226).
 
     >>> norms_only = restricted(ascent("gradient"), ["norm/*"])
     >>> params = {"norm": {"scale": jnp.ones(2)}, "dense": {"kernel": jnp.ones(3)}}

@@ -28,8 +28,10 @@ class PenaltyForm:
       norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
       ascent: how the parameters are perturbed.
       ascent_steps: passes that lead to the perturbed parameters, each r / ascent_steps long.
-      ascent_share: share of the images that these passes see, above 0 and up to 1. The loss
-        functions of `penalized_gradient` decide which images those are.
+      ascent_share: share s of the images that these passes see, above 0 and up to 1 (ESAM,
+        arXiv 2110.03141; K-SAM, arXiv 2210.12864): g1 is the gradient of those alone, in v and in
+        the mixture, and g2 that of all images. The loss functions of `penalized_gradient` decide
+        which images those are.
       surrogate_gap: take this much of g1's component orthogonal to g2 from g2 (GSAM,
         arXiv 2203.08065, algorithm 1).
     """

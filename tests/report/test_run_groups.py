@@ -2,6 +2,8 @@
 
 import pytest
 
+from gnp.regularization.ascent import ONE_PASS
+from gnp.report import run_groups
 from gnp.report.run_groups import Run, format_differences, group_runs, is_standard, references
 
 
@@ -110,6 +112,10 @@ def test_sam_is_named_so_only_where_it_is_sam():
     one_pass = penalized(1.0, 1.0, gnp__ascent="momentum")
     assert names(make_run(), one_pass) == ["standard", "r=1 ascent=momentum"]
     assert names(random, adaptive) == ["ascent=adaptive", "ascent=random"]
+
+
+def test_one_pass_forms_are_those_of_the_ascents():
+    assert run_groups._ONE_PASS == ONE_PASS
 
 
 def test_what_is_equal_in_all_groups_is_not_named():
