@@ -36,6 +36,13 @@ class TrainingError(RuntimeError):
     """Training cannot continue. The message says why and what may help.
 
     Commands print it without a traceback and exit with code 3.
+
+    >>> try:
+    ...     raise TrainingError("Step 2: loss or gradient is not finite in pass 1.")  # by gnp.train
+    ... except TrainingError as error:
+    ...     print(error)
+    ...
+    Step 2: loss or gradient is not finite in pass 1.
     """
 
 
@@ -50,6 +57,9 @@ class NotSavedError(RuntimeError):
     """Training came to its end, but not all of it is on disk. The message says what is not.
 
     Commands print it without a traceback, after the results, and exit with code 4.
+
+    >>> NotSavedError("metrics.jsonl cannot be written.", summary={"steps": 660}).summary["steps"]
+    660
 
     Attributes:
       summary: what `summary.json` holds, or would hold.

@@ -157,6 +157,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
             r"""(?:<script[^>]*src|<link[^>]*stylesheet[^>]*href)="https?:""", page
         )
     assert "<math" in pages["idea.html"]
+    assert pages["api.html"].count("<math") > 40  # of the docstrings too
     assert "value_and_grad" in pages["api.html"]
     assert "Alias for field number" not in pages["api.html"]
     assert not re.search(r"lambda&gt;|&lt;function", pages["api.html"])  # defaults as written

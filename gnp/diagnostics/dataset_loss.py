@@ -36,9 +36,9 @@ class WholeSet:
     >>> source = build_source(gnp.load_config("digits"))
     >>> variables = Linear().init(jax.random.key(0), jnp.ones((1, 8, 8, 1)), train=False)
     >>> params = parallel.replicate(variables["params"])
-    >>> loss, error_rate = WholeSet(Linear(), source).loss_and_error(params, {})
-    >>> 0 < loss, 0 <= error_rate <= 1
-    (True, True)
+    >>> whole_set = WholeSet(Linear(), source)
+    >>> whole_set.num_images
+    360
 
     Attributes:
       num_images: images in the set.
@@ -119,18 +119,30 @@ class WholeSet:
         return over_the_set
 
     def loss_and_error(self, params: PyTree, batch_stats: PyTree) -> tuple[float, float]:
-        """Mean loss, and the share of images that the model classifies wrongly."""
+        """Mean loss, and the share of images that the model classifies wrongly.
+
+        >>> loss, error_rate = whole_set.loss_and_error(params, {})
+        >>> 0 < loss, 0 <= error_rate <= 1
+        (True, True)
+        """
         loss, errors = jax.device_get(self._loss((params, batch_stats)))
         return float(loss) / self.num_images, float(errors) / self.num_images
 
     def gradient(self, params: PyTree, batch_stats: PyTree) -> PyTree:
-        """Gradient of the mean loss."""
+        r"""Gradient :math:`\nabla L(\theta)` of the mean loss.
+
+        >>> whole_set.gradient(params, {})["Dense_0"]["kernel"].shape
+        (64, 10)
+        """
         return self._mean(self._gradient((params, batch_stats)))
 
     def hessian_product(self, params: PyTree, batch_stats: PyTree, vector: PyTree) -> PyTree:
         """The Hessian of the mean loss times a vector, by forward-over-reverse differentiation.
 
-        It costs about 2.7 gradients.
+        :math:`H v` costs about 2.7 gradients.
+
+        >>> whole_set.hessian_product(params, {}, params)["Dense_0"]["kernel"].shape
+        (64, 10)
 
         Args:
           vector: a tree like the parameters.

@@ -71,7 +71,9 @@ class ChainHealth(NamedTuple):
 def chain_health(
     chain: LayerChain, seed: int = 0, on_layer: Callable[[], None] = lambda: None
 ) -> ChainHealth:
-    """Measures how gradients change through a network.
+    r"""Measures how gradients change through a network.
+
+    :math:`\|\partial h_{k+1} / \partial h_k\|_2` of each layer, and the norms of one gradient.
 
     >>> class Net(nn.Module):
     ...     @nn.compact

@@ -20,8 +20,9 @@ _LEVELS = 18
 
 
 def filter_normalized(direction: PyTree, params: PyTree) -> PyTree:
-    """A direction whose filters have the same norms as the filters of the parameters.
+    r"""A direction whose filters have the same norms as the filters of the parameters.
 
+    Each filter of the direction becomes :math:`d \, \|w\| / \|d\|`, with w that of the parameters.
     A filter holds the weights of one output of a layer. It spans all axes of a kernel but the last
     one, or the last ones where the layer's bias has several axes, as for the heads of queries.
     Biases and the parameters of norms do not move (arXiv 1712.09913, section 4). A batch norm

@@ -33,7 +33,7 @@ class Layer:
 
 @struct.dataclass
 class LayerChain:
-    """h₀ → h₁ → … → h_n: h_k is the input of layer k, h_n are the logits.
+    r"""Layers as maps :math:`h_k \to h_{k+1}`: h_k is the input of layer k, h_n are the logits.
 
     Layers are the modules with parameters that the network itself calls, in the order of the calls.
     A module that only applies its own modules in sequence is replaced by them. Operations between

@@ -76,7 +76,9 @@ def measure_sharpness(
     *,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Measures the sharpness at some parameters.
+    r"""Measures the sharpness at some parameters.
+
+    The mean sharpness is that of noise, :math:`E[L(\theta + \varepsilon)] - L(\theta)`.
 
     >>> from gnp.ds_pipeline.build import build_source
     >>> from gnp.training import parallel
@@ -151,8 +153,9 @@ def measure_sharpness(
 def worst_case_sharpness(
     loss_fn: Callable[[PyTree], jax.Array], params: PyTree, r: float, num_steps: int, key: jax.Array
 ) -> jax.Array:
-    """The largest L(θ + ε) − L(θ) that ascent finds on the sphere ‖ε‖ = r.
+    r"""How far the loss rises on a sphere around some parameters, as ascent finds it.
 
+    :math:`\max_\varepsilon L(\theta + \varepsilon) - L(\theta)` with :math:`\|\varepsilon\| = r`.
     The first step is r·∇L/‖∇L‖, that of SAM (arXiv 2010.01412, equation 2). Further steps go to
     r·∇L(θ + ε)/‖∇L(θ + ε)‖, which never descends where L is convex (the generalized power method,
     Journée et al. 2010). The result is the largest value over all steps, so more steps never

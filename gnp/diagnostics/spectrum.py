@@ -56,8 +56,9 @@ class Tridiagonal(NamedTuple):
 
 
 def lanczos(product: Product, start: jax.Array, num_steps: int) -> Tridiagonal:
-    """Lanczos with full reorthogonalization (Golub and Van Loan, section 10.3).
+    r"""Lanczos with full reorthogonalization (Golub and Van Loan, section 10.3).
 
+    :math:`A q_k = \beta_{k-1} q_{k-1} + \alpha_k q_k + \beta_k q_{k+1}` for directions q.
     Each new direction is made orthogonal to all earlier ones, twice. Otherwise rounding errors
     produce copies of eigenvalues. The directions take num_steps x n numbers of memory.
 
@@ -97,7 +98,7 @@ def random_direction(key: jax.Array, size: int) -> jax.Array:
 def hutchinson_trace(
     product: Product, size: int, num_samples: int, key: jax.Array
 ) -> tuple[float, float]:
-    """The trace as the mean of vᵀAv over vectors v of random signs (Hutchinson 1989).
+    """The trace as the mean of :math:`v^T A v` over vectors v of random signs (Hutchinson 1989).
 
     >>> matrix = jnp.diag(jnp.array([1.0, 2.0, 5.0]))
     >>> hutchinson_trace(lambda v: matrix @ v, size=3, num_samples=4, key=jax.random.key(0))
@@ -117,10 +118,11 @@ def hutchinson_trace(
 def spectral_density(
     tridiagonals: list[Tridiagonal], num_points: int = 512, width: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stochastic Lanczos quadrature (arXiv 1901.10159, section 2).
+    r"""Stochastic Lanczos quadrature (arXiv 1901.10159, section 2).
 
     Each run of Lanczos from a random direction gives nodes (its Ritz values) and weights. A
-    Gaussian at each node, averaged over the runs, estimates the density of the eigenvalues.
+    Gaussian at each node, averaged over the runs, estimates the density of the eigenvalues:
+    the mean of :math:`\sum_i w_i \, N(t; \lambda_i, \sigma^2)`.
 
     >>> matrix = jnp.diag(jnp.array([1.0, 2.0, 5.0]))
     >>> run = lanczos(lambda v: matrix @ v, random_direction(jax.random.key(0), 3), num_steps=3)

@@ -53,11 +53,13 @@ _log = logging.getLogger(__name__)
 def register_source(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes a data set, as a value of `dataset.dataset_name`.
 
-    For example::
-
-        @gnp.register_source("discs")
-        def discs(config):
-            return {"train": (images, labels), "test": (images[:10], labels[:10])}
+    >>> @gnp.register_source("discs")
+    ... def discs(config):
+    ...     images, labels = np.zeros((80, 8, 8), np.uint8), np.arange(80) % 2
+    ...     return {"train": (images, labels), "test": (images[:10], labels[:10])}
+    ...
+    >>> build_source(gnp.load_config("digits", {"dataset.dataset_name": "discs"})).num_train_images
+    80
 
     It is called with the config, more than once, and returns what `gnp.train` takes as `source`:
     `train`, `test` and, if the classes have names, `class_names`. A part is a tuple of images and

@@ -25,11 +25,9 @@ class DataSource(abc.ABC):
     depends only on (seed, epoch, position).
 
     >>> from gnp.ds_pipeline.build import build_source
-    >>> source = build_source(gnp.load_config("digits"))
+    >>> source = build_source(gnp.load_config("digits", {"dataset.label_noise": 0.4}))
     >>> source.num_train_images, source.image_shape
     (1437, (8, 8, 1))
-    >>> next(source.train_batches(epoch=0))["label"].shape
-    (64, 10)
 
     Attributes:
       num_train_images: images in one epoch of training, over all processes.
@@ -70,6 +68,9 @@ class DataSource(abc.ABC):
         Args:
           epoch: from 0; determines order and augmentation together with the seed.
           first_step: number of steps to skip, to resume within an epoch.
+
+        >>> len(list(source.train_batches(epoch=0, first_step=20)))  # of 22 steps
+        2
         """
 
     @abc.abstractmethod
@@ -77,6 +78,9 @@ class DataSource(abc.ABC):
         """Every evaluation image exactly once, over all processes; the last batch is padded.
 
         All batches have the same size, and every process gets the same number of them.
+
+        >>> sum(int(batch["mask"].sum()) for batch in source.eval_batches())
+        360
         """
 
     def wrong_label_batches(self) -> Iterator[Batch]:
@@ -86,6 +90,9 @@ class DataSource(abc.ABC):
         augmentation. `label` is the given, wrong label, `true_label` the true one. Batch size and
         padding are those of `eval_batches`; `prepare_eval` completes these batches too. Without
         wrong labels there are no batches.
+
+        >>> next(source.wrong_label_batches())["true_label"].shape
+        (64, 10)
         """
         return iter(())
 
@@ -94,9 +101,16 @@ class DataSource(abc.ABC):
 
         A pure JAX function, called inside the mapped train step on one device's part of the batch.
         The first axis of every leaf is the batch, so that a batch can be split at any image.
+
+        >>> source.prepare(source.device_data, next(source.train_batches(epoch=0)))["image"].shape
+        (64, 8, 8, 1)
         """
         return batch
 
     def prepare_eval(self, device_data: Any, batch: Any) -> Batch:
-        """The same for the batches of `eval_batches` and `wrong_label_batches`."""
+        """The same for the batches of `eval_batches` and `wrong_label_batches`.
+
+        >>> source.prepare_eval(source.device_data, next(source.eval_batches()))["image"].shape
+        (64, 8, 8, 1)
+        """
         return batch

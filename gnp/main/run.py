@@ -35,6 +35,9 @@ from gnp.training.interrupt import Interrupted
 class Run:
     """A trained model with all that its run has left. `load_run` and `train` return it.
 
+    >>> run.step, run.config.batch_size
+    (1, 64)
+
     Attributes:
       folder: of the run.
       config: all fields.
@@ -73,7 +76,11 @@ class Run:
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the model's outputs."""
+        """In the order of the model's outputs.
+
+        >>> run.class_names[:3]
+        ['0', '1', '2']
+        """
         return self._data.class_names
 
     @property
@@ -81,12 +88,19 @@ class Run:
         """What the run has recorded, one row per step, as `pandas.DataFrame` takes it.
 
         The first column is `step`. A row has nan where nothing was recorded.
+
+        >>> run.metrics["eval/error_rate"].shape
+        (1,)
         """
         return by_step(read_metrics_if_any(self.folder / METRICS_FILE))
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What `summary.json` holds; None while the run is not finished."""
+        """What `summary.json` holds; None while the run is not finished.
+
+        >>> run.summary["steps"]
+        1
+        """
         file = self.folder / SUMMARY_FILE
         return read_json(file) if file.exists() else None
 

@@ -20,15 +20,16 @@ _factories: dict[str, Callable[..., nn.Module]] = {}
 def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Registers a module class or a factory under a name and returns it unchanged.
 
-    For example::
-
-        @gnp.register_model("Linear")
-        class Linear(nn.Module):
-            num_outputs: int
-
-            @nn.compact
-            def __call__(self, inputs, train):
-                return nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1))
+    >>> @gnp.register_model("Linear")
+    ... class Linear(nn.Module):
+    ...     num_outputs: int
+    ...
+    ...     @nn.compact
+    ...     def __call__(self, inputs, train):
+    ...         return nn.Dense(self.num_outputs)(inputs.reshape(len(inputs), -1))
+    ...
+    >>> create_model("Linear", num_outputs=10).num_outputs
+    10
 
     The factory is called as `factory(num_outputs=..., **model_params)`. It returns a module that is
     called as `module(inputs, train=bool)` with inputs of batch x height x width x channels. If its

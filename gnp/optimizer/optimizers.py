@@ -115,15 +115,16 @@ WITH_ONE_RATE = ("Prodigy",)
 def register_optimizer(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes an optimizer, as a value of `opt.opt_type`.
 
-    For example::
-
-        @gnp.register_optimizer("SignSGD")
-        def sign_sgd(learning_rate, weight_decay=0.0, *, decays=None):
-            return optax.chain(
-                optax.scale_by_sign(),
-                weight_decays(weight_decay, decays),
-                optax.scale_by_learning_rate(learning_rate),
-            )
+    >>> @gnp.register_optimizer("SignSGD")
+    ... def sign_sgd(learning_rate, weight_decay=0.0, *, decays=None):
+    ...     return optax.chain(
+    ...         optax.scale_by_sign(),
+    ...         weight_decays(weight_decay, decays),
+    ...         optax.scale_by_learning_rate(learning_rate),
+    ...     )
+    ...
+    >>> "SignSGD" in optimizer_names()
+    True
 
     The function is called with `learning_rate`, a scalar that follows the schedule, and with the
     fields of `opt.opt_params`, and returns an `optax.GradientTransformation`. If it takes `decays`

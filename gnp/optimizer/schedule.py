@@ -70,11 +70,12 @@ _SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
 def register_schedule(name: str) -> Callable[[Callable], Callable]:
     """Registers a function that makes a learning-rate schedule, as a value of `lr_schedule_type`.
 
-    For example::
-
-        @gnp.register_schedule("sqrt")
-        def sqrt(base_lr, total_steps):
-            return lambda step: base_lr * jnp.sqrt(1 - step / total_steps)
+    >>> @gnp.register_schedule("sqrt")
+    ... def sqrt(base_lr, total_steps):
+    ...     return lambda step: base_lr * jnp.sqrt(1 - step / total_steps)
+    ...
+    >>> "sqrt" in schedule_names()
+    True
 
     The function takes by name what it needs of `base_lr`, `total_steps`, `warmup_steps`,
     `steps_per_epoch` and `milestones` (`lr_stepped_schedule`). It returns a function of the step,

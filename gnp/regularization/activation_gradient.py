@@ -25,7 +25,7 @@ Zeros = dict[str, jax.Array]
 
 
 def penalty(gradients: dict[str, jax.Array]) -> jax.Array:
-    """Mean over a batch of Σ_a ‖∂ℓ/∂a‖², ℓ being the loss of an example.
+    r"""Mean over a batch of :math:`\sum_a \|\partial \ell / \partial a\|^2`, ℓ an example's loss.
 
     >>> print(penalty({"Dense_0": jnp.array([[0.5, 0.0], [0.0, 0.5]])}))
     1.0

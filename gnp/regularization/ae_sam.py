@@ -36,7 +36,9 @@ class _Statistics(NamedTuple):
 
 
 def where_steep(inner: Ascent, total_steps: int) -> Ascent:
-    """An ascent that asks, before the perturbed pass, whether the gradient is long.
+    r"""An ascent that asks, before the perturbed pass, whether the gradient is long.
+
+    That is where :math:`\|g_1\|^2 \ge \mu + c \sigma`, with μ and σ from the steps so far.
 
     >>> from gnp.regularization.ascent import ascent
     >>> steep = where_steep(ascent("gradient"), total_steps=100)

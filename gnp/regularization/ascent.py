@@ -83,11 +83,19 @@ class Ascent:
 
     @property
     def has_memory(self) -> bool:
-        """Whether it remembers something from one step to the next."""
+        """Whether it remembers something from one step to the next.
+
+        >>> signs.has_memory, momentum().has_memory
+        (False, True)
+        """
         return self.init is not None
 
     def initial_memory(self, params: PyTree) -> PyTree | None:
-        """The memory before the first step; None if there is none."""
+        """The memory before the first step; None if there is none.
+
+        >>> print(momentum().initial_memory(jnp.ones(2)))
+        [0. 0.]
+        """
         return None if self.init is None else self.init(params)
 
     def require_no_memory(self, what: str) -> None:
@@ -124,10 +132,11 @@ STEEPEST = Ascent(_along_gradient)
 
 
 def friendly(decay: float = 0.9) -> Ascent:
-    """Along the gradient without its moving average m (F-SAM, arXiv 2403.12350, algorithm 1).
+    r"""Along the gradient without its moving average m (F-SAM, arXiv 2403.12350, algorithm 1).
 
-    What is left, g − m, is the noise of the batch. The paper's g − σ·m, with σ = 1 and the average
-    that g is already part of, is decay·(g − m): the same direction. m starts as zeros.
+    :math:`(g - m) / \|g - m\|`. What is left, g − m, is the noise of the batch. The paper's
+    g − σ·m, with σ = 1 and the average that g is already part of, is decay·(g − m): the same
+    direction. m starts as zeros.
 
     >>> ascent = friendly(decay=0.9)
     >>> memory = ascent.init(jnp.zeros(2))
@@ -146,8 +155,9 @@ def friendly(decay: float = 0.9) -> Ascent:
 
 
 def momentum(decay: float = 0.9, sign: float = 1) -> Ascent:
-    """Along a moving average m of past gradients, so that one pass suffices: g(θ + r·m/‖m‖).
+    r"""Along a moving average m of past gradients, so that one pass suffices.
 
+    It is made at :math:`\theta + r m / \|m\|`.
     Momentum-SAM (arXiv 2401.12033, algorithm 1) takes the optimizer's momentum for m and the sign
     −1, θ − r·m/‖m‖, where the step is about to go; +1 is uphill, as the ascent of two passes is.
     m is the average of the gradients that the optimizer gets, before clipping. With decay as the
@@ -225,10 +235,10 @@ def ascent(name: str, *, decay: float = 0.9) -> Ascent:
 
 
 def restricted(inner: Ascent, patterns: Sequence[str]) -> Ascent:
-    """The same ascent of some parameters alone; the others are not perturbed.
+    r"""The same ascent of some parameters alone; the others are not perturbed.
 
-    With g' the part of the gradient that belongs to them, the direction is g'/‖g'‖ there and 0
-    elsewhere. Normalization layers alone are SAM-ON (arXiv 2306.04226).
+    With g' the part of the gradient that belongs to them, the direction is :math:`g' / \|g'\|`
+    there and 0 elsewhere. Normalization layers alone are SAM-ON (arXiv 2306.04226).
 
     >>> norms_only = restricted(ascent("gradient"), ["norm/*"])
     >>> params = {"norm": {"scale": jnp.ones(2)}, "dense": {"kernel": jnp.ones(3)}}

@@ -16,7 +16,7 @@ _DECAY = 0.9  # of the moving average of the loss, over some ten steps
 
 
 def following_loss(inner: Ascent, full_above: float) -> Ascent:
-    """The same ascent with the radius r · min(1, L / full_above).
+    r"""The same ascent with the radius :math:`r \min(1, L / L_0)`; L₀ is `full_above`.
 
     L is a moving average of the training loss of penalized steps; in a step of one pass that is
     the loss at the perturbed parameters. It starts at `full_above`.

@@ -41,7 +41,7 @@ PyTree = Any
 
 
 class GradientMetrics(NamedTuple):
-    """What the passes tell about a step, as scalars; nan where a pass was not made.
+    r"""What the passes tell about a step, as scalars; nan where a pass was not made.
 
     >>> penalized = value_and_grad(lambda w: jnp.sum(w**2), r=0.5, alpha=0.8, with_metrics=True)
     >>> loss, gradient, metrics = penalized(jnp.array([3.0, 4.0]))
@@ -49,9 +49,9 @@ class GradientMetrics(NamedTuple):
     10.00 30.25
 
     Attributes:
-      gradient_norm: ‖g1‖.
-      perturbed_loss: L(θ + r·v).
-      perturbed_gradient_norm: ‖g2‖.
+      gradient_norm: :math:`\|g_1\|`.
+      perturbed_loss: :math:`L(\theta + r v)`.
+      perturbed_gradient_norm: :math:`\|g_2\|`.
       gradient_cosine: cosine of the angle between g1 and g2.
     """
 
@@ -104,8 +104,9 @@ def value_and_grad(
     surrogate_gap: float = 0.0,
     with_metrics: bool = False,
 ) -> Callable | StatefulValueAndGrad:
-    """`jax.value_and_grad` with the gradient norm penalized.
+    r"""`jax.value_and_grad` with the gradient norm penalized.
 
+    The gradient is :math:`(1 - \alpha) \nabla L(\theta) + \alpha \nabla L(\theta + r v)`.
     Both passes get the same arguments, so pass random keys as arguments. Where the loss returns new
     batch statistics as aux, those of the first pass come back.
 

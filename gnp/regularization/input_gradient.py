@@ -18,7 +18,7 @@ FORMS = ("norm", "squared", "adversarial")
 
 
 def penalty(gradient: jax.Array, *, squared: bool = False) -> jax.Array:
-    """Mean over a batch of ‖∇ₓℓ‖, or of ‖∇ₓℓ‖², ℓ being the loss of an example.
+    r"""Mean over a batch of :math:`\|\nabla_x \ell\|` or of its square, ℓ an example's loss.
 
     >>> loss_fn = lambda inputs: jnp.mean(jnp.sum(inputs**2, axis=1))
     >>> gradient = jax.grad(loss_fn)(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
@@ -38,7 +38,9 @@ def penalty(gradient: jax.Array, *, squared: bool = False) -> jax.Array:
 
 
 def adversarial_inputs(inputs: jax.Array, gradient: jax.Array, epsilon) -> jax.Array:
-    """x + ε·∇ₓℓ/‖∇ₓℓ‖ for each example, held constant; x itself where the gradient is zero.
+    r"""Each example moved along its gradient, held constant; x itself where the gradient is zero.
+
+    :math:`x + \varepsilon \, \nabla_x \ell / \|\nabla_x \ell\|`, ℓ being its loss.
 
     >>> inputs, gradient = jnp.zeros((1, 2)), jnp.array([[3.0, 4.0]])
     >>> print(adversarial_inputs(inputs, gradient, epsilon=0.5))

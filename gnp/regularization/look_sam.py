@@ -16,7 +16,9 @@ from gnp.regularization.ascent import Ascent
 
 
 def look_sam(inner: Ascent, strength: float) -> Ascent:
-    """An ascent that is used again in the standard steps after a penalized one.
+    r"""An ascent that is used again in the standard steps after a penalized one.
+
+    They get :math:`g_1 + s \|g_1\| g_v / \|g_v\|`, with s the strength and g_v the last penalty's.
 
     >>> from gnp.regularization.ascent import ascent
     >>> look_sam(ascent("gradient"), strength=0.7).has_memory

@@ -17,7 +17,7 @@ PyTree = Any
 def penalty(
     gradient: PyTree, average: Callable[[PyTree], PyTree] = lambda gradient: gradient
 ) -> jax.Array:
-    """‖∇_θL‖², whose derivative through the gradient is exact: 2·H·∇_θL.
+    r"""The square :math:`\|\nabla L\|^2`, whose derivative is exact: :math:`2 H \nabla L`.
 
     >>> print(penalty({"weights": jnp.array([3.0, 4.0])}))
     25.0

@@ -17,15 +17,17 @@ MODES = ("two_pass", "exact")
 
 @dataclasses.dataclass(frozen=True)
 class PenaltyForm:
-    """Which penalty it is. The default is the paper's.
+    r"""Which penalty it is. The default is the paper's.
 
-    >>> PenaltyForm(ascent_steps=2).num_passes
+    >>> form = PenaltyForm(ascent_steps=2)
+    >>> form.num_passes
     3.0
 
     Attributes:
       mode: `two_pass`: as in `gradient_norm`, in one pass if the ascent needs no gradient at θ;
-        `exact`: the gradient of L + λ‖∇L‖ by a Hessian-vector product.
-      norm_perturbations: mix v instead of g1, (1 − α)·v + α·g2, as the reference does by default.
+        `exact`: the gradient of :math:`L + \lambda \|\nabla L\|` by a Hessian-vector product.
+      norm_perturbations: mix v instead of g1, :math:`(1 - \alpha) v + \alpha g_2`, as the reference
+        does by default.
       ascent: how the parameters are perturbed.
       ascent_steps: passes that lead to the perturbed parameters, each r / ascent_steps long.
       ascent_share: share s of the images that these passes see, above 0 and up to 1 (ESAM,
@@ -71,12 +73,20 @@ class PenaltyForm:
 
     @property
     def is_one_pass(self) -> bool:
-        """Whether there is no pass at θ."""
+        """Whether there is no pass at θ.
+
+        >>> form.is_one_pass
+        False
+        """
         return not self.ascent.needs_gradient
 
     @property
     def num_passes(self) -> float:
-        """Forward and backward passes over all images. The exact form takes as much as two."""
+        """Forward and backward passes over all images. The exact form takes as much as two.
+
+        >>> PenaltyForm(ascent_share=0.25).num_passes
+        1.25
+        """
         return 1 if self.is_one_pass else 1 + self.ascent_steps * self.ascent_share
 
     def check_alpha(self, alpha: Any) -> None:

@@ -48,6 +48,10 @@ class Threshold:
     def hold(self, params: PyTree, start: PyTree, step: jax.Array) -> PyTree:
         """`params`, with zeros where those at the start of the step are held at zero.
 
+        >>> params, start = {"kernel": jnp.array([0.3, 2.0])}, {"kernel": jnp.array([0.0, 2.0])}
+        >>> print(threshold.hold(params, start, step=10)["kernel"])
+        [0. 2.]
+
         Args:
           params: any parameters that the step comes by, such as perturbed ones.
           start: those that it started with.
@@ -60,7 +64,11 @@ class Threshold:
         return self._change(params, lambda path, w, *_: jnp.where(is_on & (start[path] == 0), 0, w))
 
     def cut(self, params: PyTree, step: jax.Array) -> PyTree:
-        """`params` after step `step`: small groups are zero if an epoch ends that asks for it."""
+        """`params` after step `step`: small groups are zero if an epoch ends that asks for it.
+
+        >>> print(threshold.cut({"kernel": jnp.array([0.1, 2.0])}, step=8)["kernel"])
+        [0.1 2. ]
+        """
         ends_epoch = (step + 1) % self.steps_per_epoch == 0
         epoch = step // self.steps_per_epoch
         is_due = ends_epoch & self.epochs.include(epoch)

@@ -48,15 +48,16 @@ def strategy_names() -> list[str]:
 
 
 def penalty_warmup(strategy: str, *, r: float, alpha: float, warmup_steps: int) -> PenaltyStrength:
-    """Schedules of r and alpha ("When Will Gradient Regularization Be Harmful?", section 4).
+    r"""Schedules of r and alpha ("When Will Gradient Regularization Be Harmful?", section 4).
 
     >>> r, alpha = penalty_warmup("r", r=0.1, alpha=0.8, warmup_steps=100)
     >>> print(f"{r(50):.2f} {alpha(50)}")
     0.05 0.8
 
     Args:
-      strategy: `none`: both constant; `r`: r grows linearly from 0; `lambda`: alpha grows
-        linearly from 0; `zero`: r is 0 during the warmup, so that training is standard.
+      strategy: `none`: both constant; `r`: r grows linearly from 0, :math:`r \min(1, t / T)` at
+        step t; `lambda`: alpha does; `zero`: r is 0 during the warmup, so that training is
+        standard.
       r: radius after the warmup.
       alpha: weight after the warmup.
       warmup_steps: length of the warmup; 0 switches it off.

@@ -24,7 +24,7 @@ PyTree = Any
 
 
 def l1(parameter: jax.Array) -> jax.Array:
-    """Sum of the absolute values.
+    r"""Sum of the absolute values, :math:`\sum_i |w_i|`.
 
     >>> print(l1(jnp.array([3.0, -4.0])))
     7.0
@@ -34,7 +34,7 @@ def l1(parameter: jax.Array) -> jax.Array:
 
 
 def l2(parameter: jax.Array) -> jax.Array:
-    """Half the sum of the squares.
+    r"""Half the sum of the squares, :math:`\frac{1}{2} \sum_i w_i^2`.
 
     >>> print(l2(jnp.array([3.0, -4.0])))
     12.5
@@ -45,7 +45,9 @@ def l2(parameter: jax.Array) -> jax.Array:
 def group_lasso(
     parameter: jax.Array, groups: WeightGroups, *, weighted_by_size: bool = True
 ) -> jax.Array:
-    """Σ_g √n_g·‖w_g‖, or Σ_g ‖w_g‖ if not weighted by the numbers n_g of the groups' elements.
+    r"""The norms of all groups, weighted by their numbers of elements or not.
+
+    :math:`\sum_g \sqrt{n_g} \, \|w_g\|`, or :math:`\sum_g \|w_g\|`.
 
     >>> matrix = jnp.array([[3.0, 4.0], [0.0, 0.0]])
     >>> print(group_lasso(matrix, WeightGroups("rows"), weighted_by_size=False))
@@ -78,6 +80,9 @@ class WeightPenalty:
 
     def __call__(self, params: PyTree, epoch: int | jax.Array = 0) -> jax.Array:
         """The sum over the parameters of strength · function.
+
+        >>> print(WeightPenalty(l2, penalty.rules, Epochs(first=5))(params, epoch=4))
+        0.0
 
         Args:
           params: tree of arrays.

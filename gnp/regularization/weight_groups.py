@@ -34,7 +34,8 @@ def group_names() -> list[str]:
 class WeightGroups:
     """A division of a parameter into groups.
 
-    >>> print(WeightGroups("columns").norms(jnp.array([[3.0, 0.0], [4.0, 1.0]])))
+    >>> groups, matrix = WeightGroups("columns"), jnp.array([[3.0, 0.0], [4.0, 1.0]])
+    >>> print(groups.norms(matrix))
     [[5. 1.]]
 
     Attributes:
@@ -63,16 +64,30 @@ class WeightGroups:
             )
 
     def norms(self, parameter: jax.Array) -> jax.Array:
-        """‖w_g‖ of each group, in float32 or finer; its derivative is 0 where it is 0."""
+        r"""The norm :math:`\|w_g\|` of each group; its derivative is 0 where it is 0.
+
+        It is in float32 or finer.
+
+        >>> print(WeightGroups("rows").norms(jnp.array([[3.0, 4.0], [0.0, 1.0]])).tolist())
+        [[5.0], [1.0]]
+        """
         precise = parameter.astype(jnp.promote_types(parameter.dtype, jnp.float32))
         return tree.safe_sqrt(self._sum(jnp.square(precise)))
 
     def sizes(self, parameter: jax.Array) -> jax.Array:
-        """The number of elements of each group, likewise."""
+        """The number of elements of each group, likewise.
+
+        >>> print(groups.sizes(matrix))
+        [[2. 2.]]
+        """
         return self._sum(jnp.ones(parameter.shape))
 
     def spread(self, per_group: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """What holds for each group, from `norms` on, said of each element of the parameter."""
+        """What holds for each group, from `norms` on, said of each element of the parameter.
+
+        >>> print(groups.spread(groups.norms(matrix), matrix.shape).tolist())
+        [[5.0, 1.0], [5.0, 1.0]]
+        """
         if self.kind != "blocks":
             return jnp.broadcast_to(per_group, shape)
         grid = jnp.broadcast_to(per_group, self._grid_shape(shape))

@@ -80,11 +80,12 @@ _LOSSES: dict[str, ImageLoss] = {
 def register_loss(name: str) -> Callable[[ImageLoss], ImageLoss]:
     """Registers the loss of an image, as a value of `loss`.
 
-    For example::
-
-        @gnp.register_loss("brier")
-        def brier(logits, labels):
-            return jnp.sum((jax.nn.softmax(logits) - labels) ** 2, axis=-1)
+    >>> @gnp.register_loss("brier")
+    ... def brier(logits, labels):
+    ...     return jnp.sum((jax.nn.softmax(logits) - labels) ** 2, axis=-1)
+    ...
+    >>> print(loss_function("brier")(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]])))
+    [0.5]
 
     The function gets logits (batch x classes, float32 or finer) and labels of the same shape, whose
     rows sum to one: after label smoothing and mixing. It returns one number for each image. The

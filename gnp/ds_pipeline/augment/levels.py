@@ -75,17 +75,18 @@ def register_augmentation(
 ) -> Callable[[Callable], Callable]:
     """Registers an augmentation, as a value of `dataset.<level>_level_augmentations`.
 
-    For example::
-
-        @gnp.register_augmentation("dim", num_uniforms=1, crop=True, flip=True)
-        def dim(xp, images, uniforms):
-            return images * (1 - 0.5 * uniforms[:, :1, None, None])
-
-        @gnp.register_augmentation("blend", level="batch", num_uniforms=1)
-        def blend(xp, images, labels, partner_images, partner_labels, uniforms):
-            part = 0.5 * uniforms[:, :1]
-            labels = labels + part * (partner_labels - labels)
-            return images + part[:, :, None, None] * (partner_images - images), labels
+    >>> @gnp.register_augmentation("dim", num_uniforms=1, crop=True, flip=True)
+    ... def dim(xp, images, uniforms):
+    ...     return images * (1 - 0.5 * uniforms[:, :1, None, None])
+    ...
+    >>> @gnp.register_augmentation("blend", level="batch", num_uniforms=1)
+    ... def blend(xp, images, labels, partner_images, partner_labels, uniforms):
+    ...     part = 0.5 * uniforms[:, :1]
+    ...     labels = labels + part * (partner_labels - labels)
+    ...     return images + part[:, :, None, None] * (partner_images - images), labels
+    ...
+    >>> "dim" in IMAGE_LEVEL, "blend" in BATCH_LEVEL
+    (True, True)
 
     The function is called with `xp`, the library that the images are of: `jax.numpy` with
     `dataset.loader=device`, else `tensorflow`, or `numpy` for small sets without operations. Images

@@ -24,8 +24,8 @@ class Predictions(NamedTuple):
     """What a classifier makes of some images.
 
     >>> found = Predictions(np.float32([[0.25, 0.75]]), ["cat", "dog"])
-    >>> found.classes, found.top(1)
-    (['dog'], [[('dog', 0.75)]])
+    >>> found.probabilities.shape
+    (1, 2)
 
     Attributes:
       probabilities: float32, images x classes; nan where the model computes no finite numbers. They
@@ -39,11 +39,19 @@ class Predictions(NamedTuple):
 
     @property
     def classes(self) -> list[str | None]:
-        """The most probable class of each image; None where the probabilities are nan."""
+        """The most probable class of each image; None where the probabilities are nan.
+
+        >>> found.classes
+        ['dog']
+        """
         return [best[0][0] if best else None for best in self.top(1)]
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """The most probable classes of each image with their probabilities, the first one first."""
+        """The most probable classes of each image with their probabilities, the first one first.
+
+        >>> found.top(1)
+        [[('dog', 0.75)]]
+        """
         return [top_classes(row, self.class_names, count) for row in self.probabilities]
 
 

@@ -135,11 +135,11 @@ class Spike(NamedTuple):
 
 
 class SpikeDetector:
-    """Compares each loss with the window of losses before it by its robust z-score.
+    r"""Compares each loss with the window of losses before it by its robust z-score.
 
-    z = (x − median) / (1.4826 · MAD), MAD being the median distance of the window from its median
-    (Iglewicz and Hoaglin 1993). Spikes enter the window too: the median does not mind a few, and
-    losses that stay high are soon no spikes.
+    :math:`z = (x - m) / (1.4826 \, d)`, m being the median of the window and d the median
+    distance from it (Iglewicz and Hoaglin 1993). Spikes enter the window too: the median does not
+    mind a few, and losses that stay high are soon no spikes.
 
     What comes out depends on the last `window` losses alone.
 
