@@ -10,6 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from flax.errors import TraceContextError
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import gnp
 
 FOLDER = pathlib.Path(__file__).parents[2] / "examples"
 NEEDS = {"with_equinox": "equinox", "with_haiku": "haiku"}
@@ -93,11 +98,43 @@ def test_both_passes_drop_the_same_units(example):
 
 
 @examples("devices_jit")
-def test_a_mesh_gives_what_one_device_gives(example):
+def test_its_batch_lies_on_all_devices(example):
     assert len(example["inputs"].sharding.device_set) == jax.device_count() > 1
-    on_all = jax.jit(example["penalized"])(*arguments(example))
-    on_one = jax.jit(example["penalized"])(*jax.device_put(arguments(example), jax.devices()[0]))
+
+
+@examples("devices_jit", *WITH_STATISTICS)
+def test_a_mesh_gives_what_one_device_gives(example):
+    mesh = jax.make_mesh((jax.device_count(),), ("devices",), (AxisType.Auto,))
+    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["devices"], []))
+    names = inspect.signature(example["loss_fn"]).parameters
+    places = [split if name in ("inputs", "labels") else whole for name in names]
+    penalized = jax.jit(example["penalized"])
+    on_all = penalized(*jax.device_put(arguments(example), places), step=199)
+    on_one = penalized(*jax.device_put(arguments(example), jax.devices()[0]), step=199)
+    (loss, _), _ = on_all
+    assert len(loss.sharding.device_set) == jax.device_count() > 1
     assert are_close(on_all, on_one)
+
+
+def loss_of(model, inputs, labels):
+    return optax.softmax_cross_entropy_with_integer_labels(model(inputs), labels).mean()
+
+
+@examples("with_flax_nnx")
+def test_an_nnx_model_merged_without_a_copy_changes_variables_from_outside(example):
+    def loss_fn(params, rest, *batch):
+        return loss_of(nnx.merge(example["structure"], params, rest), *batch)
+
+    penalized = gnp.value_and_grad(loss_fn, r=0.05, alpha=0.8)
+    with pytest.raises(TraceContextError, match="BatchStat"):
+        penalized(*arguments(example))
+
+
+@examples("with_flax_nnx")
+def test_an_nnx_model_itself_is_refused_for_its_keys(example):
+    penalized = gnp.value_and_grad(loss_of, r=0.05, alpha=0.8)
+    with pytest.raises(TypeError, match="uint32"):
+        penalized(example["model"], example["inputs"], example["labels"])
 
 
 @examples("devices_shard_map")
