@@ -90,12 +90,13 @@ begin() {
     fi
 }
 
-# measure_sharpness FOLDER: measures how sharp the minimum of each finished run in a folder is.
+# measure_sharpness FOLDER [FLAG...]: measures how sharp the minimum of each finished run in a folder is.
+# FLAGs are those of gnp sharpness.
 measure_sharpness() {
     local summary run
     while read -r summary; do
         run=${summary%/*}
         [[ -f $run/diagnostics/sharpness.json ]] ||
-            "$python" -P -m gnp.main.sharpness --run="$run" --checkpoint=last >&2
+            "$python" -P -m gnp.main.sharpness --run="$run" --checkpoint=last "${@:2}" >&2
     done < <(find "$1" -name summary.json | sort)
 }

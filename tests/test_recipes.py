@@ -173,6 +173,36 @@ def test_all_methods_are_trained_at_each_noise(calls_of):
     ] == list(itertools.product((0.4, 0), (0.001, 0.01), (0, 1)))
 
 
+def test_the_digits_with_wrong_labels_have_no_augmentation(calls_of):
+    assert calls_of("label-noise", "digits", SEEDS="0") == calls_of("label-noise", SEEDS="0")
+
+
+def test_radii_and_warmup_of_the_methods_can_be_chosen(calls_of):
+    methods = "random sam penalty zero_warmup exact"
+    chosen = {"R": "0.2", "SAM_R": "0.1", "EXACT_R": "0.3", "ZERO_WARMUP": "5"}
+    for changes, (r, sam_r, exact_r, epochs) in (
+        ({}, (1, 0.5, 0.5, 3)),
+        (chosen, (0.2, 0.1, 0.3, 5)),
+    ):
+        calls, _ = calls_of("label-noise", SEEDS="0", NOISE="0.4", METHODS=methods, **changes)
+        found = list(_trainings(calls))
+        assert [settings.gnp.r for settings in found] == [r, sam_r, r, r, exact_r]
+        assert found[3].gnp.warmup_epochs == epochs
+
+
+def test_sharpness_is_measured_as_for_the_published_table(calls_of, tmp_path):
+    run = tmp_path / "runs/label-noise/0.4/digits_noise/seed=0"
+    run.mkdir(parents=True)
+    (run / "summary.json").touch()
+    calls, _ = calls_of("label-noise", SEEDS="0", NOISE="0.4", METHODS="standard", SHARPNESS="1")
+    (measured,) = [call for call in calls if "gnp.main.sharpness" in call]
+    results = (ROOT / "RESULTS.md").read_text()
+    published = re.search(r"sharpness --run=RUN (.*--trace_samples.*)`", results)
+    assert f"--run={run}" in measured
+    assert set(published[1].split()) <= set(measured)
+    assert "gnp.main.report" in calls[-1]
+
+
 def test_a_failed_training_does_not_stop_the_other_noises(calls_of):
     failing = "--config.dataset.label_noise=0.4"
     for code, num_calls in (("1", 2), ("2", 1), ("143", 1)):
