@@ -174,12 +174,26 @@ def test_the_newest_python_with_pins_makes_the_environment(tmp_path):
 
 def test_no_text_tells_to_install_the_other_project_of_that_name():
     """On package indexes, gnp belongs to somebody else."""
-    rooms = (ROOT / room for room in ("gnp", "config", "docs", "recipe"))
-    texts = [*ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / "Dockerfile"]
-    texts += [path for room in rooms for path in room.rglob("*") if path.suffix in (".md", ".py")]
-    for path in texts:
+    for path in texts():
         found = re.search(r"pip install [^\n]*\bgnp(?![-_\w])|\bgnp\[\w+\]", path.read_text())
         assert found is None, f"{path}: {found[0]}"
+
+
+def texts():
+    """All that somebody may copy a command from."""
+    yield from (*ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / "Dockerfile", ROOT / "setup.py")
+    for room in ("gnp", "config", "docs", "recipe", "tests", "examples", "benchmark"):
+        for suffix in ("md", "py", "sh", "yaml", "yml"):
+            yield from (ROOT / room).rglob(f"*.{suffix}")
+
+
+def test_an_extra_has_one_name_in_documents_and_one_in_errors():
+    """From a clone '.[x]'; from an index "gnp-jax[x]"."""
+    for path in texts():
+        if path.suffix == ".md" or path.is_relative_to(ROOT / "gnp"):
+            form = r"\"gnp-jax\[" if path.suffix == ".py" else r"(-e )?'\.\["
+            for command in re.findall(r"pip install [^`\n]*\[\S+", path.read_text()):
+                assert re.match(f"pip install {form}", command), f"{path}: {command}"
 
 
 def test_the_version_is_the_same_everywhere():
