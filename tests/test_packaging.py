@@ -191,9 +191,9 @@ def test_an_extra_has_one_name_in_documents_and_one_in_errors():
     """From a clone '.[x]'; from an index "gnp-jax[x]"."""
     for path in texts():
         if path.suffix == ".md" or path.is_relative_to(ROOT / "gnp"):
-            form = r"\"gnp-jax\[" if path.suffix == ".py" else r"(-e )?'\.\["
+            form = '"gnp-jax[' if path.suffix == ".py" else "'.["
             for command in re.findall(r"pip install [^`\n]*\[\S+", path.read_text()):
-                assert re.match(f"pip install {form}", command), f"{path}: {command}"
+                assert form in command, f"{path}: {command}"
 
 
 def test_the_version_is_the_same_everywhere():
