@@ -30,13 +30,21 @@ def test_the_quickstart_trains_twice_and_compares_from_any_folder(tmp_path):
         JAX_NUM_CPU_DEVICES="1",
     )
     assert result.returncode == 0, result.stderr
-    head, _, plain, penalized, *_, curves, page = result.stdout.splitlines()
+    head, _, plain, penalized, *_, curves, page, _, said = result.stdout.splitlines()
     assert "test error (%)" in head
     assert plain.startswith("| standard")
     assert penalized.startswith("| r=1 alpha=0.8")
     assert curves == f"Curves: {pathlib.Path('out/curves.png')}"
     assert (tmp_path / "out/curves.png").exists()
     assert page == f"Page: {pathlib.Path('out/report.html')}"
+    # Of the 40 % of the labels that are redrawn, a tenth stays right.
+    trained = (
+        "WideResNet_10_1 trained for 1 epoch on 128 images of digits, 35 % of them with a wrong"
+    )
+    assert said.startswith(f"{trained} label: the test error ")
+    assert "with one seed; a training takes" in said
+    assert said.endswith(" times as long.")
+    assert "40 %" not in result.stderr
     assert len(list(tmp_path.glob("out/**/summary.json"))) == 2
 
 

@@ -4,8 +4,9 @@ python -m gnp.main.report --runs='runs/**' --out=DIR
 python -m gnp.main.report --runs=runs --serve [--port=8000]
 
 The first prints the table and writes table.md, report.json, curves.png and report.html, and
-sharpness_vs_error.png if three runs have a measured sharpness. The second serves the page on this
-machine and updates it while runs train.
+sharpness_vs_error.png if three runs have a measured sharpness. Of two groups it says last, in one
+sentence, what was trained, how the error changed and what that cost. The second serves the page on
+this machine and updates it while runs train.
 """
 
 import pathlib
@@ -20,6 +21,7 @@ from gnp.files import json_text, make_folder, read_bytes, write_atomically
 from gnp.main import app
 from gnp.main.live_report import serve
 from gnp.report.comparison import as_data, compare, format_comparison
+from gnp.report.conclusion import conclusion
 from gnp.report.curves import draw_comparison
 from gnp.report.html_report import html_report
 from gnp.report.run_groups import format_differences, group_runs
@@ -79,10 +81,11 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
         raise UserError(f"No finished run below {', '.join(patterns)} can be read; see above.")
     groups = group_runs(found.runs)
     results = compare(groups)
+    said = conclusion(results)
     text = "\n\n".join(filter(None, [format_comparison(results), format_differences(groups)]))
     print(text, flush=True)
     write_atomically(out / TABLE_FILE, text + "\n")
-    write_atomically(out / DATA_FILE, json_text(as_data(results)))
+    write_atomically(out / DATA_FILE, json_text(as_data(results) | {"conclusion": said}))
     draw_comparison(groups, out / CURVES_FILE)
     pictures = {}
     (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
@@ -92,6 +95,8 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
     lists = {"Skipped": found.skipped, "Incomplete": found.incomplete}
     write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists, command=command))
     print(f"\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
+    if said:
+        print(f"\n{said}")
 
 
 def _finished(patterns):

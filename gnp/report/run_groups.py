@@ -71,8 +71,8 @@ class Run:
         what was changed while the run trained, as in "base_lr=0.1->0.05@step40".
       summary: the content of its `summary.json`.
       metrics: the lines of its `metrics.jsonl`.
-      instruments: further measurements of the run, where they exist: `sharpness` and `diagnose`,
-        the content of their files; `sparsity`, a table as text; `pictures`, PNG files by title.
+      instruments: what else the run has, where it exists: `sharpness`, `diagnose` and `data`, the
+        content of these files; `sparsity`, a table as text; `pictures`, PNG files by title.
     """
 
     config: Mapping[str, Any]

@@ -108,16 +108,25 @@ class Difference(NamedTuple):
         by = f"{_number(abs(self.mean), self.margin)} ± {_number(self.margin)} points"
         return f"{side} in {count} of {self.num_seeds} seeds, by {by}{self._ratio()}"
 
+    @property
+    def size(self) -> str:
+        """The change of the error in words: as a factor where that is large, else in points."""
+        return self._factor_in_words() or f"{_number(abs(self.mean), self.margin)} points"
+
     def _ratio(self):
-        """The change of the error as a factor, where it is large."""
-        change = f"{_percent(self.reference_error)} → {_percent(self.error)}"
+        """The two errors, where the factor between them is large."""
+        words = self._factor_in_words()
+        change = f"{percent(self.reference_error)} → {percent(self.error)}"
+        return f"; {change} ({words})" if words else ""
+
+    def _factor_in_words(self):
         if self.error == 0 < self.reference_error:
-            return f"; {change} (no errors left)"
+            return "no errors left"
         factor = self.factor or 1.0
         if max(factor, 1 / factor) < _LARGE_FACTOR:
             return ""
         times, what = (factor, "fewer") if factor > 1 else (1 / factor, "more")
-        return f"; {change} ({times:.{0 if times >= 10 else 1}f} times {what} errors)"
+        return f"{times:.{0 if times >= 10 else 1}f} times {what} errors"
 
 
 def paired_difference(errors: Sample, reference: Sample) -> Difference:
@@ -170,5 +179,6 @@ def _number(value, precision=None, sign=""):
     return f"{value:{sign}.{1 if scale >= 0.95 else 2}f}"
 
 
-def _percent(value):
+def percent(value: float) -> str:
+    """An error in percent, as sentences have it."""
     return f"{value:.{1 if value >= 1 else 2}f} %"

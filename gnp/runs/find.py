@@ -1,5 +1,6 @@
 """Finds the runs below some folders, and reads their files."""
 
+import contextlib
 import glob
 import math
 import os
@@ -23,6 +24,7 @@ from gnp.runs.checked import (
     whole,
 )
 from gnp.runs.config_file import CONFIG_FILE, flatten, read_config
+from gnp.runs.data_file import DATA_FILE
 from gnp.runs.folder import (
     DIAGNOSE_FILE,
     DIAGNOSE_PICTURE,
@@ -59,6 +61,10 @@ _SHARPNESS = {
     **dict.fromkeys(("worst_case_rise", "mean_rise", "trace", "gradient_norm", "loss"), number),
     **{"eigenvalues": numbers, "num_images": number, "data": text},
     "settings": {"r": number, "m": number, "sigma": number},
+}
+_DATA = {
+    "num_train_images?": whole,
+    "label_noise?": {"changed": whole, "num_images": positive},
 }
 _DIAGNOSIS = {"step": number, "chain": {"gain": number, "product": number, "verdict": text}}
 
@@ -191,6 +197,10 @@ def _read_instruments(folder):
             content = read_json(file)
             check(content, wanted, file)
             found[name] = _with_nan(content)
+    with contextlib.suppress(UserError):  # it gives a sentence its words, and no figure
+        data = read_json(folder / DATA_FILE)
+        check(data, _DATA, folder / DATA_FILE)
+        found["data"] = data
     if os.path.lexists(folder / SPARSITY_TABLE):
         found["sparsity"] = read_text(folder / SPARSITY_TABLE)
     pictures = {title: files / file for title, file in _PICTURES.items()}
