@@ -30,6 +30,10 @@ class PerturbationGroups(NamedTuple):
         """Images of a group."""
         return batch_size * self.devices // (num_devices * self.per_device)
 
+    def size_on_device(self, batch_size: int, num_devices: int) -> int:
+        """Images of a group that one device has."""
+        return self.size(batch_size, num_devices) // self.devices
+
 
 def plan_groups(
     *,

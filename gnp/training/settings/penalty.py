@@ -96,14 +96,14 @@ class PenaltySettings:
         return self
 
     def check_share(self, images: int) -> None:
-        """Raises a UserError if `ascent_share` is no whole number of a group's images."""
+        """Raises a UserError if `ascent_share` of these images, a device's, is no whole number."""
         part = self.form.ascent_share * images
         if abs(part - round(part)) > 1e-6 * images or round(part) == 0:
             nearest = max(round(part), 1)
             raise UserError(
                 f"gnp.ascent_share is {self.form.ascent_share}, which of the {images} images of a "
-                f"perturbation group is {part:g}; choose a share that is a whole number of images, "
-                f"such as {nearest / images:g}."
+                f"perturbation group on one device is {part:g}; choose a share that is a whole "
+                f"number of images, such as {nearest / images:g}."
             )
 
     @property

@@ -184,7 +184,7 @@ def read_settings(config: Any, *, num_devices: int) -> Settings:
     check_fields(config)
     standard_groups, penalized_groups = read_groups(config, num_devices)
     penalty = PenaltySettings.from_config(config)
-    penalty.check_share(penalized_groups.size(config.batch_size, num_devices))
+    penalty.check_share(penalized_groups.size_on_device(config.batch_size, num_devices))
     return Settings(
         batch_size=config.batch_size,
         total_epochs=config.total_epochs,

@@ -20,6 +20,7 @@ def check(*overrides, num_devices=1, path="config/digits.py"):
     read_settings(config, num_devices=num_devices)
 
 
+ONE_PASS = ("gnp.r=0.1", "gnp.alpha=1", "gnp.ascent=momentum")
 EXPERIMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "config").rglob("*.py")
@@ -92,6 +93,22 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(override, sentence):
         (["gnp.mode=exact", "gnp.bn_policy=both"], "gnp.bn_policy is 'both', but gnp.mode=exact"),
         (["gnp.sync_perturbations=True", "gnp.perturbation_batch=8"], "set one of them alone"),
         (["opt.opt_type=SGD", "opt.opt_params.nesterov=True"], "nesterov of SGD needs a momentum"),
+        ([*ONE_PASS, "gnp.alpha=0.8"], "no gradient to mix with: set gnp.alpha to 1"),
+        ([*ONE_PASS, "gr_warmup_strategy=lambda"], "and gr_warmup_strategy to none, r or zero"),
+        ([*ONE_PASS, "gnp.ascent_share=0.5"], "ascent_share and surrogate_gap must keep their"),
+        ([*ONE_PASS, "gnp.ascent_steps=2"], "This ascent makes one pass"),
+        ([*ONE_PASS, "gnp.mode=exact"], "The exact form has no perturbation, so"),
+        ([*ONE_PASS, "gnp.reuse=0.7"], "gnp.reuse remembers the last penalty, so gnp.ascent"),
+        ([*ONE_PASS, "gnp.when.steep=True"], "gnp.when.steep remembers the gradients' norms, so"),
+        (["gnp.ascent=friendly", "gnp.when.steep=True"], "must be one without a memory"),
+        (["gnp.ascent=friendly", "gnp.reuse=0.7"], "must be one without a memory of its own"),
+        (["gnp.reuse=0.7", "gnp.when.steep=True"], "must be one without a memory of its own"),
+        (["gnp.mode=exact", "gnp.ascent_share=0.5"], "The exact form has no perturbation, so"),
+        (["gnp.every=2", "gnp.when.every=3"], "gnp.every and gnp.when.every are the same setting"),
+        (
+            ["use_hybrid_training=True", "hybrid_config.p=0.5", "gnp.when.probability=0.5"],
+            "hybrid_config.p and gnp.when.probability are the same setting",
+        ),
     ],
     ids=str,
 )
@@ -99,6 +116,23 @@ def test_what_does_not_go_together_is_refused(overrides, sentence):
     with pytest.raises(UserError) as error:
         check(*overrides)
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "images"),
+    [
+        (["gnp.perturbation_batch=2"], "2"),
+        (["gradient_accumulation_steps=8"], "2"),
+        # All 64 images are one group, but the first ones are those of each device's part.
+        (["gradient_accumulation_steps=8", "gnp.sync_perturbations=True"], "2"),
+    ],
+)
+def test_a_share_that_is_no_whole_number_of_images_is_refused(overrides, images):
+    check(*overrides, "gnp.ascent_share=0.5", num_devices=4)
+    with pytest.raises(UserError) as error:
+        check(*overrides, "gnp.ascent_share=0.25", num_devices=4)
+    assert f"which of the {images} images of a perturbation group on one device" in str(error.value)
+    assert "choose a share that is a whole number of images, such as 0.5" in str(error.value)
 
 
 def test_the_average_may_choose_the_best_checkpoint():
