@@ -47,16 +47,47 @@ find_python() {
 
 # train CONFIG [FLAG...]: trains config/CONFIG.py in $working_dir and prints the run's folder.
 train() {
+    local small
+    small_model "$@"
     "$python" -P -m gnp.main.main --config="$root/config/$1.py" --working_dir="$working_dir" \
-        "${@:2}" | tee >(cat >&2) | sed -n 's/^Run: //p'
+        ${small[@]+"${small[@]}"} "${@:2}" | tee >(cat >&2) | sed -n 's/^Run: //p'
 }
 
 # sweep CONFIG [FLAG...]: trains config/CONFIG.py in $working_dir with each of SEEDS, JOBS trainings at
 # the same time, and compares them in $report. FLAGs are those of gnp sweep. In a Slurm array, each task
 # trains one of them, and the last task compares all.
 sweep() {
+    local small
+    small_model "$@"
     "$python" -P -m gnp.main.sweep --config="$root/config/$1.py" --working_dir="$working_dir" \
-        --out="$report" --seeds="${SEEDS// /,}" --parallel="${JOBS:-1}" "${@:2}"
+        --out="$report" --seeds="${SEEDS// /,}" --parallel="${JOBS:-1}" \
+        ${small[@]+"${small[@]}"} "${@:2}"
+}
+
+# small_model CONFIG [FLAG...]: in a smoke test, $small gets flags that make the model of config/CONFIG.py,
+# or that of the FLAGs, small. A model of your own stays as it is.
+small_model() {
+    local name flag
+    small=()
+    [[ ${SMOKE:-} == 1 ]] || return 0
+    name=$("$python" -P -c 'import runpy, sys
+print(runpy.run_path(sys.argv[1])["get_config"]().model.model_name)' \
+        "$root/config/$1.py" 2>/dev/null) || return 0 # the command itself says what is wrong
+    for flag in "${@:2}"; do
+        [[ $flag != --config.model.model_name=* ]] || name=${flag#*=}
+    done
+    case $name in
+        *ShakeShake) small=(width=8 blocks_per_group=1) ;;
+        WideResNet*) small=(depth=10 width=1) ;;
+        PyramidNet*) small=(pyramid_depth=11 pyramid_alpha=12) ;;
+        ResNet*) small=(depths=1,1 widths=8,16) ;;
+        VGG*) small=(depths=1,1 widths=8,16 dense_width=32) ;;
+        ViT*) small=(transformer.num_layers=1) ;;
+        Swin*) small=(depths=1,1,1,1 embed_dim=48) ;;
+        CaiT*) small=(depth=1 embed_dim=48) ;;
+        *) return 0 ;;
+    esac
+    small=("${small[@]/#/--config.model.model_params.}")
 }
 
 # expected CONFIG: prints what config/CONFIG.py says of hardware, time, test error and their source.
@@ -66,8 +97,9 @@ expected() {
 }
 
 # begin EXPECTED [SEEDS]: every recipe starts with this. WORKING_DIR is the folder for runs, SEEDS the
-# seeds; $report is the folder for the comparison. SMOKE=1 reduces any recipe to a few short epochs of generated images, as a test; $smoke holds
-# the flags that make the model of the recipe small.
+# seeds; $report is the folder for the comparison. SMOKE=1 reduces any recipe to a few short epochs of
+# a small model on generated images, as a test: $smoke holds the flags for that, with those that the
+# recipe has put there.
 begin() {
     recipe=$(basename "$0" .sh)
     working_dir=${WORKING_DIR:-$root/runs}

@@ -3,6 +3,5 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] pyramidnet-sd-cifar.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.pyramid_depth=11 --config.model.model_params.pyramid_alpha=12)
 begin "$(expected cifar10_pyramidnet_shakedrop)"
 sweep cifar10_pyramidnet_shakedrop ${smoke[@]+"${smoke[@]}"} "$@"

@@ -8,7 +8,6 @@
 # share.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.transformer.num_layers=1)
 [[ ${SMOKE:-} != 1 ]] || MODELS=${MODELS:-ViT_TI16}
 begin "27 trainings, 22 h at 125 TFLOP/s; the table has the expected test errors."
 working_dir=$working_dir/reproduce

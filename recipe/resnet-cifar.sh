@@ -3,6 +3,5 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] resnet-cifar.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.depths=1,1 --config.model.model_params.widths=8,16)
 begin "$(expected cifar10_resnet)"
 sweep cifar10_resnet ${smoke[@]+"${smoke[@]}"} "$@"

@@ -4,9 +4,6 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] resnet-imagenet.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(
-    --config.model.model_params.depths=1,1 --config.model.model_params.widths=8,16
-    --config.dataset.num_classes=10
-)
+smoke=(--config.dataset.num_classes=10)
 begin "$(expected imagenet)"
 sweep imagenet ${smoke[@]+"${smoke[@]}"} "$@"

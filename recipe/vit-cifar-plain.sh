@@ -3,6 +3,5 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] vit-cifar-plain.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.transformer.num_layers=1)
 begin "$(expected cifar10_vit)"
 sweep cifar10_vit --config.gnp.r=0 --config.gnp.alpha=0 ${smoke[@]+"${smoke[@]}"} "$@"

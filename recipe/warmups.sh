@@ -4,7 +4,6 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] warmups.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.transformer.num_layers=1)
 begin "four trainings for each seed. $(expected cifar10_vit)"
 sweep cifar10_vit --grid=gr_warmup_strategy=none,r,lambda,zero --config.model.model_name=ViT_TI16 \
     --config.warmup_epochs=40 ${smoke[@]+"${smoke[@]}"} "$@"

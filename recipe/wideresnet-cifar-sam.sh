@@ -3,6 +3,5 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] wideresnet-cifar-sam.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.depth=10 --config.model.model_params.width=1)
 begin "$(expected cifar10_wideresnet)"
 sweep cifar10_wideresnet --config.gnp.alpha=1 ${smoke[@]+"${smoke[@]}"} "$@"

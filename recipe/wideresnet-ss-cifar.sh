@@ -3,6 +3,5 @@
 # [WORKING_DIR=DIR] [SEEDS="0 1 2"] [JOBS=1] [SMOKE=1] wideresnet-ss-cifar.sh [--config.FIELD=VALUE ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-smoke=(--config.model.model_params.width=8 --config.model.model_params.blocks_per_group=1)
 begin "$(expected cifar10_wideresnet_shakeshake)"
 sweep cifar10_wideresnet_shakeshake ${smoke[@]+"${smoke[@]}"} "$@"

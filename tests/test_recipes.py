@@ -4,10 +4,13 @@ import ast
 import collections
 import itertools
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
 
+import jax
 import pytest
 
 from gnp.main import config
@@ -16,6 +19,8 @@ from gnp.main.reproduction import read_errors
 from gnp.main.start.build import build_model
 from gnp.main.start.methods import fields_of
 from gnp.main.sweep import combinations
+from gnp.model import registry
+from gnp.model.weights import variable_shapes
 from gnp.report.reproduction import NUM_SEEDS, PUBLISHED
 from gnp.runs.config_file import flatten, write_config
 from gnp.runs.metrics import read_metrics
@@ -30,6 +35,7 @@ ARGUMENTS = {
     "choose-radius": ["digits_noise"],
     "fine-tune": ["weights.npz", "--config.dataset.dataset_name=fake"],
 }
+SMALL = 3e6  # parameters of a model of a smoke test, at most
 RUNNABLE = [name for name in RECIPES if name not in OTHER_SCRIPTS]
 
 # Replaces Python: records its arguments and pretends that a run ended, or failed if $FAILING is one
@@ -106,8 +112,49 @@ def test_a_recipe_requests_trainable_configs(calls_of, name, smoke):
         build_model(settings)
         assert (settings.seeds, settings.init_seeds) == (3, 3)
         assert not smoke or settings.dataset.num_train_images == 8
+    assert not smoke or _num_parameters(settings) < SMALL
     ends = "gnp.main.sweep", "gnp.main.reproduction", "gnp.main.compare"
     assert set(ends) & set(calls[-1])
+
+
+def _num_parameters(settings):
+    size, channels = settings.dataset.image_size, settings.dataset.num_channels or 3
+    shapes = variable_shapes(build_model(settings), (size, size, channels))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+@pytest.mark.parametrize("name", ["seed-sweep", "choose-radius", "label-noise"])
+def test_the_smoke_test_of_any_config_has_a_small_model(calls_of, name):
+    for smoke, is_small in (("", False), ("1", True)):
+        calls, _ = calls_of(name, "cifar10_vit", SMOKE=smoke, SEEDS="0")
+        settings = next(_trainings(calls))
+        assert (_num_parameters(settings) < SMALL) == is_small
+
+
+def test_a_smoke_test_makes_the_models_of_all_families_small():
+    script = """
+    source "$0/recipe/common.sh"
+    for name in "$@"; do
+        small_model digits --config.model.model_name=$name
+        echo $name "${small[@]}"
+    done
+    """
+    printed = subprocess.run(
+        ["/bin/bash", "-c", script, ROOT, *registry.model_names()],
+        env=os.environ | {"SMOKE": "1", "GNP_PYTHON": "true"},  # the model's name is a flag
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    largest = {}
+    for line in printed.splitlines():
+        name, _, flags = line.partition(" ")
+        assert flags, f"{name} has no small form"
+        largest[flags] = name
+    for flags, name in largest.items():
+        fields = [flag.removeprefix("--config.") for flag in flags.split()]
+        settings = config.load_config("digits", [f"model.model_name={name}", *fields])
+        assert _num_parameters(settings) < SMALL
 
 
 def _note(config_name):
