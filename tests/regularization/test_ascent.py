@@ -117,6 +117,21 @@ def test_ae_sam_perturbs_where_the_gradient_is_long():
     assert {True, False} == set(decisions)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # with and without branches
+@pytest.mark.parametrize(("mean", "r"), [(0.0, R), (1e6, 0.0)], ids=["SAM", "standard"])
+def test_ae_sam_is_sam_if_all_gradients_are_long_and_standard_if_none_is(
+    mean, r, backend, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    steep = gradient_norm.value_and_grad(quadratic, R, 0.8, ascent=where_steep(STEEPEST, 4))
+    same = gradient_norm.value_and_grad(quadratic, r, 0.8)
+    params, memory = START, steep.init(START)._replace(mean=jnp.float32(mean))
+    for _ in range(4):
+        (_, gradient), memory = steep.apply(memory, params)
+        np.testing.assert_allclose(gradient, same(params)[1], rtol=1e-6)
+        params = params - RATE * gradient
+
+
 def test_without_a_radius_each_is_standard_training():
     for name in ("friendly", "momentum", "stale"):
         penalized = gradient_norm.value_and_grad(quadratic, 0.0, 1, ascent=name)
@@ -140,11 +155,17 @@ def test_narrow_parameters_are_perturbed_and_remembered_in_float32():
     np.testing.assert_allclose(loss, 3 * (100 + 0.1 / 3**0.5) ** 3, rtol=1e-6)
 
 
-PARAMS = {"conv": {"kernel": jnp.array([1.0, -2.0])}, "norm": {"scale": jnp.array([0.5])}}
+PARAMS = {"conv": {"kernel": START[:2]}, "norm": {"scale": START[2:]}}
+SLOPE = MATRIX @ START
+WITH_CONV_MOVED = START + R * unit(SLOPE.at[2].set(0))
+
+
+def as_vector(params):
+    return jnp.concatenate([params["conv"]["kernel"], params["norm"]["scale"]])
 
 
 def of_params(params):
-    return quadratic(jnp.concatenate([params["conv"]["kernel"], params["norm"]["scale"]]))
+    return quadratic(as_vector(params))
 
 
 @pytest.mark.parametrize("inner", ["gradient", "adaptive", "random", "momentum", "friendly"])
@@ -159,6 +180,22 @@ def test_only_the_chosen_parameters_are_perturbed(inner):
     np.testing.assert_array_equal(move["conv"]["kernel"], [0.0, 0.0])
     length = jnp.abs(PARAMS["norm"]["scale"][0]) + 0.01 if inner == "adaptive" else 1.0
     np.testing.assert_allclose(jnp.abs(move["norm"]["scale"]), length, rtol=1e-6)
+
+
+def test_the_whole_gradient_is_that_where_the_chosen_parameters_moved():
+    some = restricted(STEEPEST, ("conv/*",))
+    _, gradient = gradient_norm.value_and_grad(of_params, R, 0.8, ascent=some)(PARAMS)
+    expected = 0.2 * SLOPE + 0.8 * MATRIX @ WITH_CONV_MOVED
+    np.testing.assert_allclose(as_vector(gradient), expected, rtol=1e-5)
+
+
+def test_in_one_pass_the_chosen_parameters_follow_what_they_remember():
+    some = restricted(momentum(), ("conv/*",))
+    penalized = gradient_norm.value_and_grad(of_params, R, 1, ascent=some)
+    (_, first), memory = penalized.apply(penalized.init(PARAMS), PARAMS)
+    (_, second), _ = penalized.apply(memory, PARAMS)
+    np.testing.assert_allclose(as_vector(first), SLOPE, rtol=1e-5)
+    np.testing.assert_allclose(as_vector(second), MATRIX @ WITH_CONV_MOVED, rtol=1e-5)
 
 
 def test_all_parameters_chosen_are_the_ascent_itself():
