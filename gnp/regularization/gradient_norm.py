@@ -106,7 +106,7 @@ def value_and_grad(
 ) -> Callable | StatefulValueAndGrad:
     r"""`jax.value_and_grad` with the gradient norm penalized.
 
-    It is :math:`(1 - \alpha) \nabla L(\theta) + \alpha \nabla L(\theta + r v)`, v the ascent's direction.
+    It is :math:`(1 - \alpha) \nabla L(\theta) + \alpha \nabla L(\theta + r v)`; `ascent` gives v.
     Both passes get the same arguments, so pass random keys as arguments. Where the loss returns new
     batch statistics as aux, those of the first pass come back.
 
