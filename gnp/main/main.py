@@ -33,6 +33,7 @@ from gnp.main.start.place import Place, place_of
 from gnp.main.start.resume import place_to_resume, recorded_changes
 from gnp.main.start.teacher import with_teacher
 from gnp.model.size import measure
+from gnp.report.loss_names import evaluated_part
 from gnp.runs.folder import (
     CURVES_FILE,
     claim_folder,
@@ -133,11 +134,13 @@ def _run_at(place: Place) -> pathlib.Path:
             check_fits(config.model.model_name, size)
             for remark in remarks if is_first else ():
                 _log.warning("%s", remark)
+            part = evaluated_part([config])
             summary = _train(
                 with_groups_of_run(settings, config, folder),
                 model=model,
                 source=source,
                 folder=folder,
+                part=part,
                 start_from=starting_point(
                     config.init_from, config.init_from_weights, model, source
                 ),
@@ -150,11 +153,11 @@ def _run_at(place: Place) -> pathlib.Path:
                 ),
             )
     if is_first:
-        _print_summary(summary, folder)
+        _print_summary(summary, folder, part)
     return folder
 
 
-def _train(settings, *, folder, **job):
+def _train(settings, *, folder, part, **job):
     files = files_about_run(folder)
     try:
         summary = train(settings, folder=folder, **job)
@@ -166,14 +169,15 @@ def _train(settings, *, folder, **job):
             )
         return summary
     except NotSavedError as error:
-        _print_summary(error.summary, folder)
+        _print_summary(error.summary, folder, part)
         raise
 
 
-def _print_summary(summary, folder):
+def _print_summary(summary, folder, part):
     final, best = summary["final"], summary["best"]
     print(
-        f"Test error {100 * final['eval/error_rate']:.2f} %, test loss {final['eval/loss']:.4f} "
+        f"{part.capitalize()} error {100 * final['eval/error_rate']:.2f} %, "
+        f"{part} loss {final['eval/loss']:.4f} "
         f"(best error {100 * best['eval/error_rate']:.2f} % at step {best['step']}) "
         f"after {summary['steps']} steps in {summary['seconds']:.0f} s."
     )

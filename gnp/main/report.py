@@ -4,9 +4,10 @@ python -m gnp.main.report --runs='runs/**' --out=DIR
 python -m gnp.main.report --runs=runs --serve [--port=8000]
 
 The first prints the table and writes table.md, report.json, curves.png and report.html, and
-sharpness_vs_error.png if three runs have a measured sharpness. Of two groups it says last, in one
-sentence, what was trained, how the error changed and what that cost. The second serves the page on
-this machine and updates it while runs train.
+sharpness_vs_error.png if three runs have a measured sharpness. If groups differ in the radius
+alone, it also has a table of errors by radius, and draws it, error_by_radius.png. Of two groups it
+says last, in one sentence, what was trained, how the error changed and what that cost. The second
+serves the page on this machine and updates it while runs train.
 """
 
 import pathlib
@@ -20,10 +21,11 @@ from gnp.errors import UserError
 from gnp.files import json_text, make_folder, read_bytes, write_atomically
 from gnp.main import app
 from gnp.main.live_report import serve
-from gnp.report.comparison import as_data, compare, format_comparison
+from gnp.report.comparison import as_data, compare, format_comparison, part
 from gnp.report.conclusion import conclusion
 from gnp.report.curves import draw_comparison
 from gnp.report.html_report import html_report
+from gnp.report.radius import by_radius, draw_error_by_radius, radius_table
 from gnp.report.run_groups import format_differences, group_runs
 from gnp.report.scatter import draw_sharpness_vs_error
 from gnp.runs.find import find_runs, is_finished, read_runs
@@ -33,6 +35,7 @@ TABLE_FILE = "table.md"
 DATA_FILE = "report.json"
 PAGE_FILE = "report.html"
 SCATTER_FILE = "sharpness_vs_error.png"
+RADIUS_FILE = "error_by_radius.png"
 
 
 def define_flags() -> None:
@@ -81,22 +84,38 @@ def report(patterns: Iterable[str], out: pathlib.Path) -> None:
         raise UserError(f"No finished run below {', '.join(patterns)} can be read; see above.")
     groups = group_runs(found.runs)
     results = compare(groups)
-    said = conclusion(results)
-    text = "\n\n".join(filter(None, [format_comparison(results), format_differences(groups)]))
+    said, radii = conclusion(results), by_radius(results)
+    parts = [format_comparison(results), format_differences(groups), radii and radius_table(radii)]
+    text = "\n\n".join(filter(None, parts))
     print(text, flush=True)
     write_atomically(out / TABLE_FILE, text + "\n")
     write_atomically(out / DATA_FILE, json_text(as_data(results) | {"conclusion": said}))
-    draw_comparison(groups, out / CURVES_FILE)
-    pictures = {}
-    (out / SCATTER_FILE).unlink(missing_ok=True)  # that of other runs
-    if draw_sharpness_vs_error(groups, out / SCATTER_FILE):
-        pictures["Sharpness against test error"] = read_bytes(out / SCATTER_FILE)
+    drawn = _draw(groups, results, radii, out)
     command = shlex.join(["gnp", "report", *(f"--runs={p}" for p in patterns), f"--out={out}"])
     lists = {"Skipped": found.skipped, "Incomplete": found.incomplete}
+    pictures = {title: read_bytes(file) for title, file in drawn.items()}
     write_atomically(out / PAGE_FILE, html_report(groups, pictures, lists, command=command))
-    print(f"\nCurves: {out / CURVES_FILE}\nPage: {out / PAGE_FILE}")
+    print(f"\nCurves: {out / CURVES_FILE}")
+    for title, file in drawn.items():
+        print(f"{title}: {file}")
+    print(f"Page: {out / PAGE_FILE}")
     if said:
         print(f"\n{said}")
+
+
+def _draw(groups, results, radii, out):
+    """Draws the curves, and what else there is to draw; returns that by its title."""
+    draw_comparison(groups, out / CURVES_FILE)
+    scatter, curve = out / SCATTER_FILE, out / RADIUS_FILE
+    for file in (scatter, curve):
+        file.unlink(missing_ok=True)  # that of other runs
+    drawn = {}
+    if draw_sharpness_vs_error(groups, scatter):
+        drawn[f"Sharpness against {part(results)} error"] = scatter
+    if radii:
+        draw_error_by_radius(radii, curve)
+        drawn["Error by radius"] = curve
+    return drawn
 
 
 def _finished(patterns):

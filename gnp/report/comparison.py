@@ -1,8 +1,9 @@
 """Groups of runs compared: a table, a verdict on each group, and the same as data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from gnp.report.loss_names import evaluated_part
 from gnp.report.run_groups import SEED_FIELDS, Groups, Run, differences, references
 from gnp.report.seeds import CONFIDENCE, Difference, Sample, paired_difference, sample
 from gnp.report.table import aligned
@@ -12,7 +13,10 @@ TRUE_ERROR = "noise/true_error_rate"
 
 
 class _Quantity(NamedTuple):
-    """A number of each run: its heading in a table, how it is read, and its format there."""
+    """A number of each run: its heading in a table, how it is read, and its format there.
+
+    In a heading, {part} is the images that the runs are evaluated on.
+    """
 
     heading: str
     of: Callable[[Run], float | None]
@@ -35,9 +39,9 @@ def _sharpness(read: Callable[[dict], float]) -> Callable[[Run], float | None]:
 
 
 _QUANTITIES = {
-    "test_error": _Quantity("test error (%)", _final("eval/error_rate")),
+    "test_error": _Quantity("{part} error (%)", _final("eval/error_rate")),
     "best_error": _Quantity("best (%)", lambda run: 100 * run.summary["best"]["eval/error_rate"]),
-    "test_loss": _Quantity("test loss", lambda run: run.summary["final"].get("eval/loss"), ".3g"),
+    "test_loss": _Quantity("{part} loss", lambda run: run.summary["final"].get("eval/loss"), ".3g"),
     "memorized": _Quantity("memorized (%)", _final(MEMORIZED)),
     "true_error": _Quantity("true error of wrong labels (%)", _final(TRUE_ERROR)),
     "worst_case_sharpness": _Quantity(
@@ -98,16 +102,22 @@ def _relative_time(quantities, reference):
     return seconds / reference_seconds if reference_seconds else None
 
 
+def part(results: Iterable[GroupResult]) -> str:
+    """The images that the runs are evaluated on, as `evaluated_part` calls them."""
+    return evaluated_part(run.config for result in results for run in result.runs)
+
+
 def table(results: Sequence[GroupResult]) -> tuple[list[str], list[list[str]]]:
     """The head and the rows of a table with one row for each group."""
     optional = [key for key in _OPTIONAL if any(key in r.quantities for r in results)]
     has_times = any(result.relative_time is not None for result in results)
+    headings = {key: q.heading.format(part=part(results)) for key, q in _QUANTITIES.items()}
     head = [
-        *("run", "seeds", *(_QUANTITIES[key].heading for key in ("test_error", "best_error"))),
+        *("run", "seeds", headings["test_error"], headings["best_error"]),
         *(["difference (points)"] if len(results) > 1 else []),
-        *(_QUANTITIES[key].heading for key in optional),
+        *(headings[key] for key in optional),
         *(["relative time"] if has_times else []),
-        _QUANTITIES["images_per_second"].heading,
+        headings["images_per_second"],
     ]
     rows = [
         [
@@ -164,9 +174,10 @@ def _cost(result):
 def notes(results: Sequence[GroupResult]) -> list[str]:
     """What the numbers in the table are, and where they do not compare."""
     counts = [result.quantities["test_error"].num_seeds for result in results]
+    error = f"{part(results)} error"
     found = [
-        "Test error: of the last evaluation; best: the lowest of a run's evaluations, chosen on "
-        "the same images."
+        f"{error.capitalize()}: of the last evaluation; best: the lowest of a run's evaluations, "
+        "chosen on the same images."
     ]
     if max(counts) > 1:
         found.append("±: the standard deviation over the seeds.")
@@ -177,7 +188,7 @@ def notes(results: Sequence[GroupResult]) -> list[str]:
         names = {result.reference for result in compared}
         reference = names.pop() if len(names) == 1 else "its reference"
         found.append(
-            f"Difference: test error minus that of {reference}, paired by seed, in percentage "
+            f"Difference: {error} minus that of {reference}, paired by seed, in percentage "
             "points; negative is better."
         )
     intervals = [result for result in compared if result.difference.interval]
@@ -234,8 +245,8 @@ def as_data(results: Sequence[GroupResult]) -> dict[str, Any]:
     fields = differences({result.name: result.runs for result in results})
     return {
         "convention": (
-            "Differences are test errors minus those of the reference, paired by seed, in "
-            "percentage points: negative is better. Errors and shares are in percent."
+            f"Differences are {part(results)} errors minus those of the reference, paired by seed, "
+            "in percentage points: negative is better. Errors and shares are in percent."
         ),
         "differing_fields": [
             {"field": field, "values": [_plain(value) for value in values]}

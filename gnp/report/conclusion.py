@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from gnp.errors import printable
-from gnp.report.comparison import GroupResult
+from gnp.report.comparison import GroupResult, part
 from gnp.report.seeds import percent
 
 
@@ -22,7 +22,8 @@ def conclusion(results: Sequence[GroupResult]) -> str:
     runs = [run for each in results for run in each.runs]
     seconds = {each.name: each.quantities.get("seconds") for each in results}
     cost = _cost(result, seconds[result.name], seconds[result.reference])
-    return printable(f"{_trained(runs)}: {_change(result)}{cost}.")
+    change = _change(result, f"{part(results)} error")
+    return printable(f"{_trained(runs)}: {change}{cost}.")
 
 
 def _trained(runs):
@@ -62,22 +63,22 @@ def _wrong_labels(runs):
     return f", {span} % of them with a wrong label"
 
 
-def _change(result):
+def _change(result, error):
     difference = result.difference
     before, after = percent(difference.reference_error), percent(difference.error)
     count = difference.num_seeds
     if count > 1 and not difference.is_clear:
         return (
-            f"no difference in test error can be told over {count} seeds ({before} with "
+            f"no difference in {error} can be told over {count} seeds ({before} with "
             f"{result.reference}, {after} with {result.name})"
         )
     if difference.mean == 0:
-        return f"the test error is {after} with {result.reference} and with {result.name}, one seed"
+        return f"the {error} is {after} with {result.reference} and with {result.name}, one seed"
     falls = difference.mean < 0
     agreeing = difference.num_lower if falls else difference.num_higher
     seeds = "with one seed" if count == 1 else f"in {agreeing} of {count} seeds"
     return (
-        f"the test error {'falls' if falls else 'rises'} from {before} ({result.reference}) to "
+        f"the {error} {'falls' if falls else 'rises'} from {before} ({result.reference}) to "
         f"{after} ({result.name}), {difference.size}, {seeds}"
     )
 

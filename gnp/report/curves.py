@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from gnp.report.loss_names import evaluated_part
 from gnp.report.run_groups import Run
 from gnp.report.style import GRAY, LINES, SERIES, SMALL, new_figure, plain, save_figure, tidy
 
@@ -65,7 +66,7 @@ _PANELS = (
     _Panel("Cosine of g₁ and g₂", (("train/gradient_cosine", "cosine"),)),
 )
 _COMPARED = (
-    ("eval/error_rate", "Test error (%)"),
+    ("eval/error_rate", "{part} error (%)"),
     ("noise/memorized", "Memorized: wrong labels of training images that the model predicts (%)"),
 )
 
@@ -111,7 +112,7 @@ def draw_curves(
 
 
 def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.PathLike) -> None:
-    """Draws groups of runs: the test error over the epochs and, below it, the memorized labels.
+    """Draws groups of runs: the error over the epochs and, below it, the memorized labels.
 
     A thin line is a run, a thick line the mean of a group that has several.
 
@@ -120,6 +121,7 @@ def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.Path
       out_path: the PNG to write.
     """
     runs = [run for group in groups.values() for run in group]
+    part = evaluated_part(run.config for run in runs).capitalize()
     panels = [(key, title) for key, title in _COMPARED if any(_has(r.metrics, key) for r in runs)]
     lengths = [_steps_per_epoch(run) for run in runs]
     x_label = "epoch" if all(lengths) else "step"
@@ -129,7 +131,7 @@ def draw_comparison(groups: Mapping[str, Sequence[Run]], out_path: str | os.Path
     handles = []
     for number, (key, title) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
-        tidy(axes, title, x_label)
+        tidy(axes, title.format(part=part), x_label)
         handles = [
             _draw_group(axes, [_points(run, key, x_label) for run in group], *look)
             for look, group in zip(itertools.cycle(_LOOKS), groups.values(), strict=False)

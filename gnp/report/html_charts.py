@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gnp.report.comparison import MEMORIZED, TRUE_ERROR
-from gnp.report.loss_names import loss_name, trained_loss_name
+from gnp.report.loss_names import evaluated_part, loss_name, trained_loss_name
 from gnp.report.run_groups import Groups
 from gnp.report.style import NUM_LOOKS
 from gnp.report.svg_chart import Curve, line_chart
@@ -17,7 +17,7 @@ class _Chart(NamedTuple):
 
     Attributes:
       metric: its key in metrics.jsonl.
-      heading: of the chart.
+      heading: of the chart; {part} is the images that the runs are evaluated on.
       label: of the vertical axis; or what gives it for the config of a run.
       factor: of the values.
       logarithmic: for the vertical axis, unless a value is zero or negative.
@@ -31,12 +31,12 @@ class _Chart(NamedTuple):
 
 
 _CHARTS = (
-    _Chart("eval/error_rate", "Test error", "error (%)", 100, True),
+    _Chart("eval/error_rate", "{part} error", "error (%)", 100, True),
     _Chart("eval/mean_average_precision", "Mean average precision", "precision (%)", 100),
     _Chart(MEMORIZED, "Memorized wrong labels", "share (%)", 100),
     _Chart(TRUE_ERROR, "Error of wrongly labelled images by true labels", "error (%)", 100, True),
     _Chart("train/error_rate", "Training error", "error (%)", 100, True),
-    _Chart("eval/loss", "Test loss", loss_name, logarithmic=True),
+    _Chart("eval/loss", "{part} loss", loss_name, logarithmic=True),
     _Chart("train/loss", "Training loss", trained_loss_name, logarithmic=True),
     _Chart(
         "train/gradient_norm_clean", "Gradient norm at the parameters", "‖g₁‖", logarithmic=True
@@ -63,6 +63,7 @@ def charts(groups: Groups) -> str:
         (line["step"] for runs in groups.values() for run in runs for line in run.metrics),
         default=1,
     )
+    part = evaluated_part(run.config for runs in groups.values() for run in runs).capitalize()
     figures = []
     for chart in _CHARTS:
         curves = list(_group_curves(groups, chart, max(1, last / _NUM_POINTS)))
@@ -71,7 +72,8 @@ def charts(groups: Groups) -> str:
         logarithmic = chart.logarithmic and all(y > 0 for curve in curves for y in curve.mean)
         label = _label(chart, groups)
         drawn = line_chart(curves, x_label="step", y_label=label, logarithmic=logarithmic)
-        figures.append(f"<figure><figcaption>{chart.heading}</figcaption>{drawn}</figure>")
+        heading = chart.heading.format(part=part)
+        figures.append(f"<figure><figcaption>{heading}</figcaption>{drawn}</figure>")
     return (
         f'<div class="charts">{"".join(figures)}</div><p>A line is the mean over the runs of a '
         "group, a band one standard deviation to each side. A group with one run has no band. "

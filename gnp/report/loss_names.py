@@ -1,6 +1,6 @@
-"""What the loss of a run is called, in tables and charts."""
+"""What the loss and the error of runs are called, in tables and charts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _DEFAULT = "cross_entropy"  # of runs of older versions, which had no other
@@ -27,3 +27,16 @@ def trained_loss_name(config: Mapping[str, Any]) -> str:
     """
     taught = ", distillation" if config.get("distill.run") else ""
     return f"{loss_name(config)}{taught}"
+
+
+def evaluated_part(configs: Iterable[Mapping[str, Any]]) -> str:
+    """The images that runs are evaluated on, as the word before "error" and "loss".
+
+    >>> evaluated_part([{"use_test_set": False}])
+    'validation'
+
+    Args:
+      configs: of the runs. Some may hold out images and others use the test set.
+    """
+    parts = {"test" if config.get("use_test_set", True) else "validation" for config in configs}
+    return " or ".join(sorted(parts))

@@ -1,10 +1,11 @@
-"""Sharpness against test error, one point for each run."""
+"""Sharpness against the test or validation error, one point for each run."""
 
 import collections
 import itertools
 import os
 
 from gnp.report.comparison import sharpness_settings
+from gnp.report.loss_names import evaluated_part
 from gnp.report.run_groups import Groups, Run
 from gnp.report.style import SERIES, SMALL, new_figure, plain, save_figure, tidy
 
@@ -23,7 +24,7 @@ _MARKERS = ("o", "^", "s", "D")
 
 
 def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool:
-    """Draws the test error of each run over its sharpness.
+    """Draws the error of each run over its sharpness.
 
     The error is that of the checkpoint that was measured, if the run evaluated it, else the final
     one. Only runs that were measured with the same settings compare: those with the most frequent
@@ -41,12 +42,13 @@ def draw_sharpness_vs_error(groups: Groups, out_path: str | os.PathLike) -> bool
     settings, count = counts.most_common(1)[0] if counts else ("", 0)
     if count < _FEWEST_RUNS:
         return False
+    error = f"{evaluated_part(run.config for run in runs)} error (%)"
     figure = new_figure(4.2 * len(_AXES), 3.8 + 0.16 * len(groups))
     figure.suptitle(plain(settings), fontsize=SMALL, x=0.01, ha="left")
     handles = {}
     for number, (quantity, read) in enumerate(_AXES, 1):
         axes = figure.add_subplot(1, len(_AXES), number)
-        tidy(axes, "", quantity, "test error (%)")
+        tidy(axes, "", quantity, error)
         points = {
             name: [
                 (read(run.instruments["sharpness"]), 100 * _error(run))
@@ -81,7 +83,7 @@ def _set_logarithmic(axes):
 
 
 def _error(run: Run) -> float:
-    """The test error of the checkpoint whose sharpness was measured."""
+    """The error of the checkpoint whose sharpness was measured."""
     step = run.instruments["sharpness"].get("step")
     evaluated = [line for line in run.metrics if "eval/error_rate" in line]
     at_step = [line["eval/error_rate"] for line in evaluated if line["step"] == step]

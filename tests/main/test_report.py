@@ -71,6 +71,19 @@ def test_sharpness_is_drawn_against_the_error_where_three_runs_have_it(tmp_path)
     assert not (tmp_path / "out/sharpness_vs_error.png").exists()
 
 
+def test_errors_by_radius_are_drawn_and_listed_where_radii_are_compared(tmp_path, capsys):
+    for r in (0.0, 0.1, 0.5):
+        make_run(tmp_path / f"runs/{r}", r, 0, 0.2)
+    out = tmp_path / "out"
+    report([str(tmp_path / "runs")], out)
+    assert f"Error by radius: {out / 'error_by_radius.png'}" in capsys.readouterr().out.splitlines()
+    assert (out / "error_by_radius.png").stat().st_size > 0
+    assert "cosine of both gradients" in (out / "table.md").read_text()
+    assert "Error by radius" in (out / "report.html").read_text()
+    report([str(tmp_path / "runs/0.1")], out)
+    assert not (out / "error_by_radius.png").exists()
+
+
 def test_the_folder_of_a_run_keeps_its_own_picture(tmp_path):
     run = make_run(tmp_path / "run", 0.0, 0, 0.1)
     with pytest.raises(UserError, match=r"is the folder of a run, which has a curves\.png"):

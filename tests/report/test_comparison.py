@@ -6,6 +6,7 @@ import pytest
 
 from gnp.files import json_text
 from gnp.report.comparison import as_data, compare, format_comparison, notes, table, verdicts
+from gnp.report.conclusion import conclusion
 from gnp.report.run_groups import Run, group_runs
 
 PENALTY = "r=0.1 alpha=0.8"
@@ -70,6 +71,28 @@ def test_errors_have_a_standard_deviation_and_a_paired_difference_with_its_inter
     assert list(found)[-1] == "images/s"
     assert "memorized (%)" not in found
     assert "relative time" not in found
+
+
+@pytest.mark.parametrize(
+    ("held_out", "part"),
+    [
+        ((False, False), "test"),
+        ((True, True), "validation"),
+        ((True, False), "test or validation"),
+    ],
+)
+def test_headings_say_which_images_the_errors_are_of(held_out, part):
+    runs = make_run(0.11), make_run(0.05, r=0.1)
+    for run, is_held_out in zip(runs, held_out, strict=True):
+        run.config["use_test_set"] = not is_held_out
+        run.summary["final"]["eval/loss"] = 1.0
+    head, _ = table(results(*runs))
+    assert {f"{part} error (%)", f"{part} loss"} <= set(head)
+    said = " ".join([*notes(results(*runs)), as_data(results(*runs))["convention"]])
+    assert f"{part.capitalize()} error: of the last evaluation" in said
+    assert f"Difference: {part} error minus" in said
+    assert f"Differences are {part} errors" in said
+    assert f"the {part} error falls from" in conclusion(results(*runs))
 
 
 def test_one_seed_has_neither_standard_deviation_nor_interval():

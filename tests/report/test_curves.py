@@ -1,5 +1,6 @@
 """Pictures of runs: they are drawn whatever was measured."""
 
+import itertools
 import math
 
 import numpy as np
@@ -143,6 +144,10 @@ def test_a_second_panel_has_the_memorized_labels(axes_of):
     }
     errors, memorized = axes_of(groups)
     assert errors.get_title(loc="left") == "Test error (%)"
+    for run in itertools.chain(*groups.values()):
+        run.config["use_test_set"] = False
+    errors, _ = axes_of(groups)
+    assert errors.get_title(loc="left") == "Validation error (%)"
     assert [list(line.get_ydata()) for line in memorized.lines] == [[10, 50], []]
 
 

@@ -155,6 +155,14 @@ def test_the_axis_of_errors_is_logarithmic_unless_one_is_zero():
     assert ticks(0.0, 0.6) == ["0", "10", "20", "30", "40", "50", "60"]
 
 
+def test_charts_say_that_images_were_held_out():
+    run = make_run(0.1, 0)
+    run.config["use_test_set"] = False
+    page = html_report(group_runs([run]))
+    assert "<figcaption>Validation error</figcaption>" in page
+    assert "Test error" not in page
+
+
 def test_a_chart_tells_its_values_under_the_pointer():
     curves = [Curve("a & b", 0, [10, 20, 30], [1.0, 2.0, 4.0], [0.0, 0.5, 0.0])]
     curves.append(Curve("c", 1, [20], [7.0], [0.0]))  # it ended early
