@@ -16,6 +16,8 @@ from gnp.training.loop import train
 from gnp.training.objective import Objective
 from gnp.training.settings.run import read_settings
 from gnp.training.state import create_state
+from tests.training.toy import ToyModel, split
+from tests.training.toy_steps import ONE_PASS, batch_of, build, penalty
 
 STEPS = 198  # nine epochs of 22
 SEEDS = range(5)
@@ -59,6 +61,10 @@ def test_loss_curves_lie_within_the_noise_of_float32_over_five_seeds(tmp_path):
     assert np.all(np.abs(difference) < 3 * noise)
 
 
+def types_of_floats(tree):
+    return {x.dtype for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)}
+
+
 def test_what_lasts_is_float32_and_what_passes_is_bfloat16():
     config = config_of("bfloat16")
     model = build_model(config)
@@ -71,8 +77,7 @@ def test_what_lasts_is_float32_and_what_passes_is_bfloat16():
         seed=0,
         ascent=momentum(),
     )
-    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
+    assert types_of_floats(state) == {jnp.dtype("float32")}
 
     seen = []
 
@@ -87,3 +92,22 @@ def test_what_lasts_is_float32_and_what_passes_is_bfloat16():
         loss, _ = Objective(model)(state.params, state.batch_stats, batch, {})
     assert set(seen) == {jnp.dtype("bfloat16")}
     assert loss.dtype == jnp.float32
+
+
+@pytest.mark.usefixtures("_compile_fast")
+@pytest.mark.parametrize(
+    "form",
+    [ONE_PASS, ONE_PASS | {"ascent": "stale"}, {"ascent": "friendly"}, {"ascent_share": 0.25}],
+    ids=str,
+)
+def test_each_ascent_learns_in_bfloat16_and_remembers_in_float32(form):
+    model = ToyModel(use_batch_norm=False, dtype=jnp.bfloat16)
+    state, step = build(model=model, penalty=penalty(r=0.1, **form))
+    batch = split(batch_of(0), 1)
+    assert "bf16" in step.lower(state, None, batch).as_text()
+    losses = []
+    for _ in range(20):
+        state, metrics = step(state, None, batch)
+        losses.append(metrics["perturbed_loss"])
+    assert types_of_floats(state) == {jnp.dtype("float32")}
+    assert losses[-1] < 0.9 * losses[0]

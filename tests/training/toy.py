@@ -1,5 +1,7 @@
 """A model and a data set small enough to train in a moment."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -17,14 +19,15 @@ class ToyModel(nn.Module):
     dropout_rate: float = 0.0
     use_batch_norm: bool = True
     hidden: int = 8
+    dtype: Any = None  # of activations and products
 
     @nn.compact
     def __call__(self, inputs, train):
-        x = nn.Dense(self.hidden)(inputs.reshape(len(inputs), -1))
+        x = nn.Dense(self.hidden, dtype=self.dtype)(inputs.reshape(len(inputs), -1))
         if self.use_batch_norm:
             x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.gelu(x))
-        return nn.Dense(self.num_outputs)(x)
+        return nn.Dense(self.num_outputs, dtype=self.dtype)(x)
 
 
 class ToySource(DataSource):
