@@ -6,9 +6,10 @@ import jax
 import pytest
 
 from gnp.optimizer.build import build_optimizer
+from gnp.training import step_programs
 from gnp.training.state import create_state
 from gnp.training.step_programs import StepPrograms
-from tests.training.toy import ToyModel, ToySource, toy_settings
+from tests.training.toy import ToyModel, ToySource, toy_settings, train_toy
 
 STEPS_PER_EPOCH = 4
 MODEL = ToyModel(use_batch_norm=False, hidden=256)
@@ -89,3 +90,34 @@ def test_hybrid_samples_are_those_of_the_key():
     ]
     assert samples[0] == samples[1] != samples[2]
     assert set(samples[0]) == {True, False}
+
+
+ONE_PASS = {"gnp.ascent": "momentum", "gnp.alpha": 1.0}
+
+
+@pytest.mark.usefixtures("_compile_fast")
+@pytest.mark.parametrize(
+    ("fields", "types"),
+    [
+        (ONE_PASS, [True]),
+        ({"gnp.r": 0.0}, [False]),
+        (ONE_PASS | {"gnp.when.last_epoch": 1}, [True, False]),
+    ],
+    ids=["one pass", "standard", "both"],
+)
+def test_a_run_compiles_no_step_that_it_does_not_take(tmp_path, monkeypatch, fields, types):
+    make = step_programs.make_train_step
+    traced = []
+
+    def watched(*arguments, is_penalized, **options):
+        step = make(*arguments, is_penalized=is_penalized, **options)
+
+        def watched_step(state, batch):
+            traced.append(is_penalized)
+            return step(state, batch)
+
+        return watched_step
+
+    monkeypatch.setattr(step_programs, "make_train_step", watched)
+    train_toy(tmp_path, total_epochs=2, **fields)
+    assert traced == types
