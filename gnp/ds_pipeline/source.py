@@ -14,7 +14,7 @@ class Batch(TypedDict):
     label: np.ndarray  # float32, batch x classes; one-hot, or mixed by a batch-level augmentation
     weight: NotRequired[np.ndarray]  # float32, batch; of each image in the loss; absent: 1
     mask: NotRequired[np.ndarray]  # float32, batch; evaluation only: 1 for an image, 0 for padding
-    true_label: NotRequired[np.ndarray]  # like label, one-hot; from `wrong_label_batches` alone
+    true_label: NotRequired[np.ndarray]  # like label, one-hot; of training images to evaluate
 
 
 class DataSource(abc.ABC):
@@ -96,6 +96,14 @@ class DataSource(abc.ABC):
         """
         return iter(())
 
+    def train_label_batches(self) -> Iterator[Batch]:
+        """The same for all training images, in their order; none without wrong labels.
+
+        >>> next(source.train_label_batches())["image"].shape
+        (64, 8, 8, 1)
+        """
+        return iter(())
+
     def prepare(self, device_data: Any, batch: Any) -> Batch:
         """Completes a training batch from `train_batches` on the device.
 
@@ -108,7 +116,7 @@ class DataSource(abc.ABC):
         return batch
 
     def prepare_eval(self, device_data: Any, batch: Any) -> Batch:
-        """The same for the batches of `eval_batches` and `wrong_label_batches`.
+        """The same for evaluation batches: `eval_batches` and those with `true_label`.
 
         >>> source.prepare_eval(source.device_data, next(source.eval_batches()))["image"].shape
         (64, 8, 8, 1)

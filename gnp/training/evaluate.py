@@ -48,18 +48,17 @@ def make_eval_step(
     return step
 
 
-def make_memorization_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
-    """A step over training images with wrong labels that `parallel.map_eval_step` maps.
+def make_noise_step(model: nn.Module) -> Callable[[TrainState, dict], dict]:
+    """A step over training images with true labels that `parallel.map_eval_step` maps.
 
-    It returns sums over the images whose mask is one: `memorized` (the model predicts the wrong
-    label), `true_error_rate` (it does not predict the true one) and `num_images`. Networks learn
-    right labels first and memorize wrong ones later (arXiv 1706.05394).
+    It returns sums over the images whose mask is one: `given_error_rate` (the model does not
+    predict the given label), `true_error_rate` (it does not predict the true one) and `num_images`.
     """
 
     def step(state, batch):
         logits = model.apply(state.variables, batch["image"], train=False)
         figures = {
-            "memorized": 1 - prediction_errors(logits, batch["label"]),
+            "given_error_rate": prediction_errors(logits, batch["label"]),
             "true_error_rate": prediction_errors(logits, batch["true_label"]),
         }
         return _sums(figures, batch["mask"])
@@ -95,7 +94,7 @@ def evaluate(
     """Means over a whole evaluation set.
 
     Args:
-      eval_step: a mapped step of `make_eval_step` or `make_memorization_step`.
+      eval_step: a mapped step of `make_eval_step` or `make_noise_step`.
       state: what to evaluate.
       batches: this process's batches, with masks.
       device_data: what the source keeps on the devices.
@@ -144,9 +143,7 @@ class Evaluator:
             ),
             source.prepare_eval,
         )
-        self._memorization_step = parallel.map_eval_step(
-            make_memorization_step(model), source.prepare_eval
-        )
+        self._noise_step = parallel.map_eval_step(make_noise_step(model), source.prepare_eval)
         self._source = source
         self._with_top_5 = settings.with_top_5
         self._more = more
@@ -169,11 +166,29 @@ class Evaluator:
             metrics |= self._memorization(state, device_data)
         return metrics
 
+    def on_training_set(self, state: TrainState, device_data: Any) -> dict[str, float]:
+        """Errors over the whole training set, where labels are wrong; else none.
+
+        `noise/train_given_error_rate` is against the labels that are trained on,
+        `noise/train_true_error_rate` against the true ones. This is another pass over the training
+        set, for the end of a run.
+        """
+        source = self._source
+        if not source.num_wrong_labels:
+            return {}
+        result = evaluate(self._noise_step, state, source.train_label_batches(), device_data)
+        _check_count(result.pop("num_images"), source.num_train_images)
+        return {f"noise/train_{name}": value for name, value in result.items()}
+
     def _memorization(self, state, device_data):
+        """Networks learn right labels first and memorize wrong ones later (arXiv 1706.05394)."""
         batches = self._source.wrong_label_batches()
-        result = evaluate(self._memorization_step, state, batches, device_data)
-        _check_count(result.pop("num_images"), self._source.num_wrong_labels)
-        return {f"noise/{name}": value for name, value in result.items()}
+        result = evaluate(self._noise_step, state, batches, device_data)
+        _check_count(result["num_images"], self._source.num_wrong_labels)
+        return {
+            "noise/memorized": 1 - result["given_error_rate"],
+            "noise/true_error_rate": result["true_error_rate"],
+        }
 
     def _evaluate(self, prefix, state, device_data):
         result = evaluate(self._step, state, self._source.eval_batches(), device_data)

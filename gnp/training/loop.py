@@ -275,12 +275,15 @@ def _explained(run, found):
 def _evaluate(run):
     _finish_steps(run)
     run.evaluation = run.evaluate(run.state, run.device_data)
-    run.monitor.add_evaluation(run.position.step, run.evaluation)
     settings = run.job.settings.evaluation
     value = run.evaluation[settings.best_metric]
     is_best = parallel.agree(run.position.is_improved_by(value))
     run.position = run.position.after_evaluation(value, is_best=is_best)
-    if settings.is_patience_over(run.position):
+    is_over = settings.is_patience_over(run.position)
+    if is_over or run.position.step == run.job.length.total_steps:
+        run.evaluation |= run.evaluate.on_training_set(run.state, run.device_data)
+    run.monitor.add_evaluation(run.position.step, run.evaluation)
+    if is_over:
         run.monitor.note(
             f"Stopping early: {run.position.evaluations_since_best} evaluations without a better "
             f"{settings.best_metric} than that of step {run.position.best_step}."

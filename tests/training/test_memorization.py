@@ -36,23 +36,33 @@ def test_the_share_of_wrong_labels_predicted_is_that_counted_by_hand(loader):
     device_data = parallel.replicate(source.device_data)
     evaluate = Evaluator(model, source, settings.evaluation)
     metrics = evaluate(parallel.replicate(state), device_data)
+    metrics |= evaluate.on_training_set(parallel.replicate(state), device_data)
 
-    batches = [source.prepare_eval(source.device_data, b) for b in source.wrong_label_batches()]
-    found = {"label": [], "true_label": []}
-    for batch in batches:
-        logits = model.apply(state.variables, batch["image"], train=False)
-        for name, hits in found.items():
-            is_hit = np.argmax(logits, -1) == np.argmax(batch[name], -1)
-            hits.append(is_hit[np.asarray(batch["mask"]) > 0])
-    memorized, true = (np.concatenate(hits) for hits in found.values())
-    assert len(memorized) == source.num_wrong_labels > 80
-    assert metrics["noise/memorized"] == pytest.approx(memorized.mean())
-    assert metrics["noise/true_error_rate"] == pytest.approx(1 - true.mean())
+    found = {"label": [], "true_label": [], "is_wrong": []}
+    for batch in source.train_label_batches():
+        batch = source.prepare_eval(source.device_data, batch)
+        real = np.asarray(batch["mask"]) > 0
+        predicted = np.argmax(model.apply(state.variables, batch["image"], train=False), -1)
+        given, true = (np.argmax(batch[name], -1) for name in ("label", "true_label"))
+        for hits, values in zip(
+            found.values(), (predicted == given, predicted == true, given != true), strict=True
+        ):
+            hits.append(values[real])
+    given, true, is_wrong = (np.concatenate(hits) for hits in found.values())
+    assert (len(given), is_wrong.sum()) == (320, source.num_wrong_labels)
+    assert source.num_wrong_labels > 80
+    assert metrics["noise/memorized"] == pytest.approx(given[is_wrong].mean())
+    assert metrics["noise/true_error_rate"] == pytest.approx(1 - true[is_wrong].mean())
+    assert metrics["noise/train_given_error_rate"] == pytest.approx(1 - given.mean())
+    assert metrics["noise/train_true_error_rate"] == pytest.approx(1 - true.mean())
 
 
-def test_a_run_records_it_only_where_labels_are_wrong(tmp_path):
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_a_run_records_it_only_where_labels_are_wrong(tmp_path, stops_early):
     for noise in (0.4, 0.0):
         config = noisy_config(**{"dataset.label_noise": noise})
+        if stops_early:  # as it learns nothing
+            config.update({"base_lr": 0.0, "total_epochs": 9, "early_stopping_patience": 1})
         folder = tmp_path / str(noise)
         folder.mkdir()
         summary = train(
@@ -62,6 +72,10 @@ def test_a_run_records_it_only_where_labels_are_wrong(tmp_path):
             folder=folder,
         )
         lines = [m for m in read_metrics(folder / "metrics.jsonl") if "eval/loss" in m]
-        assert len(lines) == 2
+        assert 2 <= len(lines) < 9
+        assert summary["stopped_early"] == stops_early
         assert all(("noise/memorized" in line) == (noise > 0) for line in lines)
         assert ("noise/memorized" in summary["final"]) == (noise > 0)
+        of_all = "noise/train_given_error_rate", "noise/train_true_error_rate"
+        assert all((name in summary["final"]) == (noise > 0) for name in of_all)
+        assert not set(of_all) & lines[0].keys()  # at the end alone

@@ -39,9 +39,6 @@ class DeviceSource(PlannedSource):
     def eval_batches(self) -> Iterator[dict]:
         return self._plan.eval_steps()
 
-    def wrong_label_batches(self) -> Iterator[dict]:
-        return self._wrong_label_steps()
-
     def _loaded(self, device_data, batch) -> Batch:
         train = device_data["train"]
         images, labels = self._augmented(train, batch["own"])
@@ -50,15 +47,15 @@ class DeviceSource(PlannedSource):
         return {"image": images, "label": labels}
 
     def prepare_eval(self, device_data, batch) -> Batch:
-        has_wrong_labels = "true_class" in batch
-        examples = device_data["train" if has_wrong_labels else "eval"]
+        has_true_labels = "true_class" in batch
+        examples = device_data["train" if has_true_labels else "eval"]
         index = batch["index"]
         prepared = {
             "image": self._normalized(self._look_up(examples, index)),
             "label": self._targets(examples["label"][index]),
             "mask": batch["mask"],
         }
-        if has_wrong_labels:
+        if has_true_labels:
             prepared["true_label"] = self._targets(batch["true_class"])
         return prepared
 

@@ -26,8 +26,8 @@ class NumpySource(PlannedSource):
         for step in self._plan.eval_steps():
             yield self._eval_batch(self._data.test, step)
 
-    def wrong_label_batches(self) -> Iterator[Batch]:
-        for step in self._wrong_label_steps():
+    def _batches_with_true_labels(self, steps):
+        for step in steps:
             true_label = targets(np, step["true_class"], len(self.class_names))
             yield self._eval_batch(self._data.train, step) | {"true_label": true_label}
 

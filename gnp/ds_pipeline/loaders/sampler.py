@@ -151,15 +151,33 @@ class PlannedSource(source.DataSource):
         del device_data
         return batch
 
-    def _wrong_label_steps(self) -> Iterator[dict[str, np.ndarray]]:
-        """Steps like those of `Plan.eval_steps` over the training images with wrong labels.
+    def wrong_label_batches(self) -> Iterator[Any]:
+        """See `DataSource`."""
+        return self._batches_with_true_labels(self._steps_with_true_class(self._wrong_labels))
+
+    def train_label_batches(self) -> Iterator[Any]:
+        """See `DataSource`."""
+        all_images = np.arange(
+            self.num_train_images if self.num_wrong_labels else 0, dtype=np.int32
+        )
+        return self._batches_with_true_labels(self._steps_with_true_class(all_images))
+
+    def _batches_with_true_labels(self, steps: Iterator[dict]) -> Iterator[Any]:
+        """The batches of some steps, for `prepare_eval`; by default the steps."""
+        return steps
+
+    def _steps_with_true_class(self, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Steps like those of `Plan.eval_steps` over some training images.
+
+        Args:
+          images: their places in the training set.
 
         Yields:
           `index` (int32, b), places in the training set, `mask`, and `true_class` (int32, b).
         """
         true_labels = self._data.train.true_labels
-        for step in self._plan.each_once(self.num_wrong_labels):
-            index = self._wrong_labels[step["index"]]
+        for step in self._plan.each_once(len(images)):
+            index = images[step["index"]]
             true_class = true_labels[index].astype(np.int32)
             yield step | {"index": index, "true_class": true_class}
 

@@ -31,8 +31,8 @@ class TfSource(PlannedSource):
     def eval_batches(self) -> Iterator[Batch]:
         return self._run(self._plan.eval_steps(), self._data.test, training=False)
 
-    def wrong_label_batches(self) -> Iterator[Batch]:
-        return self._run(self._wrong_label_steps(), self._data.train, training=False)
+    def _batches_with_true_labels(self, steps):
+        return self._run(steps, self._data.train, training=False)
 
     def _to_load(self, step):
         """A flat step. With several processes, the mixing partners are appended to the share."""
