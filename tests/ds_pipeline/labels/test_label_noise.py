@@ -1,5 +1,6 @@
 """Wrong training labels: which, how many, and the same everywhere."""
 
+import dataclasses
 import logging
 
 import jax
@@ -14,6 +15,7 @@ from config import digits as digits_config
 from gnp.ds_pipeline import rng
 from gnp.ds_pipeline.build import build_source, load_data
 from gnp.ds_pipeline.labels import label_noise
+from gnp.ds_pipeline.loaders.numpy_source import NumpySource
 from gnp.errors import UserError
 
 # How batches are made: with numpy alone, with tf.data (which a policy needs), on the device.
@@ -172,14 +174,36 @@ def test_tf_data_trains_with_the_same_labels():
         np.testing.assert_array_equal(batch["label"], other["label"])
 
 
+def assert_epochs_have_the_same_labels(config):
+    assert trained_on(config, epoch=0) == trained_on(config, epoch=3)
+
+
 def test_neither_seed_nor_epoch_changes_the_labels():
     config = make_config()
     first = trained_on(config)
-    assert trained_on(config, epoch=3) == first
+    assert_epochs_have_the_same_labels(config)
     config.seeds = 7
     assert trained_on(config) == first
     config.dataset.label_noise_seed = 1
     assert trained_on(config) != first
+
+
+def test_labels_drawn_anew_in_each_epoch_would_be_found(monkeypatch):
+    train_batches = NumpySource.train_batches
+
+    def drawn_anew(source, epoch):
+        train = source._data.train
+        labels = label_noise.symmetric(train.true_labels, 0.4, 10, seed=epoch)
+        source._data = dataclasses.replace(
+            source._data, train=dataclasses.replace(train, labels=labels)
+        )
+        return train_batches(source, epoch)
+
+    config = make_config(**LOADERS["numpy"])
+    assert_epochs_have_the_same_labels(config)
+    monkeypatch.setattr(NumpySource, "train_batches", drawn_anew)
+    with pytest.raises(AssertionError):
+        assert_epochs_have_the_same_labels(config)
 
 
 def test_the_test_labels_are_those_of_the_source():
@@ -238,14 +262,18 @@ def test_processes_share_the_same_noisy_batches(batch_level):
     np.testing.assert_array_equal(whole["label"], np.concatenate([part["label"] for part in parts]))
 
 
-def test_wrong_labels_are_evaluated_on_several_devices():
+@pytest.mark.parametrize("num_devices", [1, 2, 4])
+def test_any_number_of_devices_has_the_same_wrong_labels(num_devices):
     source = build_source(make_config(loader="device"))
-    batch = next(source.wrong_label_batches())
-    parts = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), batch)
-    mapped = jax.pmap(source.prepare_eval, in_axes=(None, 0))(source.device_data, parts)
-    whole = source.prepare_eval(source.device_data, batch)
-    for key, values in whole.items():
-        np.testing.assert_allclose(np.concatenate(list(mapped[key])), values, atol=1e-6)
+    for prepare, batch in (
+        (source.prepare, next(source.train_batches(0))),
+        (source.prepare_eval, next(source.wrong_label_batches())),
+    ):
+        parts = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch)
+        mapped = jax.pmap(prepare, in_axes=(None, 0))(source.device_data, parts)
+        whole = prepare(source.device_data, batch)
+        for key, values in whole.items():
+            np.testing.assert_allclose(np.concatenate(list(mapped[key])), values, atol=1e-6)
 
 
 def test_wrong_labels_are_not_augmented_and_not_mixed():
