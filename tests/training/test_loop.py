@@ -12,6 +12,7 @@ from config import digits
 from gnp.ds_pipeline.build import build_source
 from gnp.errors import UserError
 from gnp.runs.metrics import read_metrics
+from gnp.training.checkpoints.checkpoint_files import read_position
 from gnp.training.interrupt import Interrupted
 from gnp.training.loop import train
 from gnp.training.settings.run import read_settings
@@ -84,10 +85,12 @@ def test_every_form_of_the_penalty_trains_and_resumes(tmp_path, form, monkeypatc
     with pytest.raises(Interrupted):
         run(tmp_path / "stopped", **form)
     run(tmp_path / "stopped", **form)
-    whole, stopped = (
-        read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "stopped")
-    )
+    folders = tmp_path / "whole", tmp_path / "stopped"
+    whole, stopped = (read_metrics(folder / "metrics.jsonl") for folder in folders)
     assert stopped == whole
+    # The whole state is the same to the last bit, and so what an ascent remembers.
+    positions = [read_position(folder / "checkpoints" / "12") for folder in folders]
+    assert positions[0]["fingerprint"] == positions[1]["fingerprint"]
     # The perturbed pass sees all images of a batch in every form.
     losses = [m.get("train/perturbed_loss", m["train/loss"]) for m in whole if "train/loss" in m]
     assert len(losses) == 12
