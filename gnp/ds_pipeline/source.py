@@ -104,6 +104,16 @@ class DataSource(abc.ABC):
         """
         return iter(())
 
+    def true_classes(self, epoch: int) -> Iterator[np.ndarray]:
+        """The true class of each image in the `train_batches` of an epoch, batch by batch.
+
+        Of a mixed image, the first of the two. Without wrong labels there are none.
+
+        >>> next(source.true_classes(epoch=0)).shape
+        (64,)
+        """
+        return iter(())
+
     def prepare(self, device_data: Any, batch: Any) -> Batch:
         """Completes a training batch from `train_batches` on the device.
 

@@ -13,6 +13,7 @@ from absl import flags
 
 from gnp.ds_pipeline import build as data
 from gnp.ds_pipeline.images import bad_images
+from gnp.ds_pipeline.labelled_data import targets
 from gnp.errors import UserError
 from gnp.files import make_folder
 from gnp.main import app, config
@@ -61,6 +62,8 @@ def inspect(settings, out: pathlib.Path) -> None:
     for name, batch in (("train", train), ("eval", evaluation)):
         _print_statistics(source, name, batch["image"])
     print(f"pipeline: {_images_per_second(source, prepare):,.0f} images/s")
+    if source.num_wrong_labels:
+        train["true_label"] = _true_labels(source, -(-_IMAGES_SHOWN // settings.batch_size))
     shown = {
         "train (augmented)": _to_show(source, train),
         "eval": _to_show(source, evaluation),
@@ -148,19 +151,32 @@ def _images_per_second(source, prepare):
 
 def _to_show(source, batch):
     images = as_shown(source, batch["image"][:_IMAGES_SHOWN])
-    captions = [_caption(source, label) for label in batch["label"][:_IMAGES_SHOWN]]
-    if "true_label" in batch:
-        true = batch["true_label"][:_IMAGES_SHOWN]
-        captions = [
-            f"{given}\n(true: {_caption(source, label)})"
-            for given, label in zip(captions, true, strict=True)
-        ]
-    return images, captions
+    labels = batch["label"][:_IMAGES_SHOWN]
+    true_labels = batch.get("true_label", labels)[:_IMAGES_SHOWN]
+    return images, [_full_caption(source, *pair) for pair in zip(labels, true_labels, strict=True)]
+
+
+def _true_labels(source, num_batches):
+    """Those of the first training batches."""
+    classes = np.concatenate(list(itertools.islice(source.true_classes(0), num_batches)))
+    return targets(np, classes, len(source.class_names))
+
+
+def _full_caption(source, label, true_label):
+    """The label; if it is wrong, the true one too. A mixed label stands alone."""
+    caption = _caption(source, label)
+    if not _is_mixed(label) and (label != true_label).any():
+        caption += f"\n(true: {_caption(source, true_label)})"
+    return caption
+
+
+def _is_mixed(label):
+    return not np.isin(label, (0, 1)).all()
 
 
 def _caption(source, label):
     """The names of the classes, of mixed ones the first two with their weights."""
-    if np.isin(label, (0, 1)).all():
+    if not _is_mixed(label):
         return "\n".join(source.class_names[number] for number in np.flatnonzero(label))
     shown = [number for number in np.argsort(label)[::-1][:2] if label[number] > 0]
     return "\n".join(f"{source.class_names[number]} {label[number]:.2f}" for number in shown)

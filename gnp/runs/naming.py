@@ -120,7 +120,9 @@ def reference_path(config: Mapping[str, Any], working_dir: str | os.PathLike) ->
 def _label_level(dataset):
     """A folder level for wrong labels, where there are any."""
     if dataset.get("label_noise"):
-        return [f"labels_{dataset['label_noise_kind']}_{dataset['label_noise']}"]
+        seed = dataset.get("label_noise_seed")
+        noise = f"labels_{dataset['label_noise_kind']}_{dataset['label_noise']}"
+        return [f"{noise}_seed_{seed}" if seed else noise]
     file = dataset.get("train_labels")
     return [f"labels_{pathlib.PurePath(file).stem}"] if file else []
 

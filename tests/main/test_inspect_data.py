@@ -74,6 +74,13 @@ def test_wrong_labels_are_counted_and_drawn_with_the_true_ones(
     for caption in captions:
         given, true = re.fullmatch(r"(\d)\n\(true: (\d)\)", caption).groups()
         assert int(given) == (int(true) + 1) % 10
+    _, augmented = drawn["train (augmented)"]
+    marked = [caption for caption in augmented if "(true: " in caption]
+    assert 6 < len(marked) < 20  # of 32
+    for caption in marked:
+        given, true = re.fullmatch(r"(\d)\n\(true: (\d)\)", caption).groups()
+        assert int(given) == (int(true) + 1) % 10
+    assert not any("true" in caption for caption in drawn["eval"][1])
     inspect_data.inspect(load_config("config/digits.py"), tmp_path / "data.png")
     assert "label noise" not in capsys.readouterr().out
 

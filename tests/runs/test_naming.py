@@ -114,6 +114,7 @@ def test_a_slash_in_a_name_adds_no_level(tmp_path):
     [
         ({"label_noise": 0.4}, "labels_symmetric_0.4"),
         ({"label_noise": 0.2, "label_noise_kind": "asymmetric"}, "labels_asymmetric_0.2"),
+        ({"label_noise": 0.4, "label_noise_seed": 3}, "labels_symmetric_0.4_seed_3"),
         ({"train_labels": "somewhere/human.csv"}, "labels_human"),
     ],
     ids=str,

@@ -162,6 +162,12 @@ class PlannedSource(source.DataSource):
         )
         return self._batches_with_true_labels(self._steps_with_true_class(all_images))
 
+    def true_classes(self, epoch: int) -> Iterator[np.ndarray]:
+        """See `DataSource`."""
+        if self.num_wrong_labels:
+            for step in self._plan.train_steps(epoch):
+                yield self._data.train.true_labels[step["own"]["index"]]
+
     def _batches_with_true_labels(self, steps: Iterator[dict]) -> Iterator[Any]:
         """The batches of some steps, for `prepare_eval`; by default the steps."""
         return steps
