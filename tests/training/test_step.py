@@ -21,6 +21,8 @@ from tests.training.toy_steps import (
     run,
 )
 
+pytestmark = pytest.mark.usefixtures("_compile_fast")
+
 
 @pytest.mark.parametrize("m", [0, 2, 4, 8, 16])
 def test_m_sharpness_does_not_depend_on_the_number_of_devices(m):
