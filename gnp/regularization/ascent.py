@@ -106,8 +106,8 @@ class Ascent:
         """
         if self.has_memory:
             raise UserError(
-                f"{what}, so gnp.ascent must be one without a memory of its own: gradient, "
-                "adaptive or random."
+                f"{what}, and there is room for one memory: gnp.ascent must be gradient, adaptive "
+                "or random, and gnp.reuse and gnp.when.steep exclude each other."
             )
 
 

@@ -231,8 +231,8 @@ def test_the_average_over_devices_is_what_is_remembered():
     [
         (lambda: ascent("uphill"), "'uphill'; known: adaptive, friendly, "),
         (lambda: ascent("momentum", decay=1.0), "ascent_decay is 1.0; it must be at least 0"),
-        (lambda: look_sam(friendly(), 0.5), "must be one without a memory of its own"),
-        (lambda: where_steep(momentum(), 9), "must be one without a memory of its own"),
+        (lambda: look_sam(friendly(), 0.5), "there is room for one memory"),
+        (lambda: where_steep(momentum(), 9), "there is room for one memory"),
         (
             lambda: restricted(STEEPEST, ("bias*",)).direction(PARAMS, PARAMS, None, None),
             r"gnp.perturb has the pattern 'bias\*', which matches nothing",
