@@ -69,16 +69,13 @@ def main():
     parser.add_argument("--slow", action="store_true", help="also what takes minutes")
     parser.add_argument("pages", nargs="*", help="such as docs/using.md")
     arguments = parser.parse_args()
-    pages = arguments.pages or [
-        "README.md",
-        *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
-    ]
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         clone = pathlib.Path(folder, "gnp")
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         runs = prepare(clone)
-        for page in pages:
+        all_pages = [clone / "README.md", *sorted(clone.glob("docs/*.md"))]
+        for page in arguments.pages or [str(page.relative_to(clone)) for page in all_pages]:
             if page in OTHERS:
                 print(f"{page}: {OTHERS[page]}")
                 continue
