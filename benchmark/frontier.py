@@ -46,7 +46,8 @@ class Method(NamedTuple):
 
     Attributes:
       fields: of the config; {x} stands for the candidate, {late} and {end} for the epochs that
-        begin the last quarter and the last tenth, {warmup} for a sixth of the epochs.
+        begin the last quarter and the last tenth, {warmup} and {short_warmup} for a sixth and a
+        tenth of the epochs.
       candidates: what {x} may be, most often the radius.
     """
 
@@ -66,6 +67,7 @@ _SAM = ("gnp.r={x}", "gnp.alpha=1")
 _QUARTER = (*_SAM, "gnp.ascent_share=0.25")
 _MOMENTUM = (*_SAM, "gnp.ascent=momentum")
 _WARMUP = ("gr_warmup_strategy=r", "gnp.warmup_epochs={warmup}")
+_SHORT_WARMUP = ("gr_warmup_strategy=r", "gnp.warmup_epochs={short_warmup}")
 _PLAIN_END = ("gnp.when.last_epoch={end}",)
 
 # Each has four candidates, so that none is tuned more than another.
@@ -107,16 +109,19 @@ METHODS = {
     "momentum 0.5 + warmup + plain end": Method(
         (*_MOMENTUM, "gnp.ascent_decay=0.5", *_WARMUP, *_PLAIN_END), (1, 1.25, 1.5, 2)
     ),
-    "momentum + radius by loss": Method(
-        (
-            *_MOMENTUM,
-            "gnp.ascent_decay=0.5",
-            "gnp.shrink_r_below=0.58",  # a quarter of log 10, the loss of guessing
-            *_WARMUP,
-            *_PLAIN_END,
-        ),
-        (1, 1.25, 1.5, 2),
-    ),
+    **{
+        f"momentum + radius by loss{name}": Method(
+            (
+                *_MOMENTUM,
+                "gnp.ascent_decay=0.5",
+                "gnp.shrink_r_below=0.58",  # a quarter of log 10, the loss of guessing
+                *warmup,
+                *_PLAIN_END,
+            ),
+            (1, 1.25, 1.5, 2),
+        )
+        for name, warmup in (("", _WARMUP), (" + short warmup", _SHORT_WARMUP))
+    },
     "twentieth of the batch": Method((*_SAM, "gnp.ascent_share=0.046875"), (2, 3, 4, 6)),
 }
 
@@ -233,6 +238,7 @@ def _config(name, candidate, arguments, *more):
         "late": epochs * 3 // 4,
         "end": epochs - max(epochs // 10, 1),
         "warmup": epochs / 6,
+        "short_warmup": epochs / 10,
     }
     return load_config(
         arguments.config, [*given, *(field.format(**values) for field in METHODS[name].fields)]
