@@ -1,4 +1,4 @@
-"""What each form of the penalty gains, and what it costs: test error against time.
+"""What each form of the penalty gains, and what it costs: test error against passes and time.
 
 python -m benchmark.frontier [--config=config/digits_noise.py] [--seeds=5] [--choose_seeds=3]
     [--methods=standard,penalty,...] ["--fields=FIELD=VALUE;..."] [--working_dir=DIR]
@@ -8,11 +8,12 @@ Each method first chooses its radius among as many candidates as every other, by
 images held out from the training set; no test image is used. Then it trains with seeds of its own,
 on the training labels of the config and, unless --noisy_only, on the right ones with the same
 radius. Prints a JSON object for each method, and writes frontier.json, frontier.md and
-frontier.png, with the Pareto front, to --out. Called again with the same --working_dir it resumes.
+frontier.png, with the Pareto front in passes, to --out. Called again with the same --working_dir
+it resumes.
 
-It runs the training command, so it needs all of its packages. The time is that of the steps
-relative to standard training with the same seed, and means something only on an idle machine; the
-passes are counted.
+It runs the training command, so it needs all of its packages. The passes are counted. The time is
+that of the steps relative to standard training with the same seed; it means something only on an
+idle machine, and for runs that are long beside the compilation of a second kind of step.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Table and picture of the frontier: test error against time."""
+"""Table and picture of the frontier: test error against cost."""
 
 import json
 import pathlib
@@ -64,35 +64,40 @@ def share_of_gain(row: Row, by_name: Mapping[str, Row]) -> float | None:
 
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:
-    """The methods that no other one beats in both time and error, by time."""
+    """The methods that no other one beats in both passes and error, by passes."""
     front: list[Row] = []
-    for row in sorted(rows, key=lambda row: (row["time/standard"], _error(row))):
+    for row in sorted(rows, key=lambda row: (row["passes"], _error(row))):
         if not front or _error(row) < _error(front[-1]):
             front.append(row)
     return front
 
 
 def draw(rows: Sequence[Row], out_path: pathlib.Path) -> None:
-    """Draws test error over time, with the Pareto front."""
+    """Draws test error over the passes of a step, with the Pareto front.
+
+    Passes are counted, and so do not depend on the machine and on what else it does, as times do.
+    """
     figure = new_figure(7.5, 4.5)
     axes = figure.add_subplot()
-    tidy(axes, "", "time of the steps / standard training", "test error (%), mean over the seeds")
+    tidy(axes, "", "passes of a step", "test error (%), mean over the seeds")
     front = pareto_front(rows)
     for row in rows:
-        errors, time = row["error_percent"], row["time/standard"]
+        errors, passes = row["error_percent"], row["passes"]
         colour = RED if row in front else BLUE
-        axes.plot([time, time], [min(errors), max(errors)], color=colour, linewidth=0.8, alpha=0.5)
-        axes.plot(time, _error(row), "o", color=colour, markersize=5)
+        axes.plot(
+            [passes, passes], [min(errors), max(errors)], color=colour, linewidth=0.8, alpha=0.5
+        )
+        axes.plot(passes, _error(row), "o", color=colour, markersize=5)
         axes.annotate(
             plain(row["method"]),
-            (time, _error(row)),
+            (passes, _error(row)),
             textcoords="offset points",
             xytext=(5, 3),
             fontsize=SMALL - 1,
             color=GRAY,
         )
     axes.step(
-        [row["time/standard"] for row in front],
+        [row["passes"] for row in front],
         [_error(row) for row in front],
         where="post",
         color=RED,
