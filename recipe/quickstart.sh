@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on handwritten digits without and with the gradient-norm penalty, where 40 % of the training labels
 # are redrawn at random, and compares the errors on test images, whose labels are right. The last line says
-# in words what came out. Two minutes on two CPU cores.
+# in words what came out. About a minute on two CPU cores.
 # Arguments are passed to both trainings, such as --config.seeds=1 --config.init_seeds=1,
 # --working_dir=DIR, or --config.dataset.label_noise=0 for the digits with right labels.
 set -euo pipefail
