@@ -70,6 +70,12 @@ _MOMENTUM = (*_SAM, "gnp.ascent=momentum")
 _WARMUP = ("gr_warmup_strategy=r", "gnp.warmup_epochs={warmup}")
 _SHORT_WARMUP = ("gr_warmup_strategy=r", "gnp.warmup_epochs={short_warmup}")
 _PLAIN_END = ("gnp.when.last_epoch={end}",)
+_BY_LOSS = (
+    *_MOMENTUM,
+    "gnp.ascent_decay=0.5",
+    "gnp.shrink_r_below=0.58",  # a quarter of log 10, the loss of guessing
+    *_PLAIN_END,
+)
 
 # Each has four candidates, so that none is tuned more than another.
 _RADII = (0.25, 0.5, 1, 2)
@@ -110,19 +116,10 @@ METHODS = {
     "momentum 0.5 + warmup + plain end": Method(
         (*_MOMENTUM, "gnp.ascent_decay=0.5", *_WARMUP, *_PLAIN_END), (1, 1.25, 1.5, 2)
     ),
-    **{
-        f"momentum + radius by loss{name}": Method(
-            (
-                *_MOMENTUM,
-                "gnp.ascent_decay=0.5",
-                "gnp.shrink_r_below=0.58",  # a quarter of log 10, the loss of guessing
-                *warmup,
-                *_PLAIN_END,
-            ),
-            (1, 1.25, 1.5, 2),
-        )
-        for name, warmup in (("", _WARMUP), (" + short warmup", _SHORT_WARMUP))
-    },
+    "momentum + radius by loss": Method((*_BY_LOSS, *_WARMUP), (1, 1.25, 1.5, 2)),
+    "momentum + radius by loss + short warmup": Method(
+        (*_BY_LOSS, *_SHORT_WARMUP), (1, 1.25, 1.5, 2)
+    ),
     "twentieth of the batch": Method((*_SAM, "gnp.ascent_share=0.046875"), (2, 3, 4, 6)),
 }
 

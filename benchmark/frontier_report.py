@@ -125,11 +125,7 @@ def _difference(row, reference, key) -> Difference | None:
 
 
 def _mean(values):
-    if not values:
-        return ""
-    sample = _sample(values)
-    deviation = sample.standard_deviation
-    return f"{sample.mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+    return _sample(values).text(".2f") if values else ""
 
 
 def _points(difference, sign):

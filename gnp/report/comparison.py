@@ -139,10 +139,10 @@ def _cell(result, key, *, spread=True):
     if values is None:
         return ""
     digits = _QUANTITIES[key].format
-    text = f"{values.mean:{digits}}"
-    if spread and values.standard_deviation is not None:
-        text += f" ± {values.standard_deviation:{digits.replace('3g', '2g')}}"
-    if spread and values.num_seeds != result.quantities["test_error"].num_seeds:
+    if not spread:
+        return f"{values.mean:{digits}}"
+    text = values.text(digits, digits.replace("3g", "2g"))
+    if values.num_seeds != result.quantities["test_error"].num_seeds:
         text += f" ({_seeds(values.num_seeds)})"
     return text
 

@@ -125,9 +125,7 @@ def _sharpness(groups):
 
 def _spread(runs, of):
     """Mean ± standard deviation over the seeds of a figure of sharpness.json."""
-    values = sample(runs, lambda run: of(run.instruments["sharpness"]))
-    deviation = values.standard_deviation
-    return f"{values.mean:.3g}" + ("" if deviation is None else f" ± {deviation:.3g}")
+    return sample(runs, lambda run: of(run.instruments["sharpness"])).text(".3g")
 
 
 def _diagnoses(groups):

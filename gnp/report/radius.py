@@ -108,8 +108,4 @@ def _at_end(result, key):
 
 
 def _text(values):
-    """Mean ± standard deviation over the seeds."""
-    if values is None:
-        return ""
-    deviation = values.standard_deviation
-    return f"{values.mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+    return values.text(".2f") if values else ""

@@ -37,6 +37,21 @@ class Sample:
         """That of the sample (n − 1 in the denominator); None with one seed."""
         return _standard_deviation(self.by_seeds.values()) if self.num_seeds > 1 else None
 
+    def text(self, digits: str, deviation_digits: str | None = None) -> str:
+        """Mean ± standard deviation; with one seed the mean alone.
+
+        >>> Sample({0: 1.0, 1: 2.0}).text(".2f")
+        '1.50 ± 0.71'
+
+        Args:
+          digits: the format of the mean.
+          deviation_digits: that of the standard deviation, if it is another one.
+        """
+        deviation = self.standard_deviation
+        if deviation is None:
+            return f"{self.mean:{digits}}"
+        return f"{self.mean:{digits}} ± {deviation:{deviation_digits or digits}}"
+
 
 def sample(runs: Iterable[Run], quantity: Callable[[Run], float | None]) -> Sample | None:
     """A quantity of the runs that have it; None if no run has it.
