@@ -12,8 +12,8 @@ frontier.png, with the Pareto front in passes, to --out. Called again with the s
 it resumes.
 
 It runs the training command, so it needs all of its packages. The passes are counted. The time is
-that of the steps relative to standard training with the same seed; it means something only on an
-idle machine, and for runs that are long beside the compilation of a second kind of step.
+that of the steps relative to standard training with the same seed, without those that compile; it
+means something only on an idle machine.
 """
 
 import argparse

@@ -240,7 +240,7 @@ def _take_steps(run, block, batch):
             run.state = run.programs.skip(run.state)
             return
         run.state, metrics = run.programs.take(block, run.state, run.device_data, batch)
-        run.monitor.add(block.steps, metrics, run.programs.passes(block))
+        run.monitor.add(block, metrics, run.programs.passes(block))
 
 
 def _finish_steps(run):

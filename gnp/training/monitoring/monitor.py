@@ -17,6 +17,7 @@ from gnp.training.monitoring.progress import Progress
 from gnp.training.monitoring.throughput import Throughput
 from gnp.training.nonfinite import NonFiniteStep
 from gnp.training.position import Position, RunLength
+from gnp.training.step_schedule import StepBlock
 
 
 class Monitor:
@@ -87,16 +88,16 @@ class Monitor:
         """Traces the steps taken inside, if the run asks for it."""
         return self._profiler.steps(steps)
 
-    def add(self, steps: range, metrics: dict[str, jax.Array], passes: int) -> None:
+    def add(self, block: StepBlock, metrics: dict[str, jax.Array], passes: float) -> None:
         """Takes the metrics of steps that may still be running.
 
         Args:
-          steps: their numbers.
+          block: which steps.
           metrics: of one step its metrics, of several arrays with a value for each.
           passes: forward and backward passes in each step.
         """
-        self._log.add(steps, metrics)
-        self._throughput.add(steps, passes, metrics["loss"])
+        self._log.add(block.steps, metrics)
+        self._throughput.add(block, passes, metrics["loss"])
 
     def add_skipped(self, step: int) -> None:
         """Records that a step was not taken."""

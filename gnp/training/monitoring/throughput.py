@@ -28,6 +28,7 @@ import numpy as np
 
 from gnp.runs.writers import Writers
 from gnp.training.monitoring.peak_flops import peak_flops
+from gnp.training.step_schedule import StepBlock
 
 WINDOW_STEPS = 100
 
@@ -47,14 +48,14 @@ class TimedStep(NamedTuple):
     """
 
     step: int
-    passes: int
+    passes: float
     seconds: float
     data_wait: float
 
 
 class _SentSteps(NamedTuple):
-    steps: range
-    passes: int
+    block: StepBlock
+    passes: float
     compiles: bool
     asked: float  # when its batch was asked for, and
     arrived: float  # when it was there
@@ -78,7 +79,7 @@ class Throughput:
         self._writer = writer
         self._batch_size = batch_size
         self._forward_flops = forward_flops
-        self._compiled: set[tuple[int, int]] = set()
+        self._compiled: set[tuple[bool, int]] = set()
         self._asked = self._arrived = self._last_end = None
         self._sent: queue.Queue[_SentSteps | None] = queue.Queue()
         self._done: collections.deque[TimedStep] = collections.deque()
@@ -97,19 +98,19 @@ class Throughput:
                 return
             yield batch
 
-    def add(self, steps: range, passes: int, result: jax.Array) -> None:
+    def add(self, block: StepBlock, passes: float, result: jax.Array) -> None:
         """Takes steps that were sent to the device together.
 
         Args:
-          steps: their numbers.
-          passes: forward and backward passes in each. As many steps of as many passes are one
-            program, so the first time they compile.
+          block: which steps. As many steps of one type are one program, so the first time they
+            compile.
+          passes: forward and backward passes in each.
           result: what they compute.
         """
-        program = (passes, len(steps))
+        program = (block.is_penalized, block.count)
         compiles = program not in self._compiled
         self._compiled.add(program)
-        self._sent.put(_SentSteps(steps, passes, compiles, self._asked, self._arrived, result))
+        self._sent.put(_SentSteps(block, passes, compiles, self._asked, self._arrived, result))
         if len(self._done) >= WINDOW_STEPS:
             self._write()
 
@@ -137,8 +138,8 @@ class Throughput:
         self._last_end = end
         done = self._compiled_steps if sent.compiles else self._done
         data_wait = max(0.0, sent.arrived - max(start, sent.asked))
-        count = len(sent.steps)
-        for step in sent.steps:
+        count = sent.block.count
+        for step in sent.block.steps:
             seconds, waited = (end - start) / count, data_wait / count
             done.append(TimedStep(step, sent.passes, seconds, waited))
 
@@ -192,7 +193,7 @@ def flops(
     return rates
 
 
-def train_flops(forward_flops: float, passes: int) -> float:
+def train_flops(forward_flops: float, passes: float) -> float:
     """FLOPs of training on one image: a backward pass computes twice what the forward pass does.
 
     These are the model's own, those of its convolutions and matrix products (PaLM, arXiv

@@ -11,6 +11,7 @@ from gnp.runs.metrics import read_metrics
 from gnp.runs.summary import over_all
 from gnp.training.monitoring import throughput
 from gnp.training.monitoring.throughput import Throughput, TimedStep, flops, memory, speed
+from gnp.training.step_schedule import StepBlock
 from tests.runs.test_metrics import read_events
 from tests.training.test_loop import run
 
@@ -60,14 +61,14 @@ class Training:
             Clock.now += self._seconds_to_load
             yield "batch"
 
-    def send(self, load=0.0, passes=1, result=None, count=1):
+    def send(self, load=0.0, is_penalized=False, result=None, count=1):
         """Waits so many seconds for a batch and sends its steps."""
         self._seconds_to_load = load
         next(self._batches)
-        steps = range(self._step + 1, self._step + count + 1)
+        block = StepBlock(self._step, count, is_penalized)
         self._step += count
         self.under_way.append(result or Step())
-        self.throughput.add(steps, passes, self.under_way[-1])
+        self.throughput.add(block, 1.0, self.under_way[-1])  # a one-pass form: always one
 
     def finish(self, after):
         """Moves the clock and ends the oldest step."""
@@ -147,9 +148,9 @@ def test_a_pause_is_nobodys_time(training):
 
 def test_each_program_compiles_once(training):
     for seconds in (60.0, 2.0):
-        training.send(passes=2)
+        training.send(is_penalized=True)
         training.finish(after=seconds)
-    training.send(passes=1)
+    training.send()
     training.finish(after=1.0)
     training.throughput.pause()
     assert [record["time/seconds"] for record in training.records] == [3.0]
