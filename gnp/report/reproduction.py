@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+from gnp.report.seeds import Sample
 from gnp.report.table import aligned
 
 # Test error in percent on CIFAR-10, mean of three seeds (arXiv 2406.09723), by model and training.
@@ -46,9 +47,7 @@ def format_table(errors: Mapping[tuple[str, str], Sequence[float]]) -> str:
     rows = []
     for (model, training), published in PUBLISHED.items():
         found = errors.get((model, training), ())
-        ours = f"{statistics.mean(found):.2f}" if found else ""
-        if len(found) > 1:
-            ours += f" ± {statistics.stdev(found):.2f}"
+        ours = Sample(dict(enumerate(found))).text(".2f") if found else ""
         cells = (model, training, f"{published:.2f}", ours, str(len(found)))
         rows.append((*cells, verdict(found, published)))
     return aligned(_HEAD, rows)
